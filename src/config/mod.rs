@@ -1,0 +1,166 @@
+//! Every knob of a node: meaning, unit, default, limits, and what either direction costs.
+//!
+//! [`Config`] is what embedders fill in and what flags, environment and file are resolved
+//! to. It is plain data: it opens nothing. Cluster-wide settings ([`ClusterConfig`]) are
+//! apart from per-node ones, because members compare the former before they speak.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// The first cluster port (UDP and TCP) that a node without `listen` tries.
+pub const CLUSTER_PORT_DEFAULT: u16 = 7979;
+
+/// The first client port that a node without `client` tries.
+pub const CLIENT_PORT_DEFAULT: u16 = 7379;
+
+/// How many port pairs a node without explicit ports tries before it gives up.
+pub const PORTS_TRIED_MAX: u16 = 100;
+
+/// A host, by name or address, and a port. Names are resolved when they are used.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostPort {
+    /// DNS name, IPv4 address, or IPv6 address without brackets.
+    pub host: String,
+    /// Port; 0 asks the system for a free one where that makes sense.
+    pub port: u16,
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Where a node listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Listen {
+    /// On 127.0.0.1, at the default port or the next free one.
+    #[default]
+    Auto,
+    /// Exactly there; a taken port is an error.
+    At(HostPort),
+    /// Not at all (client port of an embedded node).
+    Off,
+}
+
+/// Where a node keeps its data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// In `./netdb-data/NAME`.
+    #[default]
+    DefaultDirectory,
+    /// In this directory.
+    Directory(PathBuf),
+    /// In memory only: gone when the process ends.
+    Memory,
+}
+
+/// How many replicas must have a write before it is acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strength {
+    /// This node alone.
+    One,
+    /// A majority of the replicas that are reachable.
+    #[default]
+    Quorum,
+    /// Every replica that is reachable.
+    All,
+}
+
+/// A shared secret. It never shows in logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Vec<u8>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// Settings that must be equal on all members of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// The cluster's name; nodes of other names are strangers.
+    pub name: String,
+    /// Number of partitions of the keyspace; fixed for the cluster's life.
+    pub partitions: u16,
+    /// Seed of the key hash; fixed for the cluster's life.
+    pub hash_seed: u64,
+}
+
+/// Timing presets of the membership protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// One machine: fastest detection.
+    Local,
+    /// One data centre.
+    #[default]
+    Lan,
+    /// Between data centres.
+    Wan,
+}
+
+/// Everything that one node needs to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Settings shared by the whole cluster.
+    pub cluster: ClusterConfig,
+    /// Unique, stable name; `HOSTNAME-CLUSTERPORT` if absent.
+    pub name: Option<String>,
+    /// Cluster address, UDP and TCP.
+    pub listen: Listen,
+    /// The cluster address that others should use, if it is not the one listened on.
+    pub advertise: Option<HostPort>,
+    /// Any nodes of the cluster. May be down, unresolvable, or this node itself.
+    pub seeds: Vec<HostPort>,
+    /// Client address (RESP).
+    pub client: Listen,
+    /// Where the data is kept.
+    pub storage: Storage,
+    /// Key that seals everything between nodes. Without one only accidents are kept out.
+    pub cluster_key: Option<Secret>,
+    /// A second key that is still accepted, during a rotation.
+    pub previous_cluster_key: Option<Secret>,
+    /// Allow listening beyond loopback without a key.
+    pub insecure: bool,
+    /// Timing of failure detection.
+    pub network: Network,
+    /// Default strength of writes.
+    pub write: Strength,
+    /// How long a write waits for its replicas, in milliseconds.
+    pub write_timeout_ms: u64,
+    /// How often a node compares itself with one random replica, in milliseconds.
+    pub sync_interval_ms: u64,
+    /// Most client connections at once.
+    pub clients_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            cluster: ClusterConfig {
+                name: "netdb".to_owned(),
+                partitions: crate::placement::PARTITIONS_DEFAULT,
+                hash_seed: 0,
+            },
+            name: None,
+            listen: Listen::Auto,
+            advertise: None,
+            seeds: Vec::new(),
+            client: Listen::Auto,
+            storage: Storage::DefaultDirectory,
+            cluster_key: None,
+            previous_cluster_key: None,
+            insecure: false,
+            network: Network::Lan,
+            write: Strength::Quorum,
+            write_timeout_ms: 2_000,
+            sync_interval_ms: 1_000,
+            clients_max: 10_000,
+        }
+    }
+}

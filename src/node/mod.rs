@@ -1,0 +1,3 @@
+//! The composition of the pure rooms into one node.
+
+pub mod request;

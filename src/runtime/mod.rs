@@ -1,0 +1,5 @@
+//! Everything that waits.
+
+mod handle;
+
+pub use handle::{Handle, MemberView, ScanPage, Status, Submitted};
