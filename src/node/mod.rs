@@ -1,3 +1,18 @@
 //! The composition of the pure rooms into one node.
+//!
+//! [`Data`] is everything a node does about data: its partitions, in shards that each have
+//! a lock held for microseconds, and the synchroniser that keeps them equal to their
+//! replicas. [`View`] is what membership tells it: who are the replicas, who can be
+//! reached. Neither waits, reads a clock or opens a socket; the runtime drives them for
+//! real and the simulator on virtual time.
+//!
+//! Order is the contract: a shard commits to its engine inside the call, and the
+//! [`Effect`]s that the call leaves (sends, then replies) are executed after it returns.
 
+mod data;
 pub mod request;
+mod shard;
+mod view;
+
+pub use data::{Data, DataParams, DataStats, Effect, Note};
+pub use view::View;

@@ -32,6 +32,18 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// The key that it is about.
+    pub fn key(&self) -> &Bytes {
+        match self {
+            Self::Get { key }
+            | Self::Exists { key }
+            | Self::Put { key, .. }
+            | Self::Delete { key } => key,
+        }
+    }
+}
+
 /// The answer to a [`Request`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {

@@ -1,0 +1,501 @@
+//! Some of a node's partitions, with the writes that wait on them.
+//!
+//! A shard is owned by one lock. Each call runs to its end without waiting: it reads or
+//! commits, and leaves [`Effect`]s to be executed after the lock is released.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::data::{Effect, Note};
+use super::request::{Reply, Request, RequestError};
+use super::view::View;
+use crate::clock::NodeId;
+use crate::config::Strength;
+use crate::machine::{Instant, Now};
+use crate::object::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::placement::PartitionId;
+use crate::replication::{Confirmations, Message, Progress};
+use crate::store::{
+    Applied, Delta, DeltaAnswer, Digest, FullChunk, FullEnd, FullNext, FullRequest, FullRows,
+    FullSource, Partition, PartitionStats, Push, StoreError, Write,
+};
+
+/// Full syncs that one shard serves at the same time. Each holds references to the rows of
+/// one partition as they were when it began.
+const SOURCES_MAX: usize = 4;
+
+/// A full sync whose receiver asks for nothing for this long is forgotten.
+const SOURCE_IDLE: Duration = Duration::from_secs(30);
+
+/// Writes of one shard that may wait for replicas at the same time. Each holds a small
+/// record and keeps one client waiting.
+const WAITING_MAX: usize = 16_384;
+
+/// A full sync that this shard serves.
+struct Source {
+    source: FullSource,
+    used: Instant,
+}
+
+/// Part of a node's partitions.
+pub(super) struct Shard<W> {
+    partitions: BTreeMap<PartitionId, Partition>,
+    confirmations: Confirmations<(W, Reply)>,
+    sources: BTreeMap<(NodeId, PartitionId), Source>,
+    next_session: u64,
+    strength: Strength,
+}
+
+/// What a peer's piece of data did to a pull.
+pub(super) enum Pulled {
+    /// It brought `keys` keys and there is more to come, already asked for.
+    More { keys: u64 },
+    /// It brought `keys` keys and the peer has nothing more.
+    All { keys: u64 },
+    /// It does not belong to what was asked for.
+    Stale,
+}
+
+impl<W> Shard<W> {
+    pub(super) fn new(
+        partitions: impl IntoIterator<Item = Partition>,
+        strength: Strength,
+        write_timeout: Duration,
+        first_session: u64,
+    ) -> Self {
+        Self {
+            partitions: partitions.into_iter().map(|p| (p.id(), p)).collect(),
+            confirmations: Confirmations::new(write_timeout, WAITING_MAX),
+            sources: BTreeMap::new(),
+            next_session: first_session,
+            strength,
+        }
+    }
+
+    pub(super) fn partition(&self, id: PartitionId) -> Option<&Partition> {
+        self.partitions.get(&id)
+    }
+
+    pub(super) fn partitions(&self) -> impl Iterator<Item = &Partition> {
+        self.partitions.values()
+    }
+
+    /// Runs a client's request on one of its partitions. `None`: the reply comes later, as
+    /// an effect for the waiter.
+    pub(super) fn submit(
+        &mut self,
+        now: Now,
+        id: PartitionId,
+        request: Request,
+        view: &View,
+        waiter: impl FnOnce() -> W,
+        effects: &mut Vec<Effect<W>>,
+    ) -> Option<Reply> {
+        let partition = self.partitions.get_mut(&id)?;
+        match request {
+            Request::Get { key } => {
+                let version = partition.read(&key, now.wall_ms);
+                Some(Reply::Value(version.map(|version| version.value.clone())))
+            }
+            Request::Exists { key } => {
+                Some(Reply::Exists(partition.read(&key, now.wall_ms).is_some()))
+            }
+            Request::Put { key, value } => {
+                let write = Write::Put {
+                    value,
+                    expire_at_ms: None,
+                };
+                self.write(now, id, key, write, Reply::Stored, view, waiter, effects)
+            }
+            Request::Delete { key } => {
+                let done = Reply::Deleted(true);
+                self.write(now, id, key, Write::Delete, done, view, waiter, effects)
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // One write is all of this, at one place.
+    fn write(
+        &mut self,
+        now: Now,
+        id: PartitionId,
+        key: Bytes,
+        write: Write,
+        done: Reply,
+        view: &View,
+        waiter: impl FnOnce() -> W,
+        effects: &mut Vec<Effect<W>>,
+    ) -> Option<Reply> {
+        if let Err(error) = within_limits(&key, &write) {
+            return Some(Reply::Failed(error));
+        }
+        if self.confirmations.is_full() {
+            let limit = self.confirmations.limit();
+            return Some(Reply::Failed(RequestError::Busy { limit }));
+        }
+        let partition = self.partitions.get_mut(&id)?;
+        let push = match partition.write(key, write, None, now.wall_ms) {
+            Ok(Some(push)) => Arc::new(push),
+            Ok(None) => return Some(Reply::Deleted(false)),
+            Err(error) => return Some(Reply::Failed(RequestError::Storage(error.to_string()))),
+        };
+        let push_id = self.confirmations.next_id();
+        for peer in &view.reachable {
+            effects.push(Effect::Send {
+                to: *peer,
+                message: Message::Push {
+                    id: push_id,
+                    push: push.clone(),
+                },
+            });
+        }
+        let needed = view.needed(self.strength);
+        if needed <= 1 {
+            return Some(done);
+        }
+        self.confirmations
+            .wait(now.mono, push_id, (waiter(), done), needed);
+        None
+    }
+
+    /// A peer's write arrived (PROTOCOL 3.3).
+    pub(super) fn push(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        id: u64,
+        push: Push,
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        let partition_id = push.partition;
+        let Some(partition) = self.partitions.get_mut(&partition_id) else {
+            return;
+        };
+        match partition.apply_push(push, now.wall_ms) {
+            Ok(Applied::New | Applied::Duplicate) => effects.push(Effect::Send {
+                to: from,
+                message: Message::Pushed {
+                    partition: partition_id,
+                    id,
+                },
+            }),
+            Ok(Applied::Refused) => effects.push(Effect::Note(Note::Refused {
+                peer: from,
+                partition: partition_id,
+            })),
+            Err(error) => note_storage(partition_id, &error, effects),
+        }
+    }
+
+    /// A peer has applied push `id`.
+    pub(super) fn pushed(&mut self, now: Now, from: NodeId, id: u64, effects: &mut Vec<Effect<W>>) {
+        effects.extend(self.confirmations.confirm(now.mono, id, from).map(answer));
+    }
+
+    /// Fewer replicas can be reached: no write waits for more than those.
+    pub(super) fn view_changed(&mut self, now: Now, view: &View, effects: &mut Vec<Effect<W>>) {
+        let needed = view.needed(self.strength);
+        effects.extend(
+            self.confirmations
+                .lower(now.mono, needed)
+                .into_iter()
+                .map(answer),
+        );
+        self.sources
+            .retain(|(peer, _), _| view.reachable.contains(peer));
+    }
+
+    /// This node's digest of a partition, as a question to a peer.
+    pub(super) fn ask(&self, id: PartitionId, mutual: bool) -> Option<Message> {
+        let partition = self.partitions.get(&id)?;
+        Some(Message::Digest {
+            digest: partition.digest(),
+            fingerprint: partition.fingerprint(),
+            mutual,
+        })
+    }
+
+    /// Answers a peer's digest (PROTOCOL 3.4). Returns whether this node lacks something
+    /// that the peer has.
+    pub(super) fn answer_digest(
+        &mut self,
+        from: NodeId,
+        digest: &Digest,
+        fingerprint: u64,
+        effects: &mut Vec<Effect<W>>,
+    ) -> bool {
+        let Some(partition) = self.partitions.get_mut(&digest.partition) else {
+            return false;
+        };
+        let (id, asker) = (digest.partition, digest.asker);
+        if digest.clock == *partition.clock() && fingerprint != partition.fingerprint() {
+            effects.push(Effect::Note(Note::Diverged {
+                peer: from,
+                partition: id,
+            }));
+        }
+        partition.note_digest(from, &digest.clock);
+        let message = match partition.delta(digest) {
+            DeltaAnswer::Nothing => Message::CaughtUp {
+                partition: id,
+                asker,
+            },
+            DeltaAnswer::Delta(delta) => Message::Delta(delta),
+            DeltaAnswer::Full => Message::TooFarBehind {
+                partition: id,
+                asker,
+            },
+        };
+        effects.push(Effect::Send { to: from, message });
+        !partition.clock().dominates(&digest.clock)
+    }
+
+    /// Applies what a peer sent in answer to a digest, and asks on if there is more.
+    pub(super) fn delta(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        delta: Delta,
+        effects: &mut Vec<Effect<W>>,
+    ) -> Pulled {
+        let (id, more, keys) = (delta.partition, delta.more, delta.rows.len() as u64);
+        let Some(partition) = self.partitions.get_mut(&id) else {
+            return Pulled::Stale;
+        };
+        match partition.apply_delta(delta, now.wall_ms) {
+            Ok(Applied::New | Applied::Duplicate) if more => {
+                let message = self.ask(id, false);
+                effects.extend(message.map(|message| Effect::Send { to: from, message }));
+                Pulled::More { keys }
+            }
+            Ok(Applied::New | Applied::Duplicate) => Pulled::All { keys },
+            Ok(Applied::Refused) => Pulled::Stale,
+            Err(error) => {
+                note_storage(id, &error, effects);
+                Pulled::Stale
+            }
+        }
+    }
+
+    /// A peer no longer knows which keys this node lacks: ask for the partition as a whole
+    /// (PROTOCOL 3.6).
+    pub(super) fn ask_full(&self, id: PartitionId) -> Option<Message> {
+        let partition = self.partitions.get(&id)?;
+        Some(Message::FullRequest(FullRequest {
+            partition: id,
+            asker: partition.actor(),
+            clock: partition.clock().clone(),
+        }))
+    }
+
+    /// Begins to serve a full sync. Over the limit the request is dropped: the asker gives
+    /// up its pull after a while and asks again.
+    pub(super) fn serve_full(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        request: &FullRequest,
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        let key = (from, request.partition);
+        if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(&key) {
+            effects.push(Effect::Note(Note::FullSyncDeferred {
+                peer: from,
+                partition: request.partition,
+            }));
+            return;
+        }
+        let Some(partition) = self.partitions.get(&request.partition) else {
+            return;
+        };
+        let session = self.next_session;
+        self.next_session = self.next_session.wrapping_add(1);
+        let source = partition.full_source(request, session);
+        self.sources.insert(
+            key,
+            Source {
+                source,
+                used: now.mono,
+            },
+        );
+        let first = FullNext {
+            partition: request.partition,
+            session,
+            sequence: 0,
+        };
+        self.serve_next(now, from, &first, effects);
+    }
+
+    /// Sends the piece of a full sync that a peer asks for.
+    pub(super) fn serve_next(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        next: &FullNext,
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        let key = (from, next.partition);
+        let Some(served) = self.sources.get_mut(&key) else {
+            return;
+        };
+        if served.source.session() != next.session {
+            return;
+        }
+        served.used = now.mono;
+        match served.source.chunk(next.sequence) {
+            Some(FullChunk::Rows(rows)) => effects.push(Effect::Send {
+                to: from,
+                message: Message::FullRows(rows),
+            }),
+            Some(FullChunk::End(end)) => {
+                self.sources.remove(&key);
+                effects.push(Effect::Send {
+                    to: from,
+                    message: Message::FullEnd(end),
+                });
+            }
+            None => {}
+        }
+    }
+
+    /// Stages a piece of a full sync and asks for the next.
+    pub(super) fn full_rows(
+        &mut self,
+        from: NodeId,
+        rows: FullRows,
+        effects: &mut Vec<Effect<W>>,
+    ) -> Pulled {
+        let (id, keys) = (rows.partition, rows.rows.len() as u64);
+        let Some(partition) = self.partitions.get_mut(&id) else {
+            return Pulled::Stale;
+        };
+        match partition.stage(rows) {
+            Some(next) => {
+                effects.push(Effect::Send {
+                    to: from,
+                    message: Message::FullNext(next),
+                });
+                Pulled::More { keys }
+            }
+            None => Pulled::Stale,
+        }
+    }
+
+    /// Puts a staged full sync into effect.
+    pub(super) fn full_end(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        end: FullEnd,
+        effects: &mut Vec<Effect<W>>,
+    ) -> Pulled {
+        let id = end.partition;
+        let Some(partition) = self.partitions.get_mut(&id) else {
+            return Pulled::Stale;
+        };
+        match partition.apply_full(end, now.wall_ms) {
+            Ok(Applied::New | Applied::Duplicate) => {
+                effects.push(Effect::Note(Note::FullSynced {
+                    peer: from,
+                    partition: id,
+                }));
+                Pulled::All { keys: 0 }
+            }
+            Ok(Applied::Refused) => Pulled::Stale,
+            Err(error) => {
+                note_storage(id, &error, effects);
+                Pulled::Stale
+            }
+        }
+    }
+
+    /// A peer is known to have everything that this node has of these partitions.
+    pub(super) fn note_even(&mut self, peer: NodeId, ids: impl Iterator<Item = PartitionId>) {
+        for id in ids {
+            if let Some(partition) = self.partitions.get_mut(&id) {
+                let clock = partition.clock().clone();
+                partition.note_digest(peer, &clock);
+            }
+        }
+    }
+
+    /// Removes what has expired, and the dot-log rows that every replica has.
+    pub(super) fn keep_house(
+        &mut self,
+        now: Now,
+        replicas: &BTreeSet<NodeId>,
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        self.sources
+            .retain(|_, source| now.mono.since(source.used) < SOURCE_IDLE);
+        for (id, partition) in &mut self.partitions {
+            let done = partition
+                .expire(now.wall_ms)
+                .and_then(|_| partition.collect(replicas));
+            if let Err(error) = done {
+                note_storage(*id, &error, effects);
+            }
+        }
+    }
+
+    /// Ends the waits whose time is over.
+    pub(super) fn expire_waits(&mut self, now: Now, effects: &mut Vec<Effect<W>>) {
+        effects.extend(self.confirmations.expire(now.mono).into_iter().map(answer));
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.confirmations.deadline()
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.confirmations.len()
+    }
+
+    pub(super) fn stats(&self) -> impl Iterator<Item = PartitionStats> {
+        self.partitions.values().map(Partition::stats)
+    }
+}
+
+fn within_limits(key: &Bytes, write: &Write) -> Result<(), RequestError> {
+    if key.len() > KEY_BYTES_MAX {
+        return Err(RequestError::KeyTooLong {
+            length: key.len(),
+            limit: KEY_BYTES_MAX,
+        });
+    }
+    match write {
+        Write::Put { value, .. } if value.len() > VALUE_BYTES_MAX => {
+            Err(RequestError::ValueTooLong {
+                length: value.len(),
+                limit: VALUE_BYTES_MAX,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The reply that the end of a wait means.
+fn answer<W>(end: Progress<(W, Reply)>) -> Effect<W> {
+    let met = end.is_met();
+    let (waiter, done) = end.waiter;
+    let reply = if met {
+        done
+    } else {
+        Reply::Failed(RequestError::Unconfirmed {
+            confirmed: end.confirmed,
+            needed: end.needed,
+            waited: end.waited,
+        })
+    };
+    Effect::Reply { waiter, reply }
+}
+
+fn note_storage<W>(partition: PartitionId, error: &StoreError, effects: &mut Vec<Effect<W>>) {
+    effects.push(Effect::Note(Note::Storage {
+        partition,
+        error: error.to_string(),
+    }));
+}

@@ -1,0 +1,68 @@
+//! What one node says to another about data.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::ActorId;
+use crate::placement::PartitionId;
+use crate::store::{Delta, Digest, FullEnd, FullNext, FullRequest, FullRows, Push};
+
+/// One message between peers. Any of them may be lost, repeated or late.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Message {
+    /// A write that the sender has just accepted (PROTOCOL 3.3).
+    Push {
+        /// Chosen by the sender, echoed in [`Message::Pushed`].
+        id: u64,
+        /// The write.
+        push: Arc<Push>,
+    },
+    /// The push was applied, or had been before.
+    Pushed {
+        /// The partition of the push.
+        partition: PartitionId,
+        /// The push's `id`.
+        id: u64,
+    },
+    /// "This is the hash of everything that I hold. Is yours the same?"
+    Root(u64),
+    /// "It is the same": the answer to [`Message::Root`] when nothing differs.
+    Same(u64),
+    /// "It is not the same": the sender's hash of each partition, in order.
+    Hashes(Vec<u64>),
+    /// "This is what I have of a partition; send what I lack" (PROTOCOL 3.4).
+    Digest {
+        /// The asker's clock.
+        digest: Digest,
+        /// The asker's fingerprint of live dots: equal clocks must have equal ones.
+        fingerprint: u64,
+        /// Whether the answerer should ask back for what it lacks itself.
+        mutual: bool,
+    },
+    /// What the asker of a digest lacked.
+    Delta(Delta),
+    /// The asker of a digest lacked nothing.
+    CaughtUp {
+        /// The partition asked about.
+        partition: PartitionId,
+        /// The actor in whose name was asked.
+        asker: ActorId,
+    },
+    /// The answerer no longer remembers which keys the asker lacks: it needs a full sync
+    /// (PROTOCOL 3.5, R10).
+    TooFarBehind {
+        /// The partition asked about.
+        partition: PartitionId,
+        /// The actor in whose name was asked.
+        asker: ActorId,
+    },
+    /// "Send me the partition as far as I lack it" (PROTOCOL 3.6).
+    FullRequest(FullRequest),
+    /// A piece of a full sync; staged by the receiver, not yet in effect.
+    FullRows(FullRows),
+    /// "I have staged that piece, send the next."
+    FullNext(FullNext),
+    /// The end of a full sync: now everything staged takes effect at once.
+    FullEnd(FullEnd),
+}
