@@ -1,0 +1,4 @@
+//! The engine on disk.
+/// The engine on disk.
+#[derive(Debug)]
+pub struct Fjall;
