@@ -20,7 +20,7 @@ use crate::machine::Instant;
 pub const WINDOW: u64 = 1_024;
 
 /// Senders that are remembered: four times the members that one cluster may have, since
-/// restarts under new names leave entries behind. About 200 bytes each.
+/// restarts under new names leave entries behind. Under 1 KiB each.
 pub const SENDERS_MAX: usize = 4_096;
 
 /// Windows kept for one sender: its running process, the one before, and room for a
