@@ -75,19 +75,12 @@ pub enum DatagramError {
     /// This process sent it.
     #[error("a datagram of this node came back to it")]
     Reflected,
-    /// A process of another session sent it under this node's name: an earlier run of this
-    /// node if the session is older, else certainly a second process.
-    #[error("a datagram arrived under this node's own name from its session {session}")]
-    Namesake {
-        /// The other process's session.
-        session: u64,
-    },
-    /// From a session that ended before the newest of its sender began.
-    #[error("a datagram of session {session} arrived after its sender began session {newest}")]
+    /// From an unknown session, while a newer one of the same sender speaks.
+    #[error("a datagram of session {session} arrived while its sender speaks in session {newest}")]
     StaleSession {
         /// The session that arrived.
         session: u64,
-        /// The newest session of this sender.
+        /// The sender's newest session.
         newest: u64,
     },
     /// Arrived before.

@@ -3,6 +3,9 @@
 //! Opening goes from cheap to dear: size, version, key id, tag, and only then who sent it
 //! and whether it came before. Every refusal has its reason and its counter, because
 //! "nothing arrives" is the hardest failure to find from outside.
+//!
+//! What this process sent itself is refused. What *another* process sends under the same
+//! name is not: the membership protocol must hear it to settle whose the name is.
 
 use super::key::KeyRing;
 use super::layout::{DatagramError, Parts};
@@ -59,6 +62,12 @@ impl DatagramOpener {
             .authenticate(datagram)
             .and_then(|(opened, counter)| self.admit(now, opened, counter));
         self.stats.count(&outcome);
+        if outcome
+            .as_ref()
+            .is_ok_and(|opened| opened.sender == self.me)
+        {
+            self.stats.namesake = self.stats.namesake.saturating_add(1);
+        }
         outcome
     }
 
@@ -81,12 +90,8 @@ impl DatagramOpener {
         counter: u64,
     ) -> Result<Opened, DatagramError> {
         let session = opened.session;
-        if opened.sender == self.me {
-            return Err(if session == self.session {
-                DatagramError::Reflected
-            } else {
-                DatagramError::Namesake { session }
-            });
+        if (opened.sender, session) == (self.me, self.session) {
+            return Err(DatagramError::Reflected);
         }
         match self.guard.admit(now, opened.sender, session, counter) {
             Ok(()) => Ok(opened),
@@ -118,7 +123,7 @@ pub struct DatagramStats {
     pub forged: u64,
     /// See [`DatagramError::Reflected`].
     pub reflected: u64,
-    /// See [`DatagramError::Namesake`].
+    /// Among the opened, those that another process sent under this node's name.
     pub namesake: u64,
     /// See [`DatagramError::StaleSession`].
     pub stale_session: u64,
@@ -143,7 +148,6 @@ impl DatagramStats {
             Err(DatagramError::UnknownKey { .. }) => &mut self.unknown_key,
             Err(DatagramError::Forged) => &mut self.forged,
             Err(DatagramError::Reflected) => &mut self.reflected,
-            Err(DatagramError::Namesake { .. }) => &mut self.namesake,
             Err(DatagramError::StaleSession { .. }) => &mut self.stale_session,
             Err(DatagramError::Replayed) => &mut self.replayed,
             Err(DatagramError::TooOld) => &mut self.too_old,
