@@ -7,7 +7,7 @@
 //!
 //! A trap: bincode's own limit counts integers at their full width (8 bytes for a `u64`
 //! that takes one byte), so a limit equal to the longest input refuses honest values. Here
-//! the limit that callers name is on the input, and bincode's is [`WIDENING`] times that.
+//! the limit that callers name is on the input, and bincode's is eight times the longest input.
 
 use bincode::config::standard;
 use bincode::enc::write::Writer;
