@@ -28,7 +28,8 @@ pub use inline::{UnbalancedQuotes, split_args};
 pub use number::parse_i64;
 pub use reply::{NESTING_MAX, ReplyDecoder, ReplyError, ReplyLimits};
 pub use request::{
-    ARGS_MAX, INLINE_BYTES_MAX, ProtocolError, RequestDecoder, RequestLimits, SHARED_ARG_BYTES_MIN,
+    ARG_OVERHEAD_BYTES, ARGS_MAX, INLINE_BYTES_MAX, ProtocolError, REQUEST_BYTES_MAX_DEFAULT,
+    RequestDecoder, RequestLimits, SHARED_ARG_BYTES_MIN,
 };
 pub use value::{Protocol, Value};
 
