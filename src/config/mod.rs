@@ -69,6 +69,8 @@ pub enum Strength {
     Quorum,
     /// Every replica that is reachable.
     All,
+    /// A majority of all replicas, reachable or not: refused when too few can be reached.
+    StrictQuorum,
 }
 
 /// A shared secret. It never shows in logs.
