@@ -116,27 +116,59 @@ fn packets() -> impl Strategy<Value = Packet> {
         (nonce, identities(), any::<bool>(), 0u16..2).prop_map(|(nonce, identity, active, n)| {
             let mut fingerprint = fingerprint();
             fingerprint.partitions += n;
-            Packet::Hello(Hello { nonce, identity, fingerprint, active })
+            Packet::Hello(Hello {
+                nonce,
+                identity,
+                fingerprint,
+                active,
+            })
         }),
         (nonce, identities(), entries()).prop_map(|(nonce, identity, entry)| {
             let fingerprint = fingerprint();
-            Packet::Welcome(Welcome { nonce, identity, fingerprint, known: Some(entry) })
+            Packet::Welcome(Welcome {
+                nonce,
+                identity,
+                fingerprint,
+                known: Some(entry),
+            })
         }),
         (nonce, identities()).prop_map(|(nonce, holder)| {
-            Packet::Refused { nonce, refusal: Refusal::NameTaken { holder, answering: true } }
+            Packet::Refused {
+                nonce,
+                refusal: Refusal::NameTaken {
+                    holder,
+                    answering: true,
+                },
+            }
         }),
-        (identities(), incarnations())
-            .prop_map(|(target, incarnation)| Packet::Suspect { target, incarnation }),
-        (identities(), incarnations())
-            .prop_map(|(identity, incarnation)| Packet::Alive { identity, incarnation }),
+        (identities(), incarnations()).prop_map(|(target, incarnation)| Packet::Suspect {
+            target,
+            incarnation
+        }),
+        (identities(), incarnations()).prop_map(|(identity, incarnation)| Packet::Alive {
+            identity,
+            incarnation
+        }),
         swims().prop_map(Packet::Swim),
         swims().prop_map(Packet::Swim),
         swims().prop_map(Packet::Swim),
         (nonce, any::<Option<u64>>(), any::<u64>()).prop_map(|(nonce, after, digest)| {
-            Packet::RosterAsk(RosterAsk { nonce, after: after.map(NodeId), digest })
+            Packet::RosterAsk(RosterAsk {
+                nonce,
+                after: after.map(NodeId),
+                digest,
+            })
         }),
-        (nonce, prop::collection::vec(entries(), 0..40), any::<bool>())
-            .prop_map(|(nonce, entries, more)| Packet::Roster(Roster { nonce, entries, more })),
+        (
+            nonce,
+            prop::collection::vec(entries(), 0..40),
+            any::<bool>()
+        )
+            .prop_map(|(nonce, entries, more)| Packet::Roster(Roster {
+                nonce,
+                entries,
+                more
+            })),
         identities().prop_map(Packet::Left),
         any::<u64>().prop_map(|id| Packet::LeftAck { by: NodeId(id) }),
     ]
