@@ -225,3 +225,33 @@ fn a_failed_member_is_forgotten_everywhere_in_time() {
     net.run(Duration::from_secs(30));
     assert!(net.nodes.keys().all(|at| net.seen(*at, 4).is_none()));
 }
+
+#[test]
+fn an_idle_cluster_says_little() {
+    for (name, params, most) in [
+        ("local", Params::local(), 15.0),
+        ("lan", Params::lan(), 6.0),
+        ("wan", Params::wan(), 2.0),
+    ] {
+        for n in [3, 10] {
+            let mut net = Network::new(1);
+            net.params = params.clone();
+            for id in 1..=n {
+                net.start(identity(id, 1), &[1]);
+            }
+            net.run(Duration::from_secs(60));
+            let sent = |net: &Network| -> u64 {
+                net.nodes
+                    .values()
+                    .map(|node| node.machine.stats().packets_out)
+                    .sum()
+            };
+            let (packets, bytes) = (sent(&net), net.bytes);
+            net.run(Duration::from_secs(100));
+            let packets = (sent(&net) - packets) as f64 / (100 * n) as f64;
+            let bytes = (net.bytes - bytes) as f64 / (100 * n) as f64;
+            println!("{name}, {n} nodes, idle: {packets:.1} packets/s, {bytes:.0} B/s per node");
+            assert!(packets < most);
+        }
+    }
+}

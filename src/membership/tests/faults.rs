@@ -149,3 +149,44 @@ fn node_facts_fill_a_gap_and_change_nothing_else() {
     assert!(net.all_see(2, State::Failed));
     assert_eq!(net.nodes[&addr(1)].machine.stats().heard_applied, 1);
 }
+
+#[test]
+fn a_split_heals_under_loss() {
+    for seed in 0..10 {
+        let mut net = Network::formed(6, seed);
+        net.split(|id| (id % 2) as u32);
+        net.run(Duration::from_secs(60));
+        net.heal();
+        net.loss = 0.2;
+        net.run_until(60, Network::is_whole);
+    }
+}
+
+/// The bare crate with automatic renewal falls silent for ever in this weather.
+#[test]
+fn heavy_loss_for_an_hour_ends_with_a_whole_cluster() {
+    let mut net = Network::formed(8, 1);
+    net.loss = 0.3;
+    net.run(Duration::from_secs(3_600));
+    println!(
+        "failed in an hour at 30 % loss: {}",
+        net.count(|e| matches!(e, Event::Failed(_)))
+    );
+    net.loss = 0.0;
+    net.run_until(15, Network::is_whole);
+}
+
+#[test]
+fn a_link_that_carries_nothing_buries_nobody() {
+    for both_ways in [false, true] {
+        for n in [3, 6] {
+            let mut net = Network::formed(n, n);
+            net.cut.insert((addr(1), addr(2)));
+            if both_ways {
+                net.cut.insert((addr(2), addr(1)));
+            }
+            net.run(Duration::from_secs(300));
+            assert_eq!(net.count(|e| matches!(e, Event::Failed(_))), 0, "{n} nodes");
+        }
+    }
+}

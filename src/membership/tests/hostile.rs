@@ -205,6 +205,13 @@ proptest! {
             let machine = &net.nodes[&addr(1)].machine;
             prop_assert!(machine.members().all(|member| member.identity.check().is_ok()));
         }
+        // Whatever was forged, the live ones find each other again.
+        net.run_until(90, |net| {
+            let live: Vec<_> = net.nodes.values().map(|node| *node.machine.me()).collect();
+            live.iter().all(|me| net.nodes.keys().all(|at| {
+                net.seen(*at, me.id.0).is_some_and(|m| m.identity == *me && m.state.is_active())
+            }))
+        });
     }
 }
 

@@ -1,6 +1,6 @@
 //! A small network of machines, driven by one seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -29,6 +29,10 @@ pub(super) struct Network {
     /// The nonces of the questions of the node at `addr(1)`, the latest last.
     pub(super) last_nonces: Vec<u64>,
     groups: BTreeMap<SocketAddr, u32>,
+    /// Links that carry nothing, by direction.
+    pub(super) cut: BTreeSet<(SocketAddr, SocketAddr)>,
+    /// Bytes handed to the network, encoded, without seal and headers.
+    pub(super) bytes: usize,
     flying: BTreeMap<(Duration, u64), (SocketAddr, SocketAddr, Packet)>,
     sequence: u64,
     rng: SmallRng,
@@ -66,6 +70,8 @@ impl Network {
             params: Params::lan(),
             last_nonces: Vec::new(),
             groups: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            bytes: 0,
             flying: BTreeMap::new(),
             sequence: 0,
             rng: SmallRng::seed_from_u64(seed),
@@ -151,7 +157,9 @@ impl Network {
                         "{} bytes: {packet:?}",
                         bytes.len()
                     );
-                    let is_cut = self.groups.get(&at) != self.groups.get(&to);
+                    self.bytes += bytes.len();
+                    let is_cut = self.groups.get(&at) != self.groups.get(&to)
+                        || self.cut.contains(&(at, to));
                     if is_cut || self.rng.random_bool(self.loss) {
                         continue;
                     }
