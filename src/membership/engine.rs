@@ -198,7 +198,9 @@ impl Membership {
             return;
         }
         let me = *self.me();
-        for to in self.active_addrs().into_values() {
+        let known = self.active_addrs();
+        self.knocker.stand_back(now.mono, known.values().copied());
+        for to in known.into_values() {
             self.send(to, Packet::Left(me));
         }
         self.phase = Phase::Conflicted;

@@ -191,8 +191,6 @@ fn answer_to(packet: Packet, nonces: &[u64]) -> Packet {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
-
     #[test]
     fn random_packets_never_panic_and_the_cluster_recovers(
         packets in prop::collection::vec((packets(), addrs(), any::<bool>(), 0u64..700), 1..40),
@@ -349,6 +347,40 @@ fn a_forged_burial_costs_one_new_name() {
     net.run_until(10, Network::is_whole);
     assert_eq!(net.nodes[&addr(1)].machine.stats().renewals, 1);
     assert_eq!(net.nodes[&addr(3)].machine.stats().renewals, 1);
+}
+
+/// A forged HELLO of an earlier namesake made the first node yield its name. Its only seed
+/// was itself and its list was emptied, so it knocked nowhere and stayed alone for ever.
+#[test]
+fn a_node_that_yielded_to_nobody_comes_back() {
+    let mut net = Network::formed(3, 1);
+    let namesake = Identity {
+        addr: addr(9),
+        ..identity(2, 1)
+    };
+    net.start(
+        Identity {
+            generation: 5,
+            ..identity(2, 5)
+        },
+        &[2],
+    );
+    net.run_until(5, Network::is_whole);
+    let hello = Hello {
+        nonce: 1,
+        identity: namesake,
+        fingerprint: fingerprint(),
+        active: true,
+    };
+    net.input(
+        addr(2),
+        Input::Packet {
+            from: addr(9),
+            packet: Packet::Hello(hello),
+        },
+    );
+    assert!(!net.nodes[&addr(2)].machine.is_active());
+    net.run_until(15, Network::is_whole);
 }
 
 #[test]
