@@ -24,8 +24,8 @@ use super::members::{Member, State, View};
 use super::namesake::Holders;
 use super::packet::{Hello, Packet};
 use super::params::Params;
-use super::reported::Reported;
 use super::roster::Puller;
+use super::seldom::Seldom;
 use super::stats::Stats;
 use super::swim::Swim;
 use super::timers::Timers;
@@ -38,6 +38,16 @@ const INCARNATION_RENEW: u16 = 1 << 15;
 /// How soon after a change of name this node can be made to change it again. Repeated or
 /// replayed demands, and the answers to messages under the old name, fall into it.
 const RENEWAL_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the same address is not reported again: it knocks every few seconds, for ever.
+const REPORT_PAUSE: Duration = Duration::from_secs(60);
+
+/// How often one member that believes this node failed is asked what it knows: each message
+/// to it makes it say so again.
+const BURIAL_ASK_PAUSE: Duration = Duration::from_millis(200);
+
+/// How often a possible namesake is asked whether it is there: news of it comes often.
+const NAMESAKE_ASK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Longest stall that is believed: a machine that slept for a night does not postpone its
 /// verdicts by a night.
@@ -73,8 +83,9 @@ pub struct Membership {
     pub(super) buddies: Buddies,
     pub(super) puller: Puller,
     pub(super) holders: Holders,
-    pub(super) reported: Reported,
-    pub(super) namesake_asked: Option<Instant>,
+    pub(super) reported: Seldom,
+    pub(super) burials_asked: Seldom,
+    pub(super) namesakes_asked: Seldom,
     renewed: Option<Instant>,
     pub(super) stats: Stats,
     outputs: VecDeque<Output>,
@@ -105,8 +116,9 @@ impl Membership {
             buddies: Buddies::default(),
             puller: Puller::new(),
             holders: Holders::default(),
-            reported: Reported::default(),
-            namesake_asked: None,
+            reported: Seldom::every(REPORT_PAUSE),
+            burials_asked: Seldom::every(BURIAL_ASK_PAUSE),
+            namesakes_asked: Seldom::every(NAMESAKE_ASK_PAUSE),
             renewed: None,
             stats: Stats::default(),
             outputs: VecDeque::new(),
@@ -186,7 +198,9 @@ impl Membership {
             return;
         }
         let me = *self.me();
-        for to in self.active_addrs().into_values() {
+        let known = self.active_addrs();
+        self.knocker.stand_back(now.mono, known.values().copied());
+        for to in known.into_values() {
             self.send(to, Packet::Left(me));
         }
         self.phase = Phase::Conflicted;

@@ -5,7 +5,6 @@
 //! may be, and demands to change the name too often.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use foca::Message;
 
@@ -17,9 +16,6 @@ use super::knock::Why;
 use super::members::State;
 use super::packet::{Packet, ROSTER_ENTRIES_MAX, Roster, RosterAsk, RosterEntry, SWIM_BYTES_MAX};
 use crate::machine::Now;
-
-/// How often a possible namesake is asked whether it is there.
-const NAMESAKE_ASK_PERIOD: Duration = Duration::from_secs(1);
 
 impl Membership {
     pub(super) fn packet(&mut self, now: Now, from: SocketAddr, packet: Packet) {
@@ -117,8 +113,11 @@ impl Membership {
             self.own_news(now, &src, true);
             return;
         }
-        if header.message == Message::TurnUndead && !self.may_renew(now) {
-            self.stats.rejected_renewal += 1;
+        if header.message == Message::TurnUndead {
+            if header.dst == *self.me() {
+                let by = header.src.addr;
+                self.on_buried(now, by);
+            }
             return;
         }
         let mut room = self.room();
@@ -141,6 +140,18 @@ impl Membership {
                 self.view.note_left(*update.id());
             }
         }
+    }
+
+    /// A member says that this node was declared failed. foca would take the next name at
+    /// once, which need not be enough (the member may know a greater generation) and which
+    /// anybody could demand again by replaying the message. The member's WELCOME says what
+    /// it knows instead, and `enter` outranks that.
+    fn on_buried(&mut self, now: Now, by: SocketAddr) {
+        if !self.may_renew(now) || !self.burials_asked.is_due(now.mono, by) {
+            self.stats.rejected_renewal += 1;
+            return;
+        }
+        self.hello(now, by, Why::Member);
     }
 
     /// Whether news about this node's own name may reach foca; other news may.
@@ -180,11 +191,7 @@ impl Membership {
 
     /// Asks whoever lives at the address of another bearer of this node's name.
     pub(super) fn ask_namesake(&mut self, now: Now, identity: &Identity) {
-        let is_due = self
-            .namesake_asked
-            .is_none_or(|at| now.mono.since(at) >= NAMESAKE_ASK_PERIOD);
-        if is_due {
-            self.namesake_asked = Some(now.mono);
+        if self.namesakes_asked.is_due(now.mono, identity.addr) {
             self.hello(now, identity.addr, Why::Namesake);
         }
     }

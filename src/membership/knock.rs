@@ -125,6 +125,28 @@ impl Knocker {
         }
     }
 
+    /// Knock later, and also at `doors`: this node has yielded its name and left, and those
+    /// whom it knew are forgotten. The pause lets the holder of the name be seen first.
+    pub(super) fn stand_back(&mut self, now: Instant, doors: impl Iterator<Item = SocketAddr>) {
+        if !self.params.knocking {
+            return;
+        }
+        let backoff = self.params.knock_backoff_max;
+        let late = Seed {
+            due: Some(now + backoff),
+            backoff,
+            member: None,
+        };
+        for addr in doors {
+            if self.seeds.len() < SEEDS_MAX {
+                self.seeds.entry(addr).or_insert(late);
+            }
+        }
+        for seed in self.seeds.values_mut() {
+            *seed = late;
+        }
+    }
+
     /// Knock at every door again soon: this node takes no part any more.
     pub(super) fn hurry(&mut self, now: Instant) {
         if !self.params.knocking {

@@ -151,7 +151,7 @@ fn config(params: &Params) -> foca::Config {
         remove_down_after: None,
         max_packet_size: at_least_one(SWIM_BYTES_MAX),
         notify_down_members: true,
-        periodic_announce: params.knocking.then(|| PeriodicParams {
+        periodic_announce: params.knocking.then_some(PeriodicParams {
             frequency: params.announce_period,
             num_members: NonZeroUsize::MIN,
         }),
