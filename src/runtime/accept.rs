@@ -136,7 +136,7 @@ async fn listen(
             biased;
             _ = beat.tick() => {
                 if heard.elapsed() > SILENCE_MAX {
-                    return Err(StreamError::Silent);
+                    reader.last_chance().await?;
                 }
                 writer.send(&Frame::Pong(pinged)).await?;
             }

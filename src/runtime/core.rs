@@ -1,67 +1,29 @@
 //! What the tasks of one node share.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::counters::Counters;
-use super::facts::NodeFacts;
 use super::limiter::Limiter;
 use super::links::Links;
+use super::state::{Command, FactsTable, Roster};
 use super::storage::Watched;
 use super::time::Clock;
-use super::udp::Command;
 use crate::clock::NodeId;
-use crate::membership::{Fingerprint, Identity, Member};
+use crate::membership::{Fingerprint, State};
 use crate::node::request::Reply;
 use crate::node::{Data, View};
 use crate::wire::KeyRing;
 
 /// Who waits for a reply.
 pub(super) type Waiter = oneshot::Sender<Reply>;
-
-/// The members as the membership task last published them. A snapshot: readers never hold
-/// that task up.
-#[derive(Clone, Debug)]
-pub(super) struct Roster {
-    /// Every member that is remembered, this node included.
-    pub(super) members: BTreeMap<NodeId, Member>,
-    /// This node's identity now.
-    pub(super) me: Identity,
-    /// Membership's counters and those of sealed datagrams.
-    pub(super) counters: Vec<(&'static str, u64)>,
-    /// Whether any node of the cluster has been heard since the start.
-    pub(super) heard: bool,
-    /// Another live process that has this node's name, while there is one.
-    pub(super) namesake: Option<Identity>,
-}
-
-impl Roster {
-    /// The roster of a node that knows nobody.
-    pub(super) fn alone(me: Identity) -> Self {
-        Self {
-            members: BTreeMap::new(),
-            me,
-            counters: Vec::new(),
-            heard: false,
-            namesake: None,
-        }
-    }
-
-    /// Members that take part, without this node.
-    pub(super) fn active_others(&self) -> impl Iterator<Item = &Member> {
-        self.members
-            .values()
-            .filter(|member| member.state.is_active() && member.identity.id != self.me.id)
-    }
-}
-
-/// What nodes say of themselves, by id: the newest life of each.
-pub(super) type FactsTable = BTreeMap<NodeId, NodeFacts>;
 
 /// What this node is, fixed at its start.
 #[derive(Clone, Debug)]
@@ -93,6 +55,12 @@ pub(super) struct Core {
     /// Cancelled when the node's tasks must end.
     pub(super) stopped: CancellationToken,
     pub(super) tasks: TaskTracker,
+    /// The clients' listener until somebody serves it.
+    pub(super) clients: Mutex<Option<TcpListener>>,
+    /// How long the seeds may stay silent before the node is ready alone.
+    pub(super) ready_wait: Duration,
+    /// Set once everything has ended.
+    pub(super) ended: OnceCell<()>,
 }
 
 impl Core {
@@ -112,7 +80,7 @@ impl Core {
             replicas: roster
                 .members
                 .values()
-                .filter(|member| member.state != crate::membership::State::Left)
+                .filter(|member| member.state != State::Left)
                 .map(|member| member.identity.id)
                 .filter(|id| *id != self.profile.id)
                 .collect(),

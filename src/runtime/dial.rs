@@ -133,7 +133,7 @@ impl Link<'_> {
                 biased;
                 _ = beat.tick() => {
                     if heard.elapsed() > SILENCE_MAX {
-                        return Err(StreamError::Silent);
+                        self.reader.last_chance().await?;
                     }
                     self.beats = self.beats.wrapping_add(1);
                     self.writer.send(&Frame::Ping(self.beats)).await?;

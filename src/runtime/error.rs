@@ -98,10 +98,12 @@ pub enum StartError {
         reason: String,
     },
     /// Another process has the data directory open.
-    #[error("data directory {} is in use by another process: give each node its own directory", path.display())]
+    #[error("data directory {} is in use by process {pid}: give each node its own directory", path.display())]
     DirectoryInUse {
         /// The directory.
         path: PathBuf,
+        /// The process that has it, as it wrote down.
+        pid: String,
     },
     /// What the data directory holds cannot be read whole.
     #[error("stored data cannot be opened: {0}")]

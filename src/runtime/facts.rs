@@ -18,9 +18,9 @@ use chitchat::{
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, warn};
 
-use super::core::{Core, FactsTable};
+use super::core::Core;
 use super::facts_lane::FactsTransport;
-use super::udp::Command;
+use super::state::{Command, FactsTable, NodeFacts};
 use crate::clock::NodeId;
 use crate::membership::{Identity, MEMBERS_MAX};
 
@@ -51,18 +51,6 @@ const NAME: &str = "name";
 const CLIENT: &str = "client";
 const CLUSTER: &str = "cluster";
 const VERSION: &str = "version";
-
-/// What a node says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NodeFacts {
-    pub(super) generation: u64,
-    pub(super) name: String,
-    pub(super) client_addr: Option<SocketAddr>,
-    pub(super) cluster_addr: SocketAddr,
-    pub(super) version: String,
-    /// Whether chitchat hears from it.
-    pub(super) live: bool,
-}
 
 /// Runs chitchat until the node has stopped, and starts it anew when it ends: it panics
 /// when its digest outgrows a datagram, and a node must survive that.

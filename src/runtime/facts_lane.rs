@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::counters::Counters;
+use super::outbox::Outbox;
 use super::time::Clock;
-use super::udp::Outbox;
 use crate::clock::NodeId;
 use crate::wire::{Fragmenter, Part, Reassembler};
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::core::Core;
-use super::udp::Command;
+use super::state::Command;
 use crate::config::HostPort;
 
 /// How often names are resolved while every one has an address.

@@ -1,27 +1,20 @@
-//! The storage engine as the runtime uses it: opened, watched, and forced to disk.
+//! Where a node keeps its data, and the engine that keeps it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
-use tracing::error;
-
-use super::core::Core;
 use super::error::StartError;
 use super::identity::GenerationFile;
 use crate::config::Storage;
 use crate::placement::PartitionId;
-use crate::store::engine::{Batch, Engine, EngineError, Loaded};
-
-/// How often what was written is forced to disk. A power cut loses at most this much of
-/// what a node acknowledged; its replicas still have it. A crash of the process loses
-/// nothing, since every commit reaches the operating system.
-const SYNC_INTERVAL: Duration = Duration::from_millis(100);
+use crate::store::engine::{Batch, Engine, EngineError, Fjall, Loaded, Memory};
 
 /// The default place for data, relative to the working directory.
 const DEFAULT_DIRECTORY: &str = "netdb-data";
+
+/// Where in a node's directory the engine lives.
+const ENGINE_DIRECTORY: &str = "store";
 
 /// An engine that knows whether something was committed since it was last synced.
 pub(super) struct Watched {
@@ -59,7 +52,7 @@ impl Engine for Watched {
         self.engine.load(partition)
     }
 
-    fn commit(&self, batch: Batch) -> Result<(), EngineError> {
+    fn commit(&self, batch: &Batch) -> Result<(), EngineError> {
         let done = self.engine.commit(batch);
         self.dirty.store(true, Ordering::Release);
         done
@@ -93,46 +86,35 @@ impl Place {
             .map_or_else(|| "memory".to_owned(), |d| d.display().to_string())
     }
 
-    /// Takes the directory, if there is one, for this process. Blocks.
-    pub(super) fn claim(&self) -> Result<Claim, StartError> {
-        todo!()
+    /// Takes the directory, if there is one, for this process, and opens the engine. Blocks.
+    pub(super) fn open(&self) -> Result<Opened, StartError> {
+        let Some(directory) = &self.directory else {
+            return Ok(Opened {
+                engine: Arc::new(Memory::default()),
+                generations: GenerationFile::in_memory(),
+            });
+        };
+        std::fs::create_dir_all(directory).map_err(|error| StartError::Directory {
+            path: directory.clone(),
+            reason: error.to_string(),
+        })?;
+        // The engine locks its directory, so whoever has it open owns the generation too.
+        let engine = Fjall::open(&directory.join(ENGINE_DIRECTORY)).map_err(|error| match error {
+            EngineError::Locked { pid, .. } => StartError::DirectoryInUse {
+                path: directory.clone(),
+                pid,
+            },
+            error => StartError::Storage(error.to_string()),
+        })?;
+        Ok(Opened {
+            engine: Arc::new(engine),
+            generations: GenerationFile::in_directory(directory),
+        })
     }
 }
 
-pub(super) struct Claim {
+/// An opened place.
+pub(super) struct Opened {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) generations: GenerationFile,
-}
-
-/// The task that forces what was written to disk, once per [`SYNC_INTERVAL`] at most. It
-/// runs on a thread of its own because an fsync may take long, and ends after a last sync
-/// when the node stops.
-pub(super) async fn sync_regularly(core: Arc<Core>) {
-    let mut ticks = tokio::time::interval(SYNC_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut failed = false;
-    loop {
-        let last = tokio::select! {
-            _ = ticks.tick() => false,
-            () = core.stopped.cancelled() => true,
-        };
-        let engine = core.engine.clone();
-        let synced = tokio::task::spawn_blocking(move || engine.sync_if_dirty()).await;
-        match synced {
-            Ok(Ok(synced)) => {
-                failed = false;
-                core.counters.disk_syncs.add(usize::from(synced));
-            }
-            Ok(Err(error)) => {
-                core.counters.storage_errors.one();
-                if !std::mem::replace(&mut failed, true) {
-                    error!(%error, "what was written could not be forced to disk; trying again");
-                }
-            }
-            Err(_) => return,
-        }
-        if last {
-            return;
-        }
-    }
 }

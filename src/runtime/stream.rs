@@ -34,6 +34,9 @@ pub(super) const BEAT: Duration = Duration::from_millis(500);
 /// three beats, so that one late turn of either process is not a broken link.
 pub(super) const SILENCE_MAX: Duration = Duration::from_millis(1_750);
 
+/// How long the socket is looked at once more before a peer is declared silent.
+const LAST_CHANCE: Duration = Duration::from_millis(20);
+
 /// Frame buffers above this are given back after the frame, so that an idle stream does not
 /// hold the memory of its largest one.
 const BUFFER_KEPT_MAX: usize = 256 * 1024;
@@ -115,6 +118,14 @@ impl FrameReader {
     /// A frame that has already arrived whole.
     pub(super) fn arrived(&mut self) -> Result<Option<Bytes>, StreamError> {
         Ok(self.decoder.next_frame()?)
+    }
+
+    /// The peer has been silent for too long, unless this process was held up and the
+    /// peer's beats lie unread.
+    pub(super) async fn last_chance(&mut self) -> Result<(), StreamError> {
+        timeout(LAST_CHANCE, self.fill())
+            .await
+            .unwrap_or(Err(StreamError::Silent))
     }
 
     async fn fill(&mut self) -> Result<(), StreamError> {

@@ -8,21 +8,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use rand::Rng;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::core::{Core, Roster};
-use super::counters::Counters;
+use super::core::Core;
 use super::events;
 use super::facts_lane::{FactsInbox, Piece};
 use super::identity::GenerationFile;
+use super::outbox::Outbox;
+use super::state::{Command, Roster};
 use crate::machine::Machine;
 use crate::membership::{Event, Identity, Input, Membership, Output, Packet};
-use crate::wire::{DATAGRAM_BYTES_MAX, Datagram, DatagramError, DatagramOpener, DatagramSealer};
+use crate::wire::{DATAGRAM_BYTES_MAX, Datagram, DatagramError, DatagramOpener};
 
 /// Datagrams taken from the socket before timers get their turn. More than a turn ever
 /// finds on a healthy network, few enough that a flood cannot keep timers waiting.
@@ -40,57 +39,6 @@ const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
 /// Pause after an error of the socket that is not about one datagram, so that a lasting one
 /// does not keep a processor busy.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
-
-/// What other tasks ask of the membership task.
-#[derive(Debug)]
-pub(super) enum Command {
-    /// The seeds' addresses now.
-    Seeds(Vec<SocketAddr>),
-    /// Live nodes that the node facts know.
-    Heard(Vec<Identity>),
-    /// Leave the cluster.
-    Leave,
-}
-
-/// The sending side of the socket, shared with the node facts.
-pub(super) struct Outbox {
-    socket: Arc<UdpSocket>,
-    sealing: Mutex<(DatagramSealer, Vec<u8>)>,
-    counters: Arc<Counters>,
-}
-
-impl Outbox {
-    pub(super) fn new(
-        socket: Arc<UdpSocket>,
-        sealer: DatagramSealer,
-        counters: Arc<Counters>,
-    ) -> Self {
-        Self {
-            socket,
-            sealing: Mutex::new((sealer, Vec::with_capacity(DATAGRAM_BYTES_MAX))),
-            counters,
-        }
-    }
-
-    /// Seals and sends one payload, or drops it if the kernel does not take it at once.
-    pub(super) fn send(&self, to: SocketAddr, payload: &[u8]) {
-        let mut nonce = [0; 24];
-        rand::rng().fill_bytes(&mut nonce);
-        let mut sealing = self.sealing.lock();
-        let (sealer, sealed) = &mut *sealing;
-        let sent = match sealer.seal_into(nonce, payload, sealed) {
-            Ok(()) => self.socket.try_send_to(sealed, to).ok(),
-            Err(_) => None,
-        };
-        match sent {
-            Some(bytes) => {
-                self.counters.udp_datagrams_sent.one();
-                self.counters.udp_bytes_sent.add(bytes);
-            }
-            None => self.counters.udp_send_failed.one(),
-        }
-    }
-}
 
 /// The state of the membership task.
 pub(super) struct Lane {
