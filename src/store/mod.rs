@@ -1,1 +1,23 @@
-//! The `store` room.
+//! One partition on one replica: its objects, its clock, its dot log, and what two replicas
+//! of it say to each other.
+//!
+//! A [`Partition`] is told of writes, pushes, digests, deltas and full syncs and answers with
+//! values ([`exchange`]) for its caller to send. Everything that it keeps goes through an
+//! [`engine::Engine`] first: *commit, then install, then answer*, rows and clock in one atomic
+//! batch (PROTOCOL R13).
+//!
+//! Store does not know that there is a network, who is a member, or what time it is.
+//!
+//! Not here yet: freezing and sealing of dead actors (PROTOCOL 3.9), so the holes that an
+//! unclean crash leaves stay; dropping of a copy (3.11); counters and collections (8).
+
+pub mod codec;
+pub mod engine;
+mod error;
+pub mod exchange;
+mod partition;
+
+pub use error::{Refusal, StoreError};
+pub use partition::{
+    Applied, DeltaAnswer, FullChunk, FullSource, Options, Partition, PartitionStats, Write,
+};

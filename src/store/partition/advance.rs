@@ -1,0 +1,86 @@
+//! The clock as it will be after a step, before the step is committed.
+
+use std::collections::BTreeMap;
+
+use crate::clock::{ACTORS_MAX, ActorId, Clock, Dot, Entry, RUNS_MAX};
+
+/// A clock, and the entries that a step changes in it.
+#[derive(Debug)]
+pub(super) struct Advance<'a> {
+    clock: &'a Clock,
+    entries: BTreeMap<ActorId, Entry>,
+}
+
+impl<'a> Advance<'a> {
+    /// No change to `clock` yet.
+    pub(super) fn new(clock: &'a Clock) -> Self {
+        Self {
+            clock,
+            entries: BTreeMap::new(),
+        }
+    }
+
+    /// Adds `dot`. False if it was there.
+    pub(super) fn add(&mut self, dot: Dot) -> bool {
+        !self.clock.contains(dot) && self.entry_mut(dot.actor).add(dot.n)
+    }
+
+    /// Adds all that `other` holds.
+    pub(super) fn join(&mut self, other: &Clock) {
+        for (actor, entry) in other.entries() {
+            if !self.clock.entry(actor).is_some_and(|own| own.covers(entry)) {
+                self.entry_mut(actor).join(entry);
+            }
+        }
+    }
+
+    /// The base of `actor` after the step.
+    pub(super) fn base(&self, actor: ActorId) -> u64 {
+        match self.entries.get(&actor) {
+            Some(entry) => entry.base(),
+            None => self.clock.base(actor),
+        }
+    }
+
+    /// The changed entries with their new values.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (ActorId, &Entry)> + '_ {
+        self.entries.iter().map(|(&actor, entry)| (actor, entry))
+    }
+
+    /// The changed entries whose base moves, with the new one.
+    pub(super) fn new_bases(&self) -> impl Iterator<Item = (ActorId, u64)> + '_ {
+        self.entries()
+            .map(|(actor, entry)| (actor, entry.base()))
+            .filter(|&(actor, base)| base > self.clock.base(actor))
+    }
+
+    /// Whether the clock stays within what others accept of it.
+    pub(super) fn within_limits(&self) -> bool {
+        let mut actors = self.clock.len();
+        let mut runs = self.clock.runs();
+        for (actor, entry) in self.entries() {
+            match self.clock.entry(actor) {
+                Some(before) => runs -= before.above().len(),
+                None => actors += 1,
+            }
+            runs += entry.above().len();
+        }
+        actors <= ACTORS_MAX && runs <= RUNS_MAX
+    }
+
+    /// Whether nothing changes.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The changed entries with their new values.
+    pub(super) fn into_entries(self) -> Vec<(ActorId, Entry)> {
+        self.entries.into_iter().collect()
+    }
+
+    fn entry_mut(&mut self, actor: ActorId) -> &mut Entry {
+        self.entries
+            .entry(actor)
+            .or_insert_with(|| self.clock.entry(actor).cloned().unwrap_or_default())
+    }
+}

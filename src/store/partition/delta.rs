@@ -1,0 +1,120 @@
+//! Answering a digest (PROTOCOL 3.4).
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use super::table::row_bytes;
+use super::{Partition, ROW_BYTES_MAX};
+use crate::clock::DotSet;
+use crate::object::Row;
+use crate::store::exchange::{Cover, Delta, Digest};
+
+/// The answer to a digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeltaAnswer {
+    /// The asker lacks nothing that this replica could send.
+    Nothing,
+    /// Some or all of what the asker lacks.
+    Delta(Delta),
+    /// The asker is below the floor of the log: it needs a full sync (R10).
+    Full,
+}
+
+impl Partition {
+    /// What the asker lacks, up to the budget, from one snapshot of clock, rows and log (R7).
+    ///
+    /// Whole groups only: a key's row travels with all dots of the key that the asker lacks
+    /// (R6, N34), in the order of each key's smallest missing dot. The asker's next digest is
+    /// the cursor.
+    pub fn delta(&self, digest: &Digest) -> DeltaAnswer {
+        if digest.partition != self.id {
+            return DeltaAnswer::Nothing;
+        }
+        let missing = self.clock.minus(&digest.clock);
+        if missing.is_empty() {
+            return DeltaAnswer::Nothing;
+        }
+        if !self.log.reaches(&missing) {
+            return DeltaAnswer::Full;
+        }
+        let mut chunk = Chunk::default();
+        for (actor, start, last) in missing.runs() {
+            for (dot, key) in self.log.range(actor, start, last) {
+                match key {
+                    None => {
+                        chunk.voids.insert(dot);
+                    }
+                    Some(key) if chunk.seen.contains(key) => {}
+                    Some(key) => self.take_group(key, digest, &mut chunk),
+                }
+            }
+        }
+        self.close(chunk, digest)
+    }
+
+    /// Adds the group of `key` unless the chunk is full.
+    fn take_group<'a>(&'a self, key: &'a Bytes, digest: &Digest, chunk: &mut Chunk<'a>) {
+        let row = self.row(key);
+        let bytes = row_bytes(key, &row);
+        if bytes > ROW_BYTES_MAX {
+            // It fits no frame; `collapse` makes it smaller. The others go on without it.
+            chunk.seen.insert(key);
+            chunk.left_out = true;
+            return;
+        }
+        if chunk.more || (!chunk.rows.is_empty() && chunk.bytes + bytes > self.options.delta_bytes)
+        {
+            chunk.more = true;
+            return;
+        }
+        chunk.seen.insert(key);
+        chunk.bytes += bytes;
+        let lacking = self
+            .log
+            .dots_of(key)
+            .filter(|&dot| !digest.clock.contains(dot));
+        let dots = lacking.collect();
+        chunk.covers.push(Cover {
+            key: Some(key.clone()),
+            dots,
+        });
+        chunk.rows.push((key.clone(), row));
+    }
+
+    fn close(&self, mut chunk: Chunk<'_>, digest: &Digest) -> DeltaAnswer {
+        // A void covered early could destroy a version whose successor is yet to come (R18).
+        if !chunk.more && !chunk.left_out && !chunk.voids.is_empty() {
+            chunk.covers.push(Cover {
+                key: None,
+                dots: chunk.voids,
+            });
+        }
+        if chunk.covers.is_empty() {
+            return DeltaAnswer::Nothing;
+        }
+        DeltaAnswer::Delta(Delta {
+            partition: self.id,
+            to: digest.asker,
+            base: self.clock.base_vector(),
+            rows: chunk.rows,
+            covers: chunk.covers,
+            more: chunk.more,
+        })
+    }
+}
+
+/// A delta in the making.
+#[derive(Default)]
+struct Chunk<'a> {
+    /// Keys that were taken or left out for good.
+    seen: BTreeSet<&'a Bytes>,
+    rows: Vec<(Bytes, Row)>,
+    covers: Vec<Cover>,
+    voids: DotSet,
+    bytes: usize,
+    /// A group did not fit the budget.
+    more: bool,
+    /// A group fits no message.
+    left_out: bool,
+}

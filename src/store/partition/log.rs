@@ -1,0 +1,176 @@
+//! Which key a dot wrote, for the dots that some replica may still lack (PROTOCOL 3.5).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use crate::clock::{ActorId, Clock, Dot, DotSet, VersionVector};
+
+/// The dot log, in memory only, with both directions: a delta needs the keys of the dots that
+/// are missing, and all dots of those keys (R6).
+///
+/// Invariant: a dot of the clock that has no row here is at or below the floor.
+#[derive(Debug, Default)]
+pub(super) struct DotLog {
+    /// The key of each dot; none for a void one.
+    rows: BTreeMap<ActorId, BTreeMap<u64, Option<Bytes>>>,
+    /// The dots of each key.
+    keys: BTreeMap<Bytes, KeyDots>,
+    len: usize,
+    /// For a dot at or below it that has no row, the key is unknown (R10).
+    floor: VersionVector,
+}
+
+/// The dots of one key: nearly always one.
+#[derive(Debug)]
+enum KeyDots {
+    One(Dot),
+    Many(BTreeSet<Dot>),
+}
+
+impl DotLog {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many dots have a row.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Notes the key of `dot`; none says that it is void.
+    pub(super) fn insert(&mut self, dot: Dot, key: Option<Bytes>) {
+        self.remove(dot);
+        if let Some(key) = &key {
+            self.keys
+                .entry(key.clone())
+                .and_modify(|dots| dots.insert(dot))
+                .or_insert(KeyDots::One(dot));
+        }
+        self.rows.entry(dot.actor).or_default().insert(dot.n, key);
+        self.len += 1;
+    }
+
+    /// The rows of `actor` from `start` to `last`.
+    pub(super) fn range(
+        &self,
+        actor: ActorId,
+        start: u64,
+        last: u64,
+    ) -> impl Iterator<Item = (Dot, Option<&Bytes>)> + '_ {
+        let rows = self.rows.get(&actor);
+        rows.into_iter()
+            .flat_map(move |rows| rows.range(start..=last))
+            .map(move |(&n, key)| (Dot { actor, n }, key.as_ref()))
+    }
+
+    /// All dots of `key` that have a row.
+    pub(super) fn dots_of(&self, key: &Bytes) -> impl Iterator<Item = Dot> + '_ {
+        let (one, many) = match self.keys.get(key) {
+            Some(KeyDots::One(dot)) => (Some(*dot), None),
+            Some(KeyDots::Many(dots)) => (None, Some(dots)),
+            None => (None, None),
+        };
+        one.into_iter()
+            .chain(many.into_iter().flat_map(|dots| dots.iter().copied()))
+    }
+
+    /// Whether each of `dots` has a row; otherwise the peer is below the floor (R10). Costs
+    /// the rows there are, not the dots that are named.
+    pub(super) fn reaches(&self, dots: &DotSet) -> bool {
+        dots.runs().all(|(actor, start, last)| {
+            let rows = self.range(actor, start, last).count();
+            let whole = u64::try_from(rows).is_ok_and(|rows| rows == last - start + 1);
+            debug_assert!(
+                whole || start <= self.floor.get(actor),
+                "dots above the floor without a row"
+            );
+            whole
+        })
+    }
+
+    /// Says that the keys of `actor`'s dots up to `n` are unknown unless they have a row.
+    pub(super) fn raise_floor(&mut self, actor: ActorId, n: u64) {
+        self.floor.raise(actor, n);
+    }
+
+    /// The floor.
+    #[cfg(test)]
+    pub(super) fn floor(&self) -> &VersionVector {
+        &self.floor
+    }
+
+    /// Drops the rows of dots that all of `clocks` hold, all if there are none (vernemq
+    /// #2538: a single node that never pruned), and raises the floor over them. Says how many.
+    pub(super) fn drop_known(&mut self, clocks: &[&Clock]) -> usize {
+        let mut known = Vec::new();
+        for (&actor, rows) in &self.rows {
+            let held = |n: u64| clocks.iter().all(|clock| clock.contains(Dot { actor, n }));
+            known.extend(rows.keys().filter(|&&n| held(n)).map(|&n| Dot { actor, n }));
+        }
+        self.drop_rows(&known)
+    }
+
+    /// Keeps at most `rows_max` rows. When there are more it drops the older half of every
+    /// actor's and raises the floor over them: a peer that is far behind gets a full sync, one
+    /// that is close still a delta.
+    pub(super) fn bound(&mut self, rows_max: usize) {
+        while self.len > rows_max {
+            let mut older = Vec::new();
+            for (&actor, rows) in &self.rows {
+                let half = rows.len().div_ceil(2);
+                older.extend(rows.keys().take(half).map(|&n| Dot { actor, n }));
+            }
+            self.drop_rows(&older);
+        }
+    }
+
+    fn drop_rows(&mut self, dots: &[Dot]) -> usize {
+        for &dot in dots {
+            self.remove(dot);
+            self.floor.add(dot);
+        }
+        dots.len()
+    }
+
+    fn remove(&mut self, dot: Dot) {
+        let Some(rows) = self.rows.get_mut(&dot.actor) else {
+            return;
+        };
+        let Some(key) = rows.remove(&dot.n) else {
+            return;
+        };
+        if rows.is_empty() {
+            self.rows.remove(&dot.actor);
+        }
+        self.len -= 1;
+        if let Some(key) = key
+            && let Some(dots) = self.keys.get_mut(&key)
+            && dots.remove(dot)
+        {
+            self.keys.remove(&key);
+        }
+    }
+}
+
+impl KeyDots {
+    fn insert(&mut self, dot: Dot) {
+        match self {
+            Self::One(only) => *self = Self::Many(BTreeSet::from([*only, dot])),
+            Self::Many(dots) => {
+                dots.insert(dot);
+            }
+        }
+    }
+
+    /// Takes `dot` out; true if none is left.
+    fn remove(&mut self, dot: Dot) -> bool {
+        match self {
+            Self::One(only) => *only == dot,
+            Self::Many(dots) => {
+                dots.remove(&dot);
+                dots.is_empty()
+            }
+        }
+    }
+}

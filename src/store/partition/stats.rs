@@ -1,0 +1,51 @@
+//! Figures of a partition.
+
+use super::Partition;
+
+/// Figures of one partition at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartitionStats {
+    /// Keys with at least one version, ended ones included until they are removed.
+    pub keys: usize,
+    /// Stored rows: keys, and deleted keys whose context is not covered by the clock yet.
+    pub rows: usize,
+    /// Rows with a residual context; zero in a quiet, healthy cluster.
+    pub residual_rows: usize,
+    /// Rows of the dot log.
+    pub log_rows: usize,
+    /// The most versions that one key has.
+    pub siblings_max: usize,
+    /// Live versions.
+    pub dots_live: usize,
+    /// Actors in the clock: openings of this partition, on all nodes, that wrote.
+    pub actors: usize,
+    /// Runs of the clock above a hole.
+    pub holes: usize,
+    /// Bytes of keys and values.
+    pub bytes: usize,
+    /// Keys whose versions do not fit a message until they are collapsed.
+    pub oversized: usize,
+    /// Dots that came with two different values. Anything but zero is a bug or a reused actor.
+    pub dot_conflicts: u64,
+}
+
+impl Partition {
+    /// The partition's figures. O(1).
+    pub fn stats(&self) -> PartitionStats {
+        let totals = self.table.totals();
+        let shared = totals.siblings.last_key_value().map(|(&count, _)| count);
+        PartitionStats {
+            keys: totals.keys,
+            rows: self.table.len(),
+            residual_rows: totals.residual_rows,
+            log_rows: self.log.len(),
+            siblings_max: shared.unwrap_or(usize::from(totals.keys > 0)),
+            dots_live: totals.dots_live,
+            actors: self.clock.len(),
+            holes: self.clock.runs(),
+            bytes: totals.bytes,
+            oversized: self.table.oversized().len(),
+            dot_conflicts: self.dot_conflicts,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What a replica does by itself: shorten the log, drop what has ended, collapse rows.
+
+use std::collections::BTreeSet;
+
+use super::{Advance, Partition, strip};
+use crate::clock::{Clock, MAX_DRIFT_MS, NodeId};
+use crate::store::StoreError;
+use crate::store::exchange::Push;
+
+/// The most keys that one call of [`Partition::expire`] touches: a burst of endings must not
+/// hold the partition for long.
+pub const EXPIRE_KEYS_MAX: usize = 1024;
+
+impl Partition {
+    /// Notes the clock that `peer` said it had, in a digest or request. It only shortens the
+    /// log, so it may be old, or too high because the peer lost its tail since (PROTOCOL 3.5).
+    pub fn note_digest(&mut self, peer: NodeId, clock: &Clock) {
+        self.known.insert(peer, clock.clone());
+    }
+
+    /// Drops the log rows of dots that all of `replicas`, the partition's *other* replicas,
+    /// are known to have; all rows if there are no others. Says how many (PROTOCOL 3.5).
+    ///
+    /// The set may be wrong or old: serving is decided by a peer's actual digest against the
+    /// floor, never by this.
+    pub fn collect(&mut self, replicas: &BTreeSet<NodeId>) -> usize {
+        self.known.retain(|peer, _| replicas.contains(peer));
+        if self.known.len() < replicas.len() {
+            return 0;
+        }
+        let clocks: Vec<&Clock> = self.known.values().collect();
+        self.log.drop_known(&clocks)
+    }
+
+    /// Removes versions that ended [`MAX_DRIFT_MS`] or more before `wall_ms`, of at most
+    /// [`EXPIRE_KEYS_MAX`] keys; says how many keys it touched.
+    ///
+    /// Exactly the ended versions go, without a dot, and stay in the context (R22): it is a
+    /// function of the version alone, so every replica does the same. A sibling that was
+    /// never overwritten becomes visible.
+    pub fn expire(&mut self, wall_ms: u64) -> Result<usize, StoreError> {
+        let until_ms = wall_ms.saturating_sub(MAX_DRIFT_MS);
+        let keys = self.table.ending(until_ms, EXPIRE_KEYS_MAX);
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        let count = keys.len();
+        let advance = Advance::new(&self.clock);
+        let mut rows = Vec::with_capacity(count);
+        for key in keys {
+            let row = self.row(&key);
+            let context = row.own_context();
+            let mut versions = row.versions;
+            versions.retain(|_, version| !version.expired(until_ms));
+            rows.push((key, strip(versions, context, &advance)));
+        }
+        let step = self.step(rows, advance, Vec::new());
+        self.commit(step)?;
+        Ok(count)
+    }
+
+    /// Rewrites rows whose versions together fit no message as one ordinary write of the last
+    /// write's value, timestamp and end (PROTOCOL 3.1), at most `keys_max` of them; the pushes
+    /// are for the other replicas.
+    ///
+    /// Such a row comes from concurrent writes of values near the limit. Until it is
+    /// collapsed it stays out of deltas, and it keeps a full sync from being served.
+    pub fn collapse(&mut self, keys_max: usize) -> Result<Vec<Push>, StoreError> {
+        let keys: Vec<_> = self
+            .table
+            .oversized()
+            .iter()
+            .take(keys_max)
+            .cloned()
+            .collect();
+        let mut pushes = Vec::with_capacity(keys.len());
+        for key in keys {
+            let row = self.row(&key);
+            let winner = row
+                .versions
+                .winner_at(0)
+                .map(|(_, version)| version.clone());
+            pushes.push(self.replace(key, &row, winner, None)?);
+        }
+        Ok(pushes)
+    }
+}

@@ -1,0 +1,194 @@
+//! Writes of this replica's own clients (PROTOCOL 3.1).
+
+use bytes::Bytes;
+
+use super::table::row_bytes;
+use super::{Advance, Partition, ROW_BYTES_MAX, strip};
+use crate::clock::{COUNTER_MAX, Dot, Hlc, VersionVector};
+use crate::object::{KEY_BYTES_MAX, Row, SIBLINGS_MAX, VALUE_BYTES_MAX, Version, Versions};
+use crate::store::StoreError;
+use crate::store::exchange::Push;
+
+/// What to do with a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Give it a value.
+    Put {
+        /// The value.
+        value: Bytes,
+        /// When it ends, in milliseconds since the Unix epoch, if it does.
+        expire_at_ms: Option<u64>,
+    },
+    /// Take its values away.
+    Delete,
+}
+
+/// Values up to this many bytes are copied when they are written, so that a few bytes do not
+/// keep a whole network buffer alive. Larger ones are most of their buffer anyway.
+const COPY_BYTES_MAX: usize = 16 * 1024;
+
+impl Partition {
+    /// Writes `key` and says what to push to the other replicas; none when a delete found
+    /// nothing to delete.
+    ///
+    /// Without a `context` it replaces every version that is here. With one it replaces
+    /// exactly the versions that the context covers; others stay as siblings. The context
+    /// never enters the clock (R4, N04): what it covers and this replica has not seen stays
+    /// in the row's residual context. Delete issues a dot like any write (R11, N11).
+    pub fn write(
+        &mut self,
+        key: Bytes,
+        op: Write,
+        context: Option<&VersionVector>,
+        wall_ms: u64,
+    ) -> Result<Option<Push>, StoreError> {
+        self.check_write(&key, &op, context)?;
+        let local = self.row(&key);
+        if op == Write::Delete && self.nothing_to_delete(&local, context, wall_ms) {
+            return Ok(None);
+        }
+        let version = match op {
+            Write::Delete => None,
+            Write::Put {
+                value,
+                expire_at_ms,
+            } => Some(Version {
+                hlc: self.next_hlc(&local.versions, wall_ms),
+                expire_at_ms,
+                value: detached(value),
+            }),
+        };
+        self.replace(key, &local, version, context).map(Some)
+    }
+
+    /// The write itself: `version`, or nothing, takes the place of what `context` covers.
+    pub(super) fn replace(
+        &mut self,
+        key: Bytes,
+        local: &Row,
+        version: Option<Version>,
+        context: Option<&VersionVector>,
+    ) -> Result<Push, StoreError> {
+        let n = self.clock.base(self.actor) + 1;
+        if n > COUNTER_MAX {
+            return Err(StoreError::ClockFull);
+        }
+        let dot = Dot {
+            actor: self.actor,
+            n,
+        };
+        let mut versions = Versions::new();
+        if let Some(context) = context {
+            versions = local.versions.clone();
+            versions.retain(|dot, _| !context.contains(dot));
+        }
+        if let Some(version) = version {
+            versions.insert(dot, version);
+            check_siblings(&key, &versions, local)?;
+        }
+        let mut written = local.own_context();
+        written.add(dot);
+        if let Some(context) = context {
+            written.join(context);
+        }
+        let mut advance = Advance::new(&self.clock);
+        advance.add(dot);
+        if !advance.within_limits() {
+            return Err(StoreError::ClockFull);
+        }
+        let key = self.shared_key(&key);
+        let mut whole = self.clock.base_vector();
+        whole.join(&written);
+        let push = Push {
+            partition: self.id,
+            dot,
+            key: key.clone(),
+            versions: versions.clone(),
+            context: whole,
+        };
+        let row = strip(versions, written, &advance);
+        let step = self.step(vec![(key.clone(), row)], advance, vec![(dot, Some(key))]);
+        self.commit(step)?;
+        Ok(push)
+    }
+
+    /// A timestamp after all that is written here, and after what it replaces.
+    fn next_hlc(&mut self, seen: &Versions, wall_ms: u64) -> Hlc {
+        self.hlc.next(wall_ms, seen.last_hlc().unwrap_or_default())
+    }
+
+    fn check_write(
+        &self,
+        key: &Bytes,
+        op: &Write,
+        context: Option<&VersionVector>,
+    ) -> Result<(), StoreError> {
+        if key.len() > KEY_BYTES_MAX {
+            return Err(StoreError::KeyTooLong(key.len()));
+        }
+        if let Write::Put { value, .. } = op
+            && value.len() > VALUE_BYTES_MAX
+        {
+            return Err(StoreError::ValueTooLong(value.len()));
+        }
+        let belongs = self.options.keyspace.partition_of(key);
+        if belongs != self.id {
+            return Err(StoreError::WrongPartition {
+                belongs,
+                asked: self.id,
+            });
+        }
+        // It would make later writes of this actor look known, and so deleted.
+        let own = self.clock.base(self.actor);
+        if context.is_some_and(|context| context.get(self.actor) > own) {
+            return Err(StoreError::ForeignContext);
+        }
+        Ok(())
+    }
+
+    /// Whether a delete would change nothing anywhere. A context that covers writes which
+    /// have not arrived here does change something: it deletes them when they do.
+    fn nothing_to_delete(
+        &self,
+        local: &Row,
+        context: Option<&VersionVector>,
+        wall_ms: u64,
+    ) -> bool {
+        let Some(context) = context else {
+            return local.versions.winner_at(wall_ms).is_none();
+        };
+        let covers_live = local.versions.dots().any(|dot| context.contains(dot));
+        let covers_unseen = context
+            .iter()
+            .any(|(actor, n)| n > self.clock.base(actor).max(local.known(actor)));
+        !covers_live && !covers_unseen
+    }
+}
+
+/// Refuses a write that would add to a row that is at its bounds. A write that replaces
+/// something makes no row longer and always passes.
+fn check_siblings(key: &Bytes, versions: &Versions, local: &Row) -> Result<(), StoreError> {
+    let count = versions.len();
+    if count <= 1 || count <= local.versions.len() {
+        return Ok(());
+    }
+    if count > SIBLINGS_MAX {
+        return Err(StoreError::TooManySiblings(count - 1));
+    }
+    let row = Row {
+        versions: versions.clone(),
+        residual: VersionVector::new(),
+    };
+    let bytes = row_bytes(key, &row);
+    if bytes > ROW_BYTES_MAX {
+        return Err(StoreError::RowTooLarge(bytes));
+    }
+    Ok(())
+}
+
+fn detached(value: Bytes) -> Bytes {
+    if value.len() > COPY_BYTES_MAX {
+        return value;
+    }
+    Bytes::copy_from_slice(&value)
+}
