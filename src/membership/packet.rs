@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::codec::LEFT_INCARNATION;
 use super::fingerprint::Fingerprint;
 use super::identity::Identity;
 use super::members::State;
@@ -19,8 +20,8 @@ pub const PACKET_BYTES_MAX: usize = 1_300;
 /// Most bytes of one SWIM message, so that its packet stays within [`PACKET_BYTES_MAX`].
 pub const SWIM_BYTES_MAX: usize = 1_280;
 
-/// Most entries of one [`Roster`]: the largest entry encodes to 47 bytes.
-pub const ROSTER_ENTRIES_MAX: usize = 26;
+/// Most entries of one [`Roster`]: the largest entry encodes to 49 bytes.
+pub const ROSTER_ENTRIES_MAX: usize = 25;
 
 /// One datagram of the membership protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +75,9 @@ pub struct Hello {
     pub identity: Identity,
     /// The sender's cluster-wide settings.
     pub fingerprint: Fingerprint,
+    /// Whether the sender already takes part. Of two processes with one name, one that
+    /// does keeps the name against one that does not.
+    pub active: bool,
 }
 
 /// The answer to a HELLO from a node that may join.
@@ -140,4 +144,14 @@ pub struct RosterEntry {
     pub incarnation: u16,
     /// In which state.
     pub state: State,
+    /// For how many seconds, so that a member that is gone is forgotten everywhere at
+    /// about the same time instead of being learned again from those who still remember.
+    pub age_s: u32,
+}
+
+impl RosterEntry {
+    /// Whether the entry can be true.
+    pub(super) fn is_possible(&self) -> bool {
+        self.identity.check().is_ok() && self.incarnation != LEFT_INCARNATION
+    }
 }

@@ -11,6 +11,10 @@
 
 use std::time::Duration;
 
+/// Shortest period of anything that repeats: with a shorter one the machine would keep its
+/// driver busy with nothing else.
+pub const PERIOD_MIN: Duration = Duration::from_millis(2);
+
 /// How membership behaves. All members of a cluster should use the same preset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Params {
@@ -145,6 +149,28 @@ impl Params {
             stall_threshold: Duration::from_secs(1),
             ..Self::lan()
         }
+    }
+
+    /// The same with every period at least [`PERIOD_MIN`].
+    pub(super) fn bounded(mut self) -> Self {
+        let periods = [
+            &mut self.probe_period,
+            &mut self.probe_rtt,
+            &mut self.suspect_notice_period,
+            &mut self.gossip_period,
+            &mut self.announce_period,
+            &mut self.failed_knock_period,
+            &mut self.knock_backoff_min,
+            &mut self.knock_backoff_max,
+            &mut self.seed_period,
+            &mut self.roster_period,
+            &mut self.roster_timeout,
+            &mut self.farewell_period,
+        ];
+        for period in periods {
+            *period = (*period).max(PERIOD_MIN);
+        }
+        self
     }
 }
 

@@ -3,7 +3,6 @@
 //! Calls may come from many threads; each takes the lock of one shard, or the
 //! synchroniser's, never two at once.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,8 @@ use crate::config::Strength;
 use crate::machine::{Instant, Machine, Now};
 use crate::placement::{Keyspace, PartitionId};
 use crate::replication::{Input, Message, Output, SyncParams, Synchronizer, Tally};
-use crate::store::{Engine, Options, Partition, StoreError};
+use crate::store::engine::Engine;
+use crate::store::{Options, Partition, Refusal, StoreError};
 
 /// Locks that the partitions are divided over. More than cores, so that two threads seldom
 /// meet; few enough to visit all of them for a housekeeping turn.
@@ -42,7 +42,7 @@ pub struct DataParams {
     pub write_timeout: Duration,
     /// When to compare with whom.
     pub sync: SyncParams,
-    /// Limits of each partition.
+    /// Limits of each partition; its keyspace is replaced by this one's.
     pub options: Options,
 }
 
@@ -97,6 +97,8 @@ pub enum Note {
         peer: NodeId,
         /// The partition it was about.
         partition: PartitionId,
+        /// Why it cannot be.
+        refusal: Refusal,
     },
     /// Two replicas with equal clocks hold different data: a bug or corruption.
     Diverged {
@@ -153,13 +155,17 @@ impl<W> Data<W> {
         mut rng: SmallRng,
         now: Now,
     ) -> Result<Self, StoreError> {
+        let options = Options {
+            keyspace: params.keyspace,
+            ..params.options
+        };
         let mut shards: Vec<Vec<Partition>> = (0..SHARDS).map(|_| Vec::new()).collect();
         for id in params.keyspace.all() {
             let actor = ActorId {
                 node: params.me,
                 incarnation: rng.next_u64(),
             };
-            let partition = Partition::open(id, actor, engine.clone(), params.options.clone())?;
+            let partition = Partition::open(id, actor, engine.clone(), options)?;
             if let Some(shard) = shards.get_mut(shard_of(id)) {
                 shard.push(partition);
             }

@@ -18,9 +18,10 @@ use crate::machine::{Instant, Now};
 use crate::object::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::placement::PartitionId;
 use crate::replication::{Confirmations, Message, Progress};
+use crate::store::exchange::{Delta, Digest, FullEnd, FullNext, FullRequest, FullRows, Push};
 use crate::store::{
-    Applied, Delta, DeltaAnswer, Digest, FullChunk, FullEnd, FullNext, FullRequest, FullRows,
-    FullSource, Partition, PartitionStats, Push, StoreError, Write,
+    Applied, DeltaAnswer, FullChunk, FullSource, Partition, PartitionStats, Refusal, StoreError,
+    Write,
 };
 
 /// Full syncs that one shard serves at the same time. Each holds references to the rows of
@@ -37,6 +38,7 @@ const WAITING_MAX: usize = 16_384;
 /// A full sync that this shard serves.
 struct Source {
     source: FullSource,
+    session: u64,
     used: Instant,
 }
 
@@ -182,10 +184,7 @@ impl<W> Shard<W> {
                     id,
                 },
             }),
-            Ok(Applied::Refused) => effects.push(Effect::Note(Note::Refused {
-                peer: from,
-                partition: partition_id,
-            })),
+            Ok(Applied::Refused(refusal)) => note_refused(from, partition_id, refusal, effects),
             Err(error) => note_storage(partition_id, &error, effects),
         }
     }
@@ -272,7 +271,10 @@ impl<W> Shard<W> {
                 Pulled::More { keys }
             }
             Ok(Applied::New | Applied::Duplicate) => Pulled::All { keys },
-            Ok(Applied::Refused) => Pulled::Stale,
+            Ok(Applied::Refused(refusal)) => {
+                note_refused(from, id, refusal, effects);
+                Pulled::Stale
+            }
             Err(error) => {
                 note_storage(id, &error, effects);
                 Pulled::Stale
@@ -318,6 +320,7 @@ impl<W> Shard<W> {
             key,
             Source {
                 source,
+                session,
                 used: now.mono,
             },
         );
@@ -341,7 +344,7 @@ impl<W> Shard<W> {
         let Some(served) = self.sources.get_mut(&key) else {
             return;
         };
-        if served.source.session() != next.session {
+        if served.session != next.session {
             return;
         }
         served.used = now.mono;
@@ -373,14 +376,17 @@ impl<W> Shard<W> {
             return Pulled::Stale;
         };
         match partition.stage(rows) {
-            Some(next) => {
+            Ok(next) => {
                 effects.push(Effect::Send {
                     to: from,
                     message: Message::FullNext(next),
                 });
                 Pulled::More { keys }
             }
-            None => Pulled::Stale,
+            Err(refusal) => {
+                note_refused(from, id, refusal, effects);
+                Pulled::Stale
+            }
         }
     }
 
@@ -404,7 +410,10 @@ impl<W> Shard<W> {
                 }));
                 Pulled::All { keys: 0 }
             }
-            Ok(Applied::Refused) => Pulled::Stale,
+            Ok(Applied::Refused(refusal)) => {
+                note_refused(from, id, refusal, effects);
+                Pulled::Stale
+            }
             Err(error) => {
                 note_storage(id, &error, effects);
                 Pulled::Stale
@@ -432,12 +441,10 @@ impl<W> Shard<W> {
         self.sources
             .retain(|_, source| now.mono.since(source.used) < SOURCE_IDLE);
         for (id, partition) in &mut self.partitions {
-            let done = partition
-                .expire(now.wall_ms)
-                .and_then(|_| partition.collect(replicas));
-            if let Err(error) = done {
+            if let Err(error) = partition.expire(now.wall_ms) {
                 note_storage(*id, &error, effects);
             }
+            partition.collect(replicas);
         }
     }
 
@@ -497,5 +504,20 @@ fn note_storage<W>(partition: PartitionId, error: &StoreError, effects: &mut Vec
     effects.push(Effect::Note(Note::Storage {
         partition,
         error: error.to_string(),
+    }));
+}
+
+/// What a peer said was not applied. An answer to a question of an earlier opening is
+/// expected after a restart and a piece out of turn after a loss; the rest is not.
+fn note_refused<W>(
+    peer: NodeId,
+    partition: PartitionId,
+    refusal: Refusal,
+    effects: &mut Vec<Effect<W>>,
+) {
+    effects.push(Effect::Note(Note::Refused {
+        peer,
+        partition,
+        refusal,
     }));
 }

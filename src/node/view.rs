@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::clock::NodeId;
 use crate::config::Strength;
+use crate::membership::{Member, State};
 
 /// The other replicas of every partition, as this node sees them.
 ///
@@ -19,6 +20,26 @@ pub struct View {
 }
 
 impl View {
+    /// The view of node `me` that knows `members` and has working streams to the peers for
+    /// which `linked` says so.
+    pub fn of<'a>(
+        members: impl Iterator<Item = &'a Member>,
+        me: NodeId,
+        linked: impl Fn(NodeId) -> bool,
+    ) -> Self {
+        let mut view = Self::default();
+        for member in members.filter(|member| member.identity.id != me) {
+            let id = member.identity.id;
+            if member.state != State::Left {
+                view.replicas.insert(id);
+            }
+            if member.state.is_active() && linked(id) {
+                view.reachable.insert(id);
+            }
+        }
+        view
+    }
+
     /// How many replicas must have a write before it is acknowledged, this node included.
     pub fn needed(&self, strength: Strength) -> usize {
         let reachable = self.reachable.len() + 1;

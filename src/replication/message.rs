@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::ActorId;
 use crate::placement::PartitionId;
-use crate::store::{Delta, Digest, FullEnd, FullNext, FullRequest, FullRows, Push};
+use crate::store::exchange::{Delta, Digest, FullEnd, FullNext, FullRequest, FullRows, Push};
 
 /// One message between peers. Any of them may be lost, repeated or late.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,189 @@
+//! One simulated node: the real membership and data machines over a simulated disk.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use netdb::clock::NodeId;
+use netdb::config::Strength;
+use netdb::machine::{Instant, Machine, Now};
+use netdb::membership::{self, Event, Fingerprint, Identity, Membership, Packet, Params, State};
+use netdb::node::{Data, DataParams, Effect, View};
+use netdb::placement::Keyspace;
+use netdb::replication::{Message, SyncParams};
+use netdb::store::Options;
+use netdb::store::engine::{Engine, Simulated};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+/// Partitions of a simulated cluster: few, so that keys share them.
+pub const PARTITIONS: u16 = 4;
+
+/// What a node did in one step.
+#[derive(Default)]
+pub struct Actions {
+    pub packets: Vec<(SocketAddr, Packet)>,
+    pub effects: Vec<Effect<usize>>,
+    pub events: Vec<Event>,
+}
+
+/// The process of a node.
+pub struct Process {
+    pub membership: Membership,
+    pub data: Data<usize>,
+    /// Peers that this process has a working stream to.
+    pub linked: BTreeSet<NodeId>,
+    /// The earliest wake-up already scheduled.
+    pub wake: Option<Instant>,
+}
+
+/// A node: its name, its disk, and its process while it runs.
+pub struct Node {
+    pub id: NodeId,
+    pub addr: SocketAddr,
+    pub engine: Arc<Simulated>,
+    pub generation: u64,
+    pub process: Option<Process>,
+}
+
+pub fn keyspace() -> Keyspace {
+    Keyspace {
+        partitions: PARTITIONS,
+        hash_seed: 0,
+    }
+}
+
+impl Node {
+    pub fn new(index: usize) -> Self {
+        let port = 7_000 + index as u16;
+        Self {
+            id: NodeId(index as u64 + 1),
+            addr: SocketAddr::from(([10, 0, 0, 1], port)),
+            engine: Arc::new(Simulated::new()),
+            generation: 0,
+            process: None,
+        }
+    }
+
+    pub fn start(&mut self, now: Now, seed: SocketAddr, knocking: bool, rng: &mut SmallRng) {
+        self.generation += 1;
+        let identity = Identity {
+            id: self.id,
+            generation: self.generation,
+            bump: 0,
+            addr: self.addr,
+        };
+        let params = Params {
+            knocking,
+            ..Params::lan()
+        };
+        let fingerprint = Fingerprint {
+            cluster: "sim".to_owned(),
+            partitions: PARTITIONS,
+            replicas: 0,
+            hash_seed: 0,
+            protocol: 1,
+        };
+        let membership_rng = SmallRng::seed_from_u64(rng.next_u64());
+        let mut membership = Membership::new(identity, fingerprint, params, membership_rng, now);
+        membership.handle(now, membership::Input::Seeds(vec![seed]));
+        let data_params = DataParams {
+            me: self.id,
+            keyspace: keyspace(),
+            strength: Strength::Quorum,
+            write_timeout: Duration::from_secs(2),
+            sync: SyncParams::default(),
+            options: Options::default(),
+        };
+        let engine: Arc<dyn Engine> = self.engine.clone();
+        let data_rng = SmallRng::seed_from_u64(rng.next_u64());
+        let data = Data::open(&data_params, &engine, data_rng, now).expect("a readable disk");
+        self.process = Some(Process {
+            membership,
+            data,
+            linked: BTreeSet::new(),
+            wake: None,
+        });
+    }
+
+    /// Kills the process; what it had committed stays.
+    pub fn crash(&mut self) {
+        self.process = None;
+        self.engine.crash_keeping_tail();
+    }
+}
+
+impl Process {
+    pub fn packet(&mut self, now: Now, from: SocketAddr, packet: Packet) -> Actions {
+        self.membership
+            .handle(now, membership::Input::Packet { from, packet });
+        self.settle(now, Vec::new())
+    }
+
+    pub fn message(&mut self, now: Now, from: NodeId, message: Message) -> Actions {
+        let mut effects = Vec::new();
+        self.data.receive(now, from, message, &mut effects);
+        self.settle(now, effects)
+    }
+
+    pub fn timeout(&mut self, now: Now) -> Actions {
+        self.membership.handle_timeout(now);
+        let mut effects = Vec::new();
+        self.data.handle_timeout(now, &mut effects);
+        self.settle(now, effects)
+    }
+
+    pub fn link(&mut self, now: Now, peer: NodeId, up: bool) -> Actions {
+        if up {
+            self.linked.insert(peer);
+        } else {
+            self.linked.remove(&peer);
+        }
+        self.settle(now, Vec::new())
+    }
+
+    pub fn push_dropped(&mut self, now: Now, peer: NodeId) -> Actions {
+        let mut effects = Vec::new();
+        self.data.push_dropped(now, peer, &mut effects);
+        self.settle(now, effects)
+    }
+
+    /// Collects what there is to do after something happened.
+    pub fn settle(&mut self, now: Now, mut effects: Vec<Effect<usize>>) -> Actions {
+        let mut actions = Actions::default();
+        while let Some(output) = self.membership.poll_output() {
+            match output {
+                membership::Output::Send { to, packet } => actions.packets.push((to, packet)),
+                membership::Output::Event(event) => actions.events.push(event),
+            }
+        }
+        let view = self.view();
+        if view != *self.data.view() {
+            self.data.view_changed(now, view, &mut effects);
+        }
+        actions.effects = effects;
+        actions
+    }
+
+    pub fn view(&self) -> View {
+        let me = self.membership.me().id;
+        View::of(self.membership.members(), me, |peer| {
+            self.linked.contains(&peer)
+        })
+    }
+
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let membership = self.membership.poll_timeout();
+        membership.into_iter().chain(self.data.poll_timeout()).min()
+    }
+
+    /// Members that this process believes alive, itself included.
+    pub fn alive(&self) -> BTreeSet<NodeId> {
+        self.membership
+            .members()
+            .filter(|member| member.state == State::Alive)
+            .map(|member| member.identity.id)
+            .collect()
+    }
+}
