@@ -19,7 +19,8 @@ pub(super) async fn address(config: &Config, listen: SocketAddr) -> Result<Socke
             return Err(StartError::BadAddress {
                 knob: "advertise",
                 value: advertise.to_string(),
-                reason: "others cannot reach an unspecified address, give one of this machine".into(),
+                reason: "others cannot reach an unspecified address, give one of this machine"
+                    .into(),
             });
         }
         if addr.port() == 0 {

@@ -44,8 +44,7 @@ impl Core {
         self.count_dropped(&message);
         if matches!(message, Message::Push { .. }) {
             let mut effects = Vec::new();
-            self.data
-                .push_dropped(self.clock.now(), to, &mut effects);
+            self.data.push_dropped(self.clock.now(), to, &mut effects);
             self.execute(effects);
         }
     }
@@ -76,10 +75,14 @@ impl Core {
                 counters.full_syncs_deferred.one();
                 debug!(%peer, %partition, "a peer's full sync waits for others");
             }
-            Note::Refused { peer, partition } => {
+            Note::Refused {
+                peer,
+                partition,
+                refusal,
+            } => {
                 counters.data_refused.one();
                 if let Some(more) = self.limiter.admit("data refused") {
-                    warn!(%peer, %partition, more, "dropped data that cannot be");
+                    warn!(%peer, %partition, reason = %refusal, more, "dropped data from a peer");
                 }
             }
             Note::Diverged { peer, partition } => {

@@ -12,7 +12,9 @@ use crate::wire::KeyError;
 #[derive(Debug, Error)]
 pub enum StartError {
     /// Something else listens at an address that was asked for explicitly.
-    #[error("{knob} address {addr} is taken ({transport}): stop what uses it or give another {knob} port")]
+    #[error(
+        "{knob} address {addr} is taken ({transport}): stop what uses it or give another {knob} port"
+    )]
     AddressTaken {
         /// The address.
         addr: SocketAddr,

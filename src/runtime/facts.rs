@@ -64,8 +64,12 @@ pub(super) async fn run(core: Arc<Core>, transport: FactsTransport) {
                 match end {
                     End::Stopped => return,
                     End::NewGeneration => continue,
-                    End::Overgrown => warn!("too many dead nodes in the node facts; starting them anew"),
-                    End::Ended(error) => warn!(error, "the node facts' server ended; starting it anew"),
+                    End::Overgrown => {
+                        warn!("too many dead nodes in the node facts; starting them anew")
+                    }
+                    End::Ended(error) => {
+                        warn!(error, "the node facts' server ended; starting it anew")
+                    }
                 }
             }
             Err(error) => error!(%error, "the node facts' server did not start"),
@@ -157,7 +161,9 @@ async fn serve(core: &Core, handle: &ChitchatHandle, generation: u64) -> End {
         if told.elapsed() >= HEARD_INTERVAL {
             told = Instant::now();
             // Full means membership has enough to do; it will be told again.
-            let _ = core.commands.try_send(Command::Heard(identities(core, &table)));
+            let _ = core
+                .commands
+                .try_send(Command::Heard(identities(core, &table)));
         }
         publish(core, table);
     }
@@ -177,11 +183,14 @@ fn publish(core: &Core, table: FactsTable) {
 /// this is how it learns of the first nodes.
 fn kick_unknown(core: &Core, handle: &ChitchatHandle, table: &FactsTable) {
     let roster = core.roster();
-    let unknown = roster.active_others().map(|member| member.identity).filter(|identity| {
-        table
-            .get(&identity.id)
-            .is_none_or(|facts| facts.generation < identity.generation)
-    });
+    let unknown = roster
+        .active_others()
+        .map(|member| member.identity)
+        .filter(|identity| {
+            table
+                .get(&identity.id)
+                .is_none_or(|facts| facts.generation < identity.generation)
+        });
     for identity in unknown.take(KICKS_MAX) {
         // Fails only when the server has ended, which its watcher reports.
         let _ = handle.gossip(identity.addr);
@@ -240,7 +249,9 @@ fn facts_of(id: &ChitchatId, state: &NodeState) -> Option<(NodeId, NodeFacts)> {
     let facts = NodeFacts {
         generation: id.generation_id,
         name: printable(state.get(NAME)?),
-        client_addr: state.get(CLIENT).and_then(|addr| SocketAddr::from_str(addr).ok()),
+        client_addr: state
+            .get(CLIENT)
+            .and_then(|addr| SocketAddr::from_str(addr).ok()),
         cluster_addr: id.gossip_advertise_addr,
         version: printable(state.get(VERSION).unwrap_or_default()),
         live: false,

@@ -114,7 +114,10 @@ impl GenerationFile {
 fn read_generation(path: &Path) -> Result<u64, StartError> {
     match fs::read_to_string(path) {
         Ok(text) => text.trim().parse().map_err(|_| {
-            directory_error(path, "it should hold one number; delete it to start a new count".into())
+            directory_error(
+                path,
+                "it should hold one number; delete it to start a new count".into(),
+            )
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(directory_error(path, error.to_string())),

@@ -66,8 +66,15 @@ async fn joined(core: &Core) -> Result<bool, StartError> {
         if now.active_others().next().is_some() {
             return Ok(true);
         }
-        let wait = if now.heard { JOIN_WAIT } else { core.ready_wait };
-        let Some(left) = wait.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) else {
+        let wait = if now.heard {
+            JOIN_WAIT
+        } else {
+            core.ready_wait
+        };
+        let Some(left) = wait
+            .checked_sub(began.elapsed())
+            .filter(|left| !left.is_zero())
+        else {
             return Ok(false);
         };
         tokio::select! {

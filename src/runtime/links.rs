@@ -42,7 +42,10 @@ impl Links {
     /// The link with this queue is down.
     pub(super) fn close(&self, peer: NodeId, queue: &Arc<Queue>) {
         let mut up = self.up.write();
-        if up.get(&peer).is_some_and(|current| Arc::ptr_eq(current, queue)) {
+        if up
+            .get(&peer)
+            .is_some_and(|current| Arc::ptr_eq(current, queue))
+        {
             up.remove(&peer);
         }
         drop(up);

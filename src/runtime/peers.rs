@@ -84,7 +84,6 @@ fn tell(core: &Core, told: &mut View) {
     );
     *told = view.clone();
     let mut effects = Vec::new();
-    core.data
-        .view_changed(core.clock.now(), view, &mut effects);
+    core.data.view_changed(core.clock.now(), view, &mut effects);
     core.execute(effects);
 }

@@ -259,7 +259,9 @@ mod tests {
 
     #[tokio::test]
     async fn any_port_is_the_same_for_udp_and_tcp() {
-        let sockets = bind(&config(at("127.0.0.1", 0), Listen::Off)).await.unwrap();
+        let sockets = bind(&config(at("127.0.0.1", 0), Listen::Off))
+            .await
+            .unwrap();
         assert_ne!(sockets.cluster_addr.port(), 0);
         assert_eq!(sockets.peers.local_addr().unwrap(), sockets.cluster_addr);
         assert_eq!(sockets.client_addr, None);
@@ -275,13 +277,19 @@ mod tests {
             .await
             .unwrap_err()
             .to_string();
-        assert!(error.contains(&format!("listen address 127.0.0.1:{port}")), "{error}");
+        assert!(
+            error.contains(&format!("listen address 127.0.0.1:{port}")),
+            "{error}"
+        );
         let port = first.client_addr.unwrap().port();
         let error = bind(&config(at("127.0.0.1", 0), at("127.0.0.1", port)))
             .await
             .unwrap_err()
             .to_string();
-        assert!(error.contains(&format!("client address 127.0.0.1:{port}")), "{error}");
+        assert!(
+            error.contains(&format!("client address 127.0.0.1:{port}")),
+            "{error}"
+        );
     }
 
     #[tokio::test]

@@ -68,10 +68,7 @@ impl Queue {
 /// About how many bytes a message keeps in memory.
 fn weight(message: &Message) -> usize {
     let body = match message {
-        Message::Push { push, .. } => {
-            let values: usize = push.versions.values().map(|v| v.value.len()).sum();
-            push.key.len().saturating_add(values)
-        }
+        Message::Push { push, .. } => push.key.len().saturating_add(push.versions.value_bytes()),
         Message::Delta(delta) => rows_weight(delta.rows.iter()),
         Message::FullRows(rows) => rows_weight(rows.rows.iter()),
         Message::Hashes(hashes) => hashes.len().saturating_mul(8),
@@ -81,11 +78,8 @@ fn weight(message: &Message) -> usize {
 }
 
 fn rows_weight<'a>(rows: impl Iterator<Item = &'a (bytes::Bytes, crate::object::Row)>) -> usize {
-    rows.map(|(key, row)| {
-        let values: usize = row.versions.values().map(|v| v.value.len()).sum();
-        key.len() + values + MESSAGE_BYTES
-    })
-    .sum()
+    rows.map(|(key, row)| key.len() + row.versions.value_bytes() + MESSAGE_BYTES)
+        .sum()
 }
 
 #[cfg(test)]

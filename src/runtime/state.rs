@@ -53,7 +53,6 @@ impl Roster {
     }
 }
 
-
 /// What a node says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NodeFacts {

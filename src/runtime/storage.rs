@@ -99,13 +99,14 @@ impl Place {
             reason: error.to_string(),
         })?;
         // The engine locks its directory, so whoever has it open owns the generation too.
-        let engine = Fjall::open(&directory.join(ENGINE_DIRECTORY)).map_err(|error| match error {
-            EngineError::Locked { pid, .. } => StartError::DirectoryInUse {
-                path: directory.clone(),
-                pid,
-            },
-            error => StartError::Storage(error.to_string()),
-        })?;
+        let engine =
+            Fjall::open(&directory.join(ENGINE_DIRECTORY)).map_err(|error| match error {
+                EngineError::Locked { pid, .. } => StartError::DirectoryInUse {
+                    path: directory.clone(),
+                    pid,
+                },
+                error => StartError::Storage(error.to_string()),
+            })?;
         Ok(Opened {
             engine: Arc::new(engine),
             generations: GenerationFile::in_directory(directory),

@@ -4,7 +4,6 @@
 //! stream that hangs for ever, as one across a cut network may, is noticed. A side that is
 //! busy writing waits only as long as the other takes something.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -201,8 +200,7 @@ pub(super) async fn introduce(
 ) -> Result<Introduced, StreamError> {
     stream.set_nodelay(true)?;
     let (mut read, mut write) = stream.into_split();
-    let (handshake, message) =
-        Handshake::initiator(&core.profile.keys, PURPOSE, entropy())?;
+    let (handshake, message) = Handshake::initiator(&core.profile.keys, PURPOSE, entropy())?;
     write.write_all(&message).await?;
     let established = shake(handshake, &mut read).await?;
     let (mut reader, mut writer) = halves(core, established, read, write);
@@ -310,9 +308,4 @@ fn entropy() -> [u8; 32] {
     let mut bytes = [0; 32];
     rand::rng().fill_bytes(&mut bytes);
     bytes
-}
-
-/// Where a stream comes from, if the system still knows.
-pub(super) fn peer_addr(stream: &TcpStream) -> Option<SocketAddr> {
-    stream.peer_addr().ok()
 }
