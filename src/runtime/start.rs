@@ -186,6 +186,13 @@ fn launch(
         bump: 0,
         addr: profile.cluster_addr,
     };
+    let membership = Membership::new(
+        me,
+        profile.fingerprint.clone(),
+        membership_params(config.network),
+        SmallRng::from_rng(&mut rand::rng()),
+        clock.now(),
+    );
     let guessed = ports::automatic_seeds(config, profile.cluster_addr);
     let (commands, commands_receiver) = mpsc::channel(COMMANDS_MAX);
     let core = Arc::new(Core {
@@ -193,7 +200,7 @@ fn launch(
         data: store.data,
         engine: store.engine,
         links: Links::default(),
-        roster: watch::Sender::new(Arc::new(Roster::alone(me))),
+        roster: watch::Sender::new(Arc::new(Roster::of(&membership))),
         facts: watch::Sender::new(Arc::new(FactsTable::new())),
         commands,
         counters: Arc::new(Counters::default()),
@@ -224,13 +231,7 @@ fn launch(
         socket,
         outbox: outbox.clone(),
         opener: DatagramOpener::new(keys.clone(), me.id, session),
-        membership: Membership::new(
-            me,
-            core.profile.fingerprint.clone(),
-            membership_params(config.network),
-            SmallRng::from_rng(&mut rand::rng()),
-            clock.now(),
-        ),
+        membership,
         facts: inbox.clone(),
         commands: commands_receiver,
         generations: store.generations,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::clock::NodeId;
-use crate::membership::{Identity, Member};
+use crate::membership::{Identity, Member, Membership};
 
 /// What other tasks ask of the membership task.
 #[derive(Debug)]
@@ -34,12 +34,15 @@ pub(super) struct Roster {
 }
 
 impl Roster {
-    /// The roster of a node that knows nobody.
-    pub(super) fn alone(me: Identity) -> Self {
+    /// What `membership` says now.
+    pub(super) fn of(membership: &Membership) -> Self {
         Self {
-            members: BTreeMap::new(),
-            me,
-            counters: Vec::new(),
+            members: membership
+                .members()
+                .map(|member| (member.identity.id, *member))
+                .collect(),
+            me: *membership.me(),
+            counters: membership.stats().iter().collect(),
             heard: false,
             namesake: None,
         }

@@ -233,8 +233,12 @@ impl Lane {
     fn publish(&mut self) {
         self.published = Some(Instant::now());
         let opened = self.opener.stats();
-        let mut counters: Vec<(&'static str, u64)> = self.membership.stats().iter().collect();
-        counters.extend([
+        let mut roster = Roster {
+            heard: opened.opened > 0,
+            namesake: self.namesake,
+            ..Roster::of(&self.membership)
+        };
+        roster.counters.extend([
             ("datagrams_opened", opened.opened),
             ("datagrams_dropped_too_short", opened.too_short),
             ("datagrams_dropped_too_long", opened.too_long),
@@ -248,16 +252,6 @@ impl Lane {
             ("datagrams_dropped_replayed", opened.replayed),
             ("datagrams_dropped_too_old", opened.too_old),
         ]);
-        self.core.roster.send_replace(Arc::new(Roster {
-            members: self
-                .membership
-                .members()
-                .map(|member| (member.identity.id, *member))
-                .collect(),
-            me: *self.membership.me(),
-            counters,
-            heard: opened.opened > 0,
-            namesake: self.namesake,
-        }));
+        self.core.roster.send_replace(Arc::new(roster));
     }
 }
