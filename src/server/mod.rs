@@ -1,1 +1,158 @@
-//! The `server` room.
+//! Redis clients: the socket that they connect to and the commands that they send.
+//!
+//! The server sees a [`Handle`] and request types, and nothing of the cluster behind
+//! them. Each connection is one task (`connection`); it decodes whole commands, finds
+//! their rows in one table (`commands`, `spec`), executes them at once (`execute`), and
+//! writes the replies of a burst together and in order (`replies`), though some of them
+//! wait for other nodes.
+//!
+//! Invariants: the effect of a command is visible to every later command of its
+//! connection, because requests are submitted in order and a submitted request has taken
+//! effect on this node; replies are in the order of commands; what a client sends can
+//! end its own connection, never the server; every buffer is bounded (`connection` says
+//! how). Deliberately absent: authentication and TLS, transactions, subscriptions.
+
+mod commands;
+mod connection;
+mod execute;
+mod failure;
+mod glob;
+mod replies;
+mod shared;
+mod spec;
+mod store;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+use crate::resp::RequestLimits;
+use crate::runtime::Handle;
+use connection::{Connection, End};
+use shared::Shared;
+use store::Store;
+
+/// How long connections may take to end once the node stops: they answer what they have
+/// begun, which takes no longer than the network needs.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long accepting rests after an error. The usual one is that the process has no file
+/// descriptor left, and trying at once would only burn a core.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection is silent before the system asks whether the client still
+/// exists. Redis's own default.
+const KEEPALIVE: Duration = Duration::from_secs(300);
+
+/// What clients may take of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Most connections at once; further ones are told so and closed. More cost memory
+    /// and file descriptors, fewer turn clients away.
+    pub clients_max: usize,
+    /// Largest argument and largest command. A larger one ends its connection.
+    pub request: RequestLimits,
+    /// How long a client may leave its replies unread before it is dropped. Longer keeps
+    /// slow readers, shorter frees their memory sooner.
+    pub stall: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            clients_max: 10_000,
+            request: RequestLimits::default(),
+            stall: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Serves Redis clients on `listener` until the node behind `handle` begins to stop.
+/// Connections then end after the commands that they have begun.
+pub async fn serve(listener: TcpListener, handle: Handle, limits: ServerLimits) {
+    let stopping = handle.stopping();
+    serve_store(listener, Arc::new(handle), stopping, limits).await;
+}
+
+async fn serve_store(
+    listener: TcpListener,
+    store: Arc<dyn Store>,
+    stopping: CancellationToken,
+    limits: ServerLimits,
+) {
+    let shared = Arc::new(Shared::new(limits));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = stopping.cancelled() => break,
+            Some(ended) = connections.join_next() => note_end(ended),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, addr)) if connections.len() >= limits.clients_max => {
+                    shared.stats.rejected.add(1);
+                    debug!(%addr, clients_max = limits.clients_max, "client rejected");
+                    reject(stream);
+                }
+                Ok((stream, addr)) => match admit(stream, addr, &store, &shared, &stopping) {
+                    Ok(connection) => {
+                        connections.spawn(async move { (addr, connection.serve().await) });
+                    }
+                    Err(error) => debug!(%addr, %error, "client lost while it connected"),
+                },
+                Err(error) => {
+                    warn!(%error, "cannot accept clients");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    // Those that have not ended by then are aborted as the set goes out of scope.
+    let _ = timeout(DRAIN_TIMEOUT, drained).await;
+}
+
+fn admit(
+    stream: TcpStream,
+    addr: SocketAddr,
+    store: &Arc<dyn Store>,
+    shared: &Arc<Shared>,
+    stopping: &CancellationToken,
+) -> io::Result<Connection> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    let local_addr = stream.local_addr()?;
+    shared.stats.connections.add(1);
+    debug!(%addr, "client connected");
+    let registration = shared.register(addr, local_addr, stopping.child_token());
+    let (store, shared) = (Arc::clone(store), Arc::clone(shared));
+    Ok(Connection::new(stream, store, shared, registration))
+}
+
+/// Says why and closes. The socket is new, so there is room for one line.
+fn reject(stream: TcpStream) {
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write_all(b"-ERR max number of clients reached\r\n");
+    }
+}
+
+fn note_end(ended: Result<(SocketAddr, End), JoinError>) {
+    match ended {
+        Ok((addr, End::Failed(error))) => debug!(%addr, %error, "client lost"),
+        Ok((addr, end)) => debug!(%addr, ?end, "client disconnected"),
+        Err(error) if error.is_panic() => error!(%error, "a client's connection panicked"),
+        Err(_) => {}
+    }
+}

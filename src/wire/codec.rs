@@ -4,12 +4,26 @@
 //! that a declared length cannot make us allocate; the value must use up its input
 //! exactly; and callers decode only what has authenticated. Wire types must not be
 //! recursive and must not hold sequences of elements that take no bytes.
+//!
+//! A trap: bincode's own limit counts integers at their full width (8 bytes for a `u64`
+//! that takes one byte), so a limit equal to the longest input refuses honest values. Here
+//! the limit that callers name is on the input, and bincode's is eight times the longest input.
 
-use bincode::config::{Configuration, Limit, standard};
+use bincode::config::standard;
 use bincode::enc::write::Writer;
-use bincode::error::EncodeError;
+use bincode::error::{DecodeError, EncodeError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+/// Longest input that any caller may allow: above the longest frame of a stream.
+pub const INPUT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Input up to this length, such as every datagram, may claim little memory.
+const SHORT_BYTES_MAX: usize = 8 * 1024;
+
+/// How much more than its encoding a value may claim: a `u64` takes 1 byte at least and
+/// claims 8. (A `u128` would claim 16, so wire types have none.)
+const WIDENING: usize = 8;
 
 /// Why a value could not be written or read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,13 +36,21 @@ pub enum CodecError {
         /// What the encoder said.
         reason: String,
     },
-    /// The bytes are not this value, or would exceed the limit.
-    #[error("the bytes are no {what} within {limit} bytes: {reason}")]
+    /// More bytes than this value may have.
+    #[error("a {what} of {len} bytes is longer than the limit of {limit} bytes")]
+    TooLong {
+        /// The expected type.
+        what: &'static str,
+        /// The length of the input in bytes.
+        len: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The bytes are not this value, or claim more memory than they can be worth.
+    #[error("the bytes are no {what}: {reason}")]
     Decode {
         /// The expected type.
         what: &'static str,
-        /// The limit in bytes that applied.
-        limit: usize,
         /// What the decoder said.
         reason: String,
     },
@@ -61,26 +83,36 @@ pub fn encode_into<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Resul
     })
 }
 
-/// The value that `bytes` hold, all of them, having claimed at most `LIMIT` bytes.
+/// The value that `bytes` hold: all of them, and at most `LIMIT` of them.
 pub fn decode<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<T, CodecError> {
+    const { assert!(LIMIT <= INPUT_BYTES_MAX) };
     let what = std::any::type_name::<T>();
-    let (value, used) =
-        bincode::serde::decode_from_slice(bytes, limited::<LIMIT>()).map_err(|error| {
-            CodecError::Decode {
-                what,
-                limit: LIMIT,
-                reason: error.to_string(),
-            }
-        })?;
-    match bytes.len().saturating_sub(used) {
+    let len = bytes.len();
+    if len > LIMIT {
+        return Err(CodecError::TooLong {
+            what,
+            len,
+            limit: LIMIT,
+        });
+    }
+    let (value, used) = decode_some(bytes).map_err(|error| CodecError::Decode {
+        what,
+        reason: error.to_string(),
+    })?;
+    match len.saturating_sub(used) {
         0 => Ok(value),
         left => Err(CodecError::Trailing { what, left }),
     }
 }
 
-const fn limited<const LIMIT: usize>()
--> Configuration<bincode::config::LittleEndian, bincode::config::Varint, Limit<LIMIT>> {
-    standard().with_limit::<LIMIT>()
+fn decode_some<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), DecodeError> {
+    const SHORT: usize = SHORT_BYTES_MAX * WIDENING;
+    const LONG: usize = INPUT_BYTES_MAX * WIDENING;
+    if bytes.len() <= SHORT_BYTES_MAX {
+        bincode::serde::decode_from_slice(bytes, standard().with_limit::<SHORT>())
+    } else {
+        bincode::serde::decode_from_slice(bytes, standard().with_limit::<LONG>())
+    }
 }
 
 /// Appends to a vector that the caller reuses; bincode brings no such writer.
@@ -128,12 +160,28 @@ mod tests {
     }
 
     #[test]
-    fn a_declared_length_over_the_limit_is_refused() {
+    fn a_declared_length_beyond_all_sense_is_refused() {
         let bytes = encode(&u64::MAX).unwrap();
         assert!(decode::<Vec<u8>, 1_024>(&bytes).is_err());
-        let fits = encode(&vec![7_u8; 100]).unwrap();
-        assert!(decode::<Vec<u8>, 50>(&fits).is_err());
-        assert!(decode::<Vec<u8>, 200>(&fits).is_ok());
+        assert!(decode::<Vec<u64>, 1_024>(&bytes).is_err());
+    }
+
+    #[test]
+    fn input_over_the_limit_is_refused() {
+        let bytes = encode(&vec![7_u8; 99]).unwrap();
+        assert!(decode::<Vec<u8>, 100>(&bytes).is_ok());
+        let error = decode::<Vec<u8>, 99>(&bytes).unwrap_err();
+        assert!(matches!(error, CodecError::TooLong { len: 100, .. }));
+    }
+
+    /// Many small integers in a full datagram or frame: bincode's limit, set to the length
+    /// of the input, refused them.
+    #[test]
+    fn small_integers_may_fill_the_limit() {
+        let short = encode(&vec![1_u64; 1_297]).unwrap();
+        assert!(decode::<Vec<u64>, 1_300>(&short).is_ok());
+        let long = encode(&vec![1_u64; 4_000_000]).unwrap();
+        assert!(decode::<Vec<u64>, 4_194_304>(&long).is_ok());
     }
 
     #[test]

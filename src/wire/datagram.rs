@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::codec;
 use super::error::WireError;
-use super::seal::PAYLOAD_BYTES_MAX;
+use super::layout::PAYLOAD_BYTES_MAX;
 
 const WHAT: &str = "datagram payload";
 const KIND_CONTROL: u8 = 1;

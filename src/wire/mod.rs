@@ -32,6 +32,10 @@ mod error;
 pub mod fragment;
 pub mod frame;
 pub mod key;
+pub mod layout;
+mod noise;
+pub mod open;
+pub mod reassemble;
 pub mod record;
 mod replay;
 pub mod seal;
@@ -41,12 +45,13 @@ pub use batch::BatchPacker;
 pub use codec::CodecError;
 pub use datagram::{Datagram, Part};
 pub use error::WireError;
-pub use fragment::{Fragmenter, PartError, Reassembler, ReassemblyStats};
+pub use fragment::Fragmenter;
 pub use frame::{Frame, PeerHello};
 pub use key::{ClusterKey, KeyError, KeyId, KeyRing};
+pub use layout::{DATAGRAM_BYTES_MAX, DatagramError, NONCE_BYTES, PAYLOAD_BYTES_MAX};
+pub use noise::ENTROPY_BYTES;
+pub use open::{DatagramOpener, DatagramStats, Opened};
+pub use reassemble::{PartError, Reassembler, ReassemblyStats};
 pub use record::{FRAME_BYTES_MAX, FrameDecoder, FrameEncoder, FrameError};
-pub use seal::{
-    DATAGRAM_BYTES_MAX, DatagramError, DatagramOpener, DatagramSealer, DatagramStats, Opened,
-    PAYLOAD_BYTES_MAX,
-};
+pub use seal::DatagramSealer;
 pub use session::{Established, Handshake, HandshakeError};

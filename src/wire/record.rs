@@ -171,8 +171,12 @@ impl FrameDecoder {
     /// Takes bytes that arrived. Take out frames until there are none before pushing more.
     ///
     /// # Errors
-    /// [`FrameError::Backlog`] if frames were not taken out; the bytes were not taken.
+    /// [`FrameError::Backlog`] if frames were not taken out; the bytes were not taken. Else
+    /// the reason why the stream had failed before.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), FrameError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
         let len = self.input.len().saturating_add(bytes.len());
         if len > INPUT_BYTES_MAX {
             return Err(FrameError::Backlog { len });

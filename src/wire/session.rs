@@ -21,24 +21,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
-use snow::params::{CipherChoice, DHChoice, HashChoice, NoiseParams};
-use snow::resolvers::{CryptoResolver, DefaultResolver};
-use snow::types::{Cipher, Dh, Hash, Random};
-use snow::{Builder, HandshakeState};
+use snow::HandshakeState;
 
 use super::key::{ClusterKey, KeyId, KeyRing};
+use super::noise::{self, ENTROPY_BYTES, MESSAGE_BYTES as NOISE_BYTES};
 use super::record::{FrameDecoder, FrameEncoder};
 
 /// The layout above and that of the records, as a number.
 pub const STREAM_VERSION: u8 = 1;
 
-/// Length of the entropy that one handshake takes.
-pub const ENTROPY_BYTES: usize = 32;
-
-const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
 const HEADER_BYTES: usize = 1 + KeyId::BYTES + 2;
-/// Both messages are a public key and the tag of an empty payload.
-const NOISE_BYTES: usize = 32 + 16;
 const MESSAGE_BYTES: usize = HEADER_BYTES + NOISE_BYTES;
 
 /// Why a handshake failed. The connection must be closed.
@@ -121,7 +113,8 @@ impl Handshake {
         entropy: [u8; ENTROPY_BYTES],
     ) -> Result<(Self, Vec<u8>), HandshakeError> {
         let key = &keys.current;
-        let mut noise = noise(key, purpose, entropy, |builder| builder.build_initiator())?;
+        let prologue = prologue(key, purpose);
+        let mut noise = noise::initiator(key, &prologue, entropy).map_err(setup)?;
         let message = write_message(&mut noise, key.id())?;
         let side = Side::Initiator {
             noise: Box::new(noise),
@@ -153,6 +146,9 @@ impl Handshake {
     /// # Errors
     /// If the peer must not be talked to; the handshake is over then.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Option<Established>, HandshakeError> {
+        if matches!(self.side, Side::Over) {
+            return Err(HandshakeError::Over);
+        }
         self.input.extend_from_slice(bytes);
         match parse(&self.input) {
             Ok(None) => Ok(None),
@@ -217,7 +213,8 @@ fn respond(
     let id = message.key_id;
     let mut outcome = Err(HandshakeError::UnknownKey { id });
     for key in keys.candidates(id) {
-        let mut noise = noise(key, purpose, entropy, |builder| builder.build_responder())?;
+        let prologue = prologue(key, purpose);
+        let mut noise = noise::responder(key, &prologue, entropy).map_err(setup)?;
         outcome = read_message(&mut noise, message).map(|()| noise);
         if outcome.is_ok() {
             break;
@@ -293,63 +290,19 @@ fn read_message(noise: &mut HandshakeState, message: &Message) -> Result<(), Han
         .map_err(|_| HandshakeError::Forged)
 }
 
-fn noise(
-    key: &ClusterKey,
-    purpose: &[u8],
-    entropy: [u8; ENTROPY_BYTES],
-    build: impl FnOnce(Builder<'_>) -> Result<HandshakeState, snow::Error>,
-) -> Result<HandshakeState, HandshakeError> {
+/// What both sides must agree on before the first byte, so that changing it on the way
+/// breaks the handshake.
+fn prologue(key: &ClusterKey, purpose: &[u8]) -> Vec<u8> {
     let mut prologue = b"netdb stream\0".to_vec();
     prologue.push(STREAM_VERSION);
     prologue.extend_from_slice(&key.id().0);
     prologue.extend_from_slice(purpose);
-    let params: NoiseParams = PATTERN.parse().map_err(setup)?;
-    Builder::with_resolver(params, Box::new(GivenEntropy(entropy)))
-        .psk(0, key.stream())
-        .and_then(|builder| builder.prologue(&prologue))
-        .and_then(build)
-        .map_err(setup)
+    prologue
 }
 
 fn setup(error: snow::Error) -> HandshakeError {
     HandshakeError::Setup {
         reason: error.to_string(),
-    }
-}
-
-/// The library's primitives with the caller's entropy in place of the operating system's.
-struct GivenEntropy([u8; ENTROPY_BYTES]);
-
-impl CryptoResolver for GivenEntropy {
-    fn resolve_rng(&self) -> Option<Box<dyn Random>> {
-        Some(Box::new(Once(Some(self.0))))
-    }
-
-    fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
-        DefaultResolver.resolve_dh(choice)
-    }
-
-    fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
-        DefaultResolver.resolve_hash(choice)
-    }
-
-    fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
-        DefaultResolver.resolve_cipher(choice)
-    }
-}
-
-/// Gives its bytes once: a handshake needs one ephemeral key, and a second request would
-/// repeat it.
-struct Once(Option<[u8; ENTROPY_BYTES]>);
-
-impl Random for Once {
-    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), snow::Error> {
-        let bytes = self.0.take().ok_or(snow::Error::Rng)?;
-        if dest.len() != bytes.len() {
-            return Err(snow::Error::Rng);
-        }
-        dest.copy_from_slice(&bytes);
-        Ok(())
     }
 }
 

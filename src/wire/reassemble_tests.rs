@@ -1,7 +1,9 @@
 //! What reassembly promises: the message or nothing, within its bounds, whatever arrives.
 
 use super::*;
-use crate::wire::datagram::Datagram;
+use crate::wire::datagram::{Datagram, FACTS_BYTES_MAX};
+use crate::wire::error::WireError;
+use crate::wire::fragment::Fragmenter;
 use proptest::prelude::*;
 
 const NODE: NodeId = NodeId(1);

@@ -1,0 +1,202 @@
+//! Keys whatever they hold: delete, exist, count, list.
+
+use bytes::Bytes;
+
+use crate::node::request::Request;
+use crate::resp::Value;
+use crate::runtime::Submitted;
+use crate::server::failure::Failure;
+use crate::server::glob::{self, PATTERN_BYTES_MAX};
+use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec};
+
+/// Keys per page of `SCAN` without `COUNT`, as in Redis.
+const SCAN_COUNT_DEFAULT: usize = 10;
+
+/// Most keys that one `SCAN` looks at, whatever its `COUNT`: a page holds up its
+/// connection's worker for as long as it takes.
+const SCAN_COUNT_MAX: usize = 10_000;
+
+/// Most keys that `KEYS` answers: its reply is built in memory at once.
+const KEYS_REPLY_MAX: usize = 100_000;
+
+/// Most keys that `KEYS` looks at: about a second's work, during which its worker serves
+/// nobody else.
+const KEYS_VISITED_MAX: u64 = 1_000_000;
+
+pub(super) const COMMANDS: &[Spec] = &[
+    Spec {
+        name: "dbsize",
+        flags: &["readonly", "fast"],
+        summary: "Returns the number of keys in the database.",
+        group: "generic",
+        run: Some(dbsize),
+        ..Spec::NONE
+    },
+    Spec {
+        name: "del",
+        arity: -2,
+        flags: &["write"],
+        keys: Keys::ALL,
+        group: "generic",
+        summary: "Deletes one or more keys.",
+        args: &[Arg::new("key", "key").multiple()],
+        run: Some(del),
+        ..Spec::NONE
+    },
+    Spec {
+        name: "exists",
+        arity: -2,
+        flags: &["readonly", "fast"],
+        keys: Keys::ALL,
+        group: "generic",
+        summary: "Determines whether one or more keys exist.",
+        args: &[Arg::new("key", "key").multiple()],
+        run: Some(exists),
+        ..Spec::NONE
+    },
+    Spec {
+        name: "keys",
+        arity: 2,
+        flags: &["readonly"],
+        group: "generic",
+        summary: "Returns all key names that match a pattern.",
+        args: &[Arg::new("pattern", "pattern")],
+        run: Some(keys),
+        ..Spec::NONE
+    },
+    Spec {
+        name: "scan",
+        arity: -2,
+        flags: &["readonly"],
+        group: "generic",
+        since: "2.8.0",
+        summary: "Iterates over the key names in the database.",
+        args: &[
+            Arg::new("cursor", "integer"),
+            Arg::new("pattern", "pattern").token("MATCH").optional(),
+            Arg::new("count", "integer").token("COUNT").optional(),
+            Arg::new("type", "string").token("TYPE").optional(),
+        ],
+        run: Some(scan),
+        ..Spec::NONE
+    },
+];
+
+fn dbsize(context: &mut Context<'_>, _: &mut Args) -> Result<Outcome, Failure> {
+    let count = i64::try_from(context.store.key_count()).unwrap_or(i64::MAX);
+    Ok(Value::Integer(count).into())
+}
+
+fn del(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
+    Ok(count(context, args, |key| Request::Delete { key }))
+}
+
+fn exists(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
+    Ok(count(context, args, |key| Request::Exists { key }))
+}
+
+/// How many of the keys the node says "yes" to.
+fn count(context: &mut Context<'_>, args: &mut Args, request: fn(Bytes) -> Request) -> Outcome {
+    let keys = args.take_from(1).into_iter();
+    let parts: Vec<Submitted> = keys.map(|key| context.store.submit(request(key))).collect();
+    Outcome::Count(parts)
+}
+
+fn keys(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
+    let pattern = checked_pattern(args.bytes(1))?;
+    let present = context.store.key_count();
+    if present > KEYS_VISITED_MAX {
+        return Err(Failure::new(format!(
+            "ERR KEYS looks at {KEYS_VISITED_MAX} keys at most and there are {present}: use SCAN"
+        )));
+    }
+    let mut found = Vec::new();
+    let mut cursor = 0;
+    loop {
+        let page = context.store.scan(cursor, SCAN_COUNT_MAX);
+        let matching = page.keys.into_iter();
+        found.extend(matching.filter(|key| glob::matches(pattern, key)));
+        if found.len() > KEYS_REPLY_MAX {
+            return Err(Failure::new(format!(
+                "ERR more than {KEYS_REPLY_MAX} keys match: use SCAN or a narrower pattern"
+            )));
+        }
+        cursor = page.cursor;
+        if cursor == 0 {
+            break;
+        }
+    }
+    Ok(Value::Array(found.into_iter().map(Value::Bulk).collect()).into())
+}
+
+/// What a `SCAN` asked for beyond its cursor.
+struct ScanOptions<'a> {
+    pattern: Option<&'a [u8]>,
+    count: usize,
+    /// The type asked for is one that keys can have.
+    type_exists: bool,
+}
+
+fn scan(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
+    let cursor = std::str::from_utf8(args.bytes(1))
+        .ok()
+        .and_then(|text| text.parse::<u64>().ok())
+        .ok_or(Failure::new("ERR invalid cursor"))?;
+    let options = scan_options(args)?;
+    let page = context.store.scan(cursor, options.count);
+    let keys: Vec<Value> = page
+        .keys
+        .into_iter()
+        .filter(|_| options.type_exists)
+        .filter(|key| {
+            options
+                .pattern
+                .is_none_or(|pattern| glob::matches(pattern, key))
+        })
+        .map(Value::Bulk)
+        .collect();
+    let cursor = Value::bulk(page.cursor.to_string());
+    Ok(Value::Array(vec![cursor, Value::Array(keys)]).into())
+}
+
+fn scan_options(args: &Args) -> Result<ScanOptions<'_>, Failure> {
+    let mut options = ScanOptions {
+        pattern: None,
+        count: SCAN_COUNT_DEFAULT,
+        type_exists: true,
+    };
+    let mut at = 2;
+    while at < args.len() {
+        if at.saturating_add(1) >= args.len() {
+            return Err(Failure::SYNTAX);
+        }
+        let value = at.saturating_add(1);
+        if args.is(at, "match") {
+            options.pattern = Some(checked_pattern(args.bytes(value))?);
+        } else if args.is(at, "count") {
+            let count = args.integer(value)?;
+            if count < 1 {
+                return Err(Failure::SYNTAX);
+            }
+            options.count = usize::try_from(count)
+                .unwrap_or(SCAN_COUNT_MAX)
+                .min(SCAN_COUNT_MAX);
+        } else if args.is(at, "type") {
+            options.type_exists = args.is(value, "string");
+        } else {
+            return Err(Failure::SYNTAX);
+        }
+        at = at.saturating_add(2);
+    }
+    Ok(options)
+}
+
+fn checked_pattern(pattern: &[u8]) -> Result<&[u8], Failure> {
+    if pattern.len() > PATTERN_BYTES_MAX {
+        return Err(Failure::new(format!(
+            "ERR pattern of {} bytes is too long: at most {PATTERN_BYTES_MAX}",
+            pattern.len()
+        )));
+    }
+    Ok(pattern)
+}

@@ -1,0 +1,68 @@
+//! The commands, one file per family. Each family is a list of rows; a row names the
+//! function that executes it.
+
+mod connection;
+mod help;
+mod info;
+mod introspection;
+mod keyspace;
+mod netdb;
+mod strings;
+
+use std::sync::LazyLock;
+
+use super::spec::Table;
+
+/// Every command that this server knows.
+pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    Table::new(&[
+        connection::COMMANDS,
+        info::COMMANDS,
+        introspection::COMMANDS,
+        keyspace::COMMANDS,
+        netdb::COMMANDS,
+        strings::COMMANDS,
+    ])
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_complete_and_unique() {
+        let mut names: Vec<_> = TABLE.iter().map(|spec| spec.name).collect();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        for spec in TABLE
+            .iter()
+            .chain(TABLE.iter().flat_map(|spec| spec.subcommands))
+        {
+            assert!(!spec.name.is_empty() && spec.arity != 0, "{}", spec.name);
+            assert_eq!(spec.name, spec.name.to_lowercase());
+            assert!(!spec.summary.is_empty(), "{}", spec.name);
+            assert!(
+                spec.run.is_some() || !spec.subcommands.is_empty(),
+                "{}",
+                spec.name
+            );
+            assert_eq!(
+                spec.flags.contains(&"write") || spec.flags.contains(&"readonly"),
+                spec.group == "string" || spec.group == "generic",
+                "{}",
+                spec.name
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_found_in_any_case() {
+        assert_eq!(TABLE.find(b"get").unwrap().name, "get");
+        assert_eq!(TABLE.find(b"GeT").unwrap().name, "get");
+        assert!(TABLE.find(b"ge").is_none());
+        assert!(TABLE.find(b"gett").is_none());
+        assert!(TABLE.find(b"").is_none());
+        assert!(TABLE.find(&[0xff; 1_000]).is_none());
+    }
+}

@@ -1,0 +1,89 @@
+//! What only this database has: the cluster as one node sees it.
+
+use crate::resp::Value;
+use crate::runtime::{MemberView, Status};
+use crate::server::commands::help;
+use crate::server::failure::Failure;
+use crate::server::spec::{Args, Context, Outcome, Spec};
+
+const BASE: Spec = Spec {
+    flags: &["loading", "stale"],
+    since: "0.1.0",
+    arity: 2,
+    ..Spec::NONE
+};
+
+pub(super) const COMMANDS: &[Spec] = &[Spec {
+    name: "netdb",
+    arity: -2,
+    summary: "A container for commands about the cluster.",
+    subcommands: &[
+        help::HELP,
+        Spec {
+            name: "members",
+            summary: "Returns every member of the cluster as this node sees it.",
+            run: Some(members),
+            ..BASE
+        },
+        Spec {
+            name: "status",
+            summary: "Returns what this node says of itself.",
+            run: Some(status),
+            ..BASE
+        },
+    ],
+    ..BASE
+}];
+
+fn members(context: &mut Context<'_>, _: &mut Args) -> Result<Outcome, Failure> {
+    let members = context.store.members();
+    Ok(Value::Array(members.iter().map(member).collect()).into())
+}
+
+fn member(view: &MemberView) -> Value {
+    let client = view.client_addr.map_or(Value::Null, |addr| text(addr));
+    Value::Map(vec![
+        (Value::bulk("name"), text(&view.name)),
+        (Value::bulk("id"), text(view.id)),
+        (Value::bulk("cluster"), text(view.cluster_addr)),
+        (Value::bulk("client"), client),
+        (Value::bulk("state"), Value::bulk(view.state)),
+        (Value::bulk("incarnation"), number(view.incarnation)),
+        (Value::bulk("generation"), number(view.generation)),
+        (Value::bulk("since_ms"), number(view.since_ms)),
+        (Value::bulk("me"), Value::Boolean(view.me)),
+    ])
+}
+
+fn status(context: &mut Context<'_>, _: &mut Args) -> Result<Outcome, Failure> {
+    Ok(status_fields(&context.store.status()).into())
+}
+
+fn status_fields(status: &Status) -> Value {
+    let count = |count: usize| number(u64::try_from(count).unwrap_or(u64::MAX));
+    let mut fields = vec![
+        (Value::bulk("name"), text(&status.name)),
+        (Value::bulk("id"), text(status.id)),
+        (Value::bulk("cluster"), text(&status.cluster)),
+        (Value::bulk("version"), Value::bulk(status.version)),
+        (Value::bulk("cluster_addr"), text(status.cluster_addr)),
+        (Value::bulk("client_addr"), text(status.client_addr)),
+        (Value::bulk("uptime_ms"), number(status.uptime_ms)),
+        (Value::bulk("members_alive"), count(status.members_alive)),
+        (Value::bulk("members_total"), count(status.members_total)),
+        (Value::bulk("partitions"), number(status.partitions.into())),
+        (Value::bulk("keys"), number(status.keys)),
+        (Value::bulk("data"), text(&status.data)),
+    ];
+    let counters = status.counters.iter();
+    fields.extend(counters.map(|(name, value)| (Value::bulk(*name), number(*value))));
+    Value::Map(fields)
+}
+
+fn text(value: impl ToString) -> Value {
+    Value::bulk(value.to_string())
+}
+
+fn number(value: u64) -> Value {
+    Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+}

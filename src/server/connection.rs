@@ -1,0 +1,312 @@
+//! One client's connection: its bytes in, its bytes out, and the bounds of both.
+//!
+//! The task turns in one loop: take what can be decoded and execute it (a *burst*), wait
+//! for the replies that wait, write, read. Everything it keeps is bounded:
+//!
+//! - input: one unfinished command (the decoder's limits) and one read;
+//! - output: while more than [`OUTPUT_PAUSE_BYTES`] are unsent no further command is
+//!   executed and nothing is read, so there is at most that and one more reply; a client
+//!   that takes nothing for [`ServerLimits::stall`](super::ServerLimits) is dropped;
+//! - other clients' time: after [`BURST_COMMANDS_MAX`] commands the task writes what it
+//!   has and goes to the back of the queue;
+//! - an idle connection holds no buffer at all.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest, Ready};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::commands::TABLE;
+use super::execute::execute;
+use super::failure::Failure;
+use super::replies::Replies;
+use super::shared::{Registration, Shared};
+use super::spec::{Args, Context, Session};
+use super::store::Store;
+use crate::resp::RequestDecoder;
+
+/// Unsent output beyond which a client is served nothing more until it has read. Large
+/// enough for any sane pipeline, small enough for ten thousand clients that do it.
+pub(super) const OUTPUT_PAUSE_BYTES: usize = 1024 * 1024;
+
+/// Commands that one client may have executed before others get a turn: below a
+/// millisecond's work at a microsecond each, and enough to fill a write.
+const BURST_COMMANDS_MAX: usize = 512;
+
+/// Room for one read when nothing is known about what comes.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Most room for one read when a long argument has been announced.
+const READ_BYTES_MAX: usize = 256 * 1024;
+
+/// How long, and for how many bytes, a client that broke the protocol is still listened
+/// to after its error was sent. Closing with unread input would reset the connection and
+/// take the error with it.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// How a connection came to its end.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The client closed it, or asked for it.
+    Closed,
+    /// The server is stopping, or another client killed it.
+    Stopped,
+    /// What the client sent is not the protocol.
+    Protocol,
+    /// The client spoke HTTP.
+    Http,
+    /// The client did not take its replies.
+    Stalled,
+    /// The socket failed.
+    Failed(io::Error),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What a burst left in the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// No whole command.
+    NeedsInput,
+    /// Perhaps more commands.
+    MayHaveMore,
+}
+
+/// A client's connection and all it keeps.
+pub(super) struct Connection {
+    stream: TcpStream,
+    store: Arc<dyn Store>,
+    shared: Arc<Shared>,
+    session: Session,
+    decoder: RequestDecoder,
+    input: BytesMut,
+    replies: Replies,
+    /// Since when the client has taken none of the output that is there for it.
+    stalled_since: Option<Instant>,
+    /// Why no further command is read.
+    end: Option<End>,
+    /// Takes the client off the list at the end.
+    _registration: Registration,
+}
+
+impl Connection {
+    pub(super) fn new(
+        stream: TcpStream,
+        store: Arc<dyn Store>,
+        shared: Arc<Shared>,
+        registration: Registration,
+    ) -> Self {
+        Self {
+            stream,
+            store,
+            session: Session::new(Arc::clone(&registration.record)),
+            decoder: RequestDecoder::new(shared.limits.request),
+            shared,
+            input: BytesMut::new(),
+            replies: Replies::default(),
+            stalled_since: None,
+            end: None,
+            _registration: registration,
+        }
+    }
+
+    /// Serves the client until either side ends it.
+    pub(super) async fn serve(mut self) -> End {
+        let end = match self.run().await {
+            Ok(end) | Err(end) => end,
+        };
+        match &end {
+            End::Protocol => self.linger().await,
+            End::Stalled => self.shared.stats.stalled_dropped.add(1),
+            _ => {}
+        }
+        end
+    }
+
+    async fn run(&mut self) -> Result<End, End> {
+        loop {
+            let rest = self.burst();
+            self.replies.settle().await;
+            self.write()?;
+            if self.replies.pending_bytes() == 0
+                && let Some(end) = self.end.take()
+            {
+                return Ok(end);
+            }
+            let paused = self.replies.pending_bytes() >= OUTPUT_PAUSE_BYTES;
+            if rest == Rest::MayHaveMore && !paused && self.end.is_none() {
+                tokio::task::yield_now().await;
+            } else {
+                self.wait(!paused && self.end.is_none()).await?;
+            }
+        }
+    }
+
+    /// Executes what the input holds, within the bounds of a turn.
+    fn burst(&mut self) -> Rest {
+        let mut executed = 0;
+        let rest = loop {
+            if self.end.is_some() {
+                break Rest::NeedsInput;
+            }
+            if executed == BURST_COMMANDS_MAX || self.replies.pending_bytes() >= OUTPUT_PAUSE_BYTES
+            {
+                break Rest::MayHaveMore;
+            }
+            match self.decoder.decode(&mut self.input) {
+                Ok(None) => break Rest::NeedsInput,
+                Ok(Some(args)) => {
+                    self.execute(Args::new(args));
+                    executed += 1;
+                }
+                Err(error) => {
+                    self.shared.stats.protocol_errors.add(1);
+                    self.replies
+                        .push_failure(&Failure::new(format!("ERR {error}")));
+                    self.end = Some(End::Protocol);
+                }
+            }
+        };
+        if executed > 0 {
+            self.shared.stats.commands.add(executed as u64);
+            let mut profile = self.session.record.profile.lock();
+            profile.last_command = self.session.last_command;
+            profile.last_at = std::time::Instant::now();
+        }
+        rest
+    }
+
+    fn execute(&mut self, args: Args) {
+        // A browser can be made to send any bytes after these words, so a connection that
+        // begins an HTTP request is not spoken to at all.
+        if args.is(0, "post") || args.is(0, "host:") {
+            self.shared.stats.http_dropped.add(1);
+            self.end = Some(End::Http);
+            return;
+        }
+        let mut context = Context {
+            store: &*self.store,
+            shared: &self.shared,
+            session: &mut self.session,
+            table: &TABLE,
+        };
+        execute(&mut context, args, &mut self.replies);
+        if self.session.closing {
+            self.end = Some(End::Closed);
+        }
+    }
+
+    /// Writes as much as the socket takes now.
+    fn write(&mut self) -> Result<(), End> {
+        let out = self.replies.output();
+        while !out.is_empty() {
+            match self.stream.try_write(out) {
+                Ok(0) => return Err(End::Closed),
+                Ok(written) => {
+                    out.advance(written);
+                    self.stalled_since = None;
+                    self.shared.stats.output_bytes.add(written as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the socket can do something for us, and reads if that is wanted.
+    async fn wait(&mut self, want_input: bool) -> Result<(), End> {
+        let want_output = !self.replies.output().is_empty();
+        let deadline = want_output.then(|| {
+            let since = *self.stalled_since.get_or_insert_with(Instant::now);
+            since + self.shared.limits.stall
+        });
+        self.release_buffers();
+        let interest = match (want_input, want_output) {
+            (true, false) => Interest::READABLE,
+            (true, true) => Interest::READABLE | Interest::WRITABLE,
+            // Without input wanted there is output: that is why input is not wanted.
+            (false, _) => Interest::WRITABLE,
+        };
+        let stop = self.session.record.stop.clone();
+        let ready = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(End::Stopped),
+            ready = self.ready(interest, deadline) => ready?,
+        };
+        if want_input && (ready.is_readable() || ready.is_read_closed()) {
+            self.read()?;
+        }
+        Ok(())
+    }
+
+    async fn ready(&self, interest: Interest, deadline: Option<Instant>) -> Result<Ready, End> {
+        let ready = self.stream.ready(interest);
+        let Some(deadline) = deadline else {
+            return Ok(ready.await?);
+        };
+        match timeout_at(deadline, ready).await {
+            Ok(ready) => Ok(ready?),
+            Err(_) => Err(End::Stalled),
+        }
+    }
+
+    fn read(&mut self) -> Result<(), End> {
+        let missing = self.decoder.bytes_missing(&self.input);
+        self.input
+            .reserve(missing.clamp(READ_BYTES, READ_BYTES_MAX));
+        match self.stream.try_read_buf(&mut self.input) {
+            // It may have closed its half only: what it asked for is still sent.
+            Ok(0) => {
+                self.end = Some(End::Closed);
+                Ok(())
+            }
+            Ok(read) => {
+                self.shared.stats.input_bytes.add(read as u64);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives back buffers that hold nothing: most of ten thousand connections are idle.
+    fn release_buffers(&mut self) {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        let out = self.replies.output();
+        if out.is_empty() {
+            *out = BytesMut::new();
+        }
+    }
+
+    /// Reads and forgets until the client has closed, or has had enough time to.
+    async fn linger(&mut self) {
+        let drain = async {
+            self.stream.shutdown().await?;
+            let mut left = LINGER_BYTES_MAX;
+            let mut scratch = BytesMut::with_capacity(READ_BYTES);
+            while left > 0 {
+                let read = self.stream.read_buf(&mut scratch).await?;
+                if read == 0 {
+                    break;
+                }
+                left = left.saturating_sub(read);
+                scratch.clear();
+            }
+            io::Result::Ok(())
+        };
+        // Whatever happens here, the connection ends now.
+        let _ = timeout(LINGER, drain).await;
+    }
+}

@@ -1,0 +1,127 @@
+//! Errors as clients see them: Redis's codes and, where clients match on them, its words.
+//!
+//! | what happened | code | was anything changed |
+//! |---|---|---|
+//! | key or value too long | `ERR` | no |
+//! | too few replicas confirmed in time | `TIMEOUT` | yes: the write stands and spreads |
+//! | too many writes in flight | `BUSY` | no; try again later |
+//! | storage failed | `IOERR` | no |
+//! | node is stopping | `SHUTDOWN` | no; use another node |
+//!
+//! `TIMEOUT` rather than Redis's `NOREPLICAS`, because clients take that one to mean that
+//! nothing was written. The other codes are `ERR`, `NOPROTO` and `WRONGPASS`, as in Redis.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use crate::node::request::RequestError;
+
+/// Most bytes of a client's own words that an error quotes. Redis's own limit.
+const QUOTED_BYTES_MAX: usize = 128;
+
+/// Why a command was refused: the text of an error reply, code first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure(pub(super) Cow<'static, str>);
+
+impl Failure {
+    pub(super) const SYNTAX: Self = Self(Cow::Borrowed("ERR syntax error"));
+    pub(super) const NOT_AN_INTEGER: Self =
+        Self(Cow::Borrowed("ERR value is not an integer or out of range"));
+
+    pub(super) fn new(text: impl Into<Cow<'static, str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// `name` is the full name: `get`, or `client|setname`.
+    pub(super) fn arity(name: &str) -> Self {
+        Self::new(format!(
+            "ERR wrong number of arguments for '{name}' command"
+        ))
+    }
+
+    /// There is no such command; quotes how it began, so that a client that lost its place
+    /// in the stream can be recognised.
+    pub(super) fn unknown_command(args: &[Bytes]) -> Self {
+        let (name, rest) = match args {
+            [name, rest @ ..] => (quoted(name, QUOTED_BYTES_MAX), rest),
+            [] => (String::new(), args),
+        };
+        let mut beginning = String::new();
+        for arg in rest {
+            let room = QUOTED_BYTES_MAX.saturating_sub(beginning.len());
+            if room == 0 {
+                break;
+            }
+            beginning.push_str(&format!("'{}' ", quoted(arg, room)));
+        }
+        Self::new(format!(
+            "ERR unknown command '{name}', with args beginning with: {beginning}"
+        ))
+    }
+
+    pub(super) fn unknown_subcommand(container: &str, name: &[u8]) -> Self {
+        Self::new(format!(
+            "ERR unknown subcommand '{}'. Try {} HELP.",
+            quoted(name, QUOTED_BYTES_MAX),
+            container.to_ascii_uppercase()
+        ))
+    }
+}
+
+impl From<&RequestError> for Failure {
+    fn from(error: &RequestError) -> Self {
+        let code = match error {
+            RequestError::KeyTooLong { .. } | RequestError::ValueTooLong { .. } => "ERR",
+            RequestError::Unconfirmed { .. } => "TIMEOUT",
+            RequestError::Busy { .. } => "BUSY",
+            RequestError::Storage(_) => "IOERR",
+            RequestError::ShuttingDown => "SHUTDOWN",
+        };
+        Self::new(format!("{code} {error}"))
+    }
+}
+
+/// The first bytes of a client's word, as text.
+pub(super) fn quoted(word: &[u8], bytes_max: usize) -> String {
+    let cut = word.get(..bytes_max).unwrap_or(word);
+    String::from_utf8_lossy(cut).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_command_is_quoted_as_redis_does() {
+        let args = ["foo", "a", "b"].map(|arg| Bytes::from_static(arg.as_bytes()));
+        assert_eq!(
+            Failure::unknown_command(&args).0,
+            "ERR unknown command 'foo', with args beginning with: 'a' 'b' "
+        );
+        assert_eq!(
+            Failure::unknown_command(&args[..1]).0,
+            "ERR unknown command 'foo', with args beginning with: "
+        );
+        let long = vec![Bytes::from(vec![b'x'; 100_000]); 1_000];
+        assert!(Failure::unknown_command(&long).0.len() < 500);
+    }
+
+    #[test]
+    fn every_refusal_of_the_node_has_a_code() {
+        let error = RequestError::Unconfirmed {
+            confirmed: 1,
+            needed: 2,
+            waited: std::time::Duration::from_secs(2),
+        };
+        assert!(
+            Failure::from(&error)
+                .0
+                .starts_with("TIMEOUT write is on 1 of 2")
+        );
+        assert_eq!(
+            Failure::from(&RequestError::Storage("disk full".to_owned())).0,
+            "IOERR storage failed: disk full"
+        );
+    }
+}

@@ -1,0 +1,224 @@
+//! Replies in the order of their commands, though some wait for replicas.
+//!
+//! A reply that is known is written to the output at once. One that waits is held, with
+//! the bytes of the replies behind it, until it comes. So the order on the wire is the
+//! order of the commands, everything held is bytes that can be counted, and a burst whose
+//! replies are all known costs no queue at all.
+
+use std::collections::VecDeque;
+
+use bytes::BytesMut;
+use tokio::sync::oneshot;
+
+use super::failure::Failure;
+use super::spec::Outcome;
+use crate::node::request::{Reply, RequestError};
+use crate::resp::{
+    Protocol, encode, encode_bulk, encode_error, encode_integer, encode_null, encode_simple,
+};
+use crate::runtime::Submitted;
+
+/// The replies of one connection that have not been sent.
+#[derive(Debug, Default)]
+pub(super) struct Replies {
+    out: BytesMut,
+    held: VecDeque<Held>,
+    held_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Held {
+    waiting: Waiting,
+    protocol: Protocol,
+    /// Replies that were known already, behind the one that waits.
+    then: BytesMut,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    One(oneshot::Receiver<Reply>),
+    Count(Count),
+}
+
+/// The answer to a command over many keys, as its parts come in.
+#[derive(Debug, Default)]
+struct Count {
+    yes: i64,
+    failure: Option<RequestError>,
+    waiting: Vec<oneshot::Receiver<Reply>>,
+}
+
+impl Replies {
+    /// Adds the next command's answer.
+    pub(super) fn push(&mut self, outcome: Outcome, protocol: Protocol) {
+        match outcome {
+            Outcome::Silent => {}
+            Outcome::Ok => self.ready(|out| encode_simple("OK", out)),
+            Outcome::Value(value) => self.ready(|out| encode(&value, protocol, out)),
+            Outcome::Node(Submitted::Ready(reply)) => {
+                self.ready(|out| encode_reply(&reply, protocol, out));
+            }
+            Outcome::Node(Submitted::Waiting(reply)) => self.hold(Waiting::One(reply), protocol),
+            Outcome::Count(parts) => {
+                let count = Count::new(parts);
+                if count.waiting.is_empty() {
+                    self.ready(|out| count.encode(out));
+                } else {
+                    self.hold(Waiting::Count(count), protocol);
+                }
+            }
+        }
+    }
+
+    /// Adds an error.
+    pub(super) fn push_failure(&mut self, failure: &Failure) {
+        self.ready(|out| encode_error(&failure.0, out));
+    }
+
+    /// Bytes that are known but not sent.
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.out.len().saturating_add(self.held_bytes)
+    }
+
+    /// Waits until no reply waits any more.
+    pub(super) async fn settle(&mut self) {
+        while let Some(held) = self.held.pop_front() {
+            match held.waiting {
+                Waiting::One(receiver) => {
+                    let reply = received(receiver).await;
+                    encode_reply(&reply, held.protocol, &mut self.out);
+                }
+                Waiting::Count(mut count) => {
+                    for receiver in std::mem::take(&mut count.waiting) {
+                        count.add(received(receiver).await);
+                    }
+                    count.encode(&mut self.out);
+                }
+            }
+            self.out.extend_from_slice(&held.then);
+        }
+        self.held_bytes = 0;
+    }
+
+    /// What can be sent.
+    pub(super) fn output(&mut self) -> &mut BytesMut {
+        &mut self.out
+    }
+
+    fn ready(&mut self, write: impl FnOnce(&mut BytesMut)) {
+        match self.held.back_mut() {
+            None => write(&mut self.out),
+            Some(held) => {
+                let before = held.then.len();
+                write(&mut held.then);
+                let written = held.then.len().saturating_sub(before);
+                self.held_bytes = self.held_bytes.saturating_add(written);
+            }
+        }
+    }
+
+    fn hold(&mut self, waiting: Waiting, protocol: Protocol) {
+        self.held.push_back(Held {
+            waiting,
+            protocol,
+            then: BytesMut::new(),
+        });
+    }
+}
+
+impl Count {
+    fn new(parts: Vec<Submitted>) -> Self {
+        let mut count = Self::default();
+        for part in parts {
+            match part {
+                Submitted::Ready(reply) => count.add(reply),
+                Submitted::Waiting(receiver) => count.waiting.push(receiver),
+            }
+        }
+        count
+    }
+
+    fn add(&mut self, reply: Reply) {
+        match reply {
+            Reply::Deleted(true) | Reply::Exists(true) => self.yes = self.yes.saturating_add(1),
+            Reply::Failed(error) => {
+                self.failure.get_or_insert(error);
+            }
+            _ => {}
+        }
+    }
+
+    fn encode(&self, out: &mut BytesMut) {
+        match &self.failure {
+            Some(error) => encode_error(&Failure::from(error).0, out),
+            None => encode_integer(self.yes, out),
+        }
+    }
+}
+
+/// A reply whose sender is gone is one of a node that has stopped.
+async fn received(receiver: oneshot::Receiver<Reply>) -> Reply {
+    Submitted::Waiting(receiver).wait().await
+}
+
+fn encode_reply(reply: &Reply, protocol: Protocol, out: &mut BytesMut) {
+    match reply {
+        Reply::Value(Some(value)) => encode_bulk(value, out),
+        Reply::Value(None) => encode_null(protocol, out),
+        Reply::Exists(yes) | Reply::Deleted(yes) => encode_integer(i64::from(*yes), out),
+        Reply::Stored => encode_simple("OK", out),
+        Reply::Failed(error) => encode_error(&Failure::from(error).0, out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::Value;
+
+    #[tokio::test]
+    async fn replies_keep_the_order_of_their_commands() {
+        let mut replies = Replies::default();
+        let (first, first_reply) = oneshot::channel();
+        let (second, second_reply) = oneshot::channel();
+        replies.push(Outcome::Ok, Protocol::Resp2);
+        replies.push(
+            Outcome::Node(Submitted::Waiting(first_reply)),
+            Protocol::Resp2,
+        );
+        replies.push(Value::Integer(7).into(), Protocol::Resp2);
+        replies.push(
+            Outcome::Count(vec![
+                Submitted::Ready(Reply::Deleted(true)),
+                Submitted::Waiting(second_reply),
+                Submitted::Ready(Reply::Deleted(false)),
+            ]),
+            Protocol::Resp2,
+        );
+        replies.push(Value::Null.into(), Protocol::Resp3);
+        assert_eq!(replies.pending_bytes(), 5 + 4 + 3);
+        second.send(Reply::Deleted(true)).unwrap();
+        first.send(Reply::Value(None)).unwrap();
+        replies.settle().await;
+        assert_eq!(&replies.output()[..], b"+OK\r\n$-1\r\n:7\r\n:2\r\n_\r\n");
+        assert_eq!(replies.pending_bytes(), replies.output().len());
+    }
+
+    #[tokio::test]
+    async fn one_failure_makes_a_count_an_error() {
+        let mut replies = Replies::default();
+        replies.push(
+            Outcome::Count(vec![
+                Submitted::Ready(Reply::Deleted(true)),
+                Submitted::Ready(Reply::Failed(RequestError::ShuttingDown)),
+            ]),
+            Protocol::Resp2,
+        );
+        let (gone, reply) = oneshot::channel::<Reply>();
+        replies.push(Outcome::Node(Submitted::Waiting(reply)), Protocol::Resp2);
+        drop(gone);
+        replies.settle().await;
+        let text = String::from_utf8(replies.output().to_vec()).unwrap();
+        assert_eq!(text.matches("-SHUTDOWN ").count(), 2, "{text}");
+    }
+}

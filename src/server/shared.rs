@@ -1,0 +1,137 @@
+//! What all connections of one server share: the list of clients, and counters.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::ServerLimits;
+use crate::resp::Protocol;
+
+/// State of the server as a whole.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) limits: ServerLimits,
+    pub(super) stats: Stats,
+    clients: Mutex<BTreeMap<u64, Arc<ClientRecord>>>,
+    last_id: AtomicU64,
+}
+
+/// Counters since the server started.
+#[derive(Debug, Default)]
+pub(super) struct Stats {
+    pub(super) connections: Counter,
+    pub(super) rejected: Counter,
+    pub(super) commands: Counter,
+    pub(super) input_bytes: Counter,
+    pub(super) output_bytes: Counter,
+    pub(super) protocol_errors: Counter,
+    pub(super) http_dropped: Counter,
+    pub(super) stalled_dropped: Counter,
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(super) fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What others may know of a connected client.
+#[derive(Debug)]
+pub(super) struct ClientRecord {
+    pub(super) id: u64,
+    pub(super) addr: SocketAddr,
+    pub(super) local_addr: SocketAddr,
+    pub(super) since: Instant,
+    /// Cancelled to end the connection.
+    pub(super) stop: CancellationToken,
+    pub(super) profile: Mutex<Profile>,
+}
+
+/// The part of a [`ClientRecord`] that changes.
+#[derive(Clone, Debug)]
+pub(super) struct Profile {
+    pub(super) name: Bytes,
+    pub(super) library: Bytes,
+    pub(super) library_version: Bytes,
+    pub(super) protocol: Protocol,
+    pub(super) last_command: &'static str,
+    pub(super) last_at: Instant,
+}
+
+/// A client's place in the list; leaving scope takes it off, however its task ended.
+#[derive(Debug)]
+pub(super) struct Registration {
+    shared: Arc<Shared>,
+    pub(super) record: Arc<ClientRecord>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.shared.clients.lock().remove(&self.record.id);
+    }
+}
+
+impl Shared {
+    pub(super) fn new(limits: ServerLimits) -> Self {
+        Self {
+            limits,
+            stats: Stats::default(),
+            clients: Mutex::new(BTreeMap::new()),
+            last_id: AtomicU64::new(0),
+        }
+    }
+
+    /// Adds a client to the list under a new id.
+    pub(super) fn register(
+        self: &Arc<Self>,
+        addr: SocketAddr,
+        local_addr: SocketAddr,
+        stop: CancellationToken,
+    ) -> Registration {
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let now = Instant::now();
+        let record = Arc::new(ClientRecord {
+            id,
+            addr,
+            local_addr,
+            since: now,
+            stop,
+            profile: Mutex::new(Profile {
+                name: Bytes::new(),
+                library: Bytes::new(),
+                library_version: Bytes::new(),
+                protocol: Protocol::Resp2,
+                last_command: "NULL",
+                last_at: now,
+            }),
+        });
+        self.clients.lock().insert(id, Arc::clone(&record));
+        Registration {
+            shared: Arc::clone(self),
+            record,
+        }
+    }
+
+    /// Every connected client, oldest first.
+    pub(super) fn clients(&self) -> Vec<Arc<ClientRecord>> {
+        self.clients.lock().values().cloned().collect()
+    }
+
+    pub(super) fn client_count(&self) -> usize {
+        self.clients.lock().len()
+    }
+}

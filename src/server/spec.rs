@@ -1,0 +1,303 @@
+//! What a command is: its row in the table, what it works on, what it answers.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::failure::Failure;
+use super::shared::{ClientRecord, Shared};
+use super::store::Store;
+use crate::resp::{Protocol, Value, parse_i64};
+use crate::runtime::Submitted;
+
+/// Executes a command whose arity has been checked.
+pub(super) type Run = fn(&mut Context<'_>, &mut Args) -> Result<Outcome, Failure>;
+
+/// One row of the command table. It drives dispatch, arity errors, `COMMAND` and `HELP`.
+#[derive(Debug)]
+pub(super) struct Spec {
+    /// In small letters, without the container's name.
+    pub(super) name: &'static str,
+    /// Number of arguments with the name; negative: at least that many. A subcommand
+    /// counts its container's name too.
+    pub(super) arity: i64,
+    /// Redis's names for what a command does: `readonly`, `write`, `fast`, …
+    pub(super) flags: &'static [&'static str],
+    pub(super) keys: Keys,
+    /// Redis's name for the family, as `COMMAND DOCS` shows it.
+    pub(super) group: &'static str,
+    /// The Redis version whose meaning is followed; for our own commands our version.
+    pub(super) since: &'static str,
+    pub(super) summary: &'static str,
+    pub(super) args: &'static [Arg],
+    /// `None` for a command that is nothing without a subcommand.
+    pub(super) run: Option<Run>,
+    pub(super) subcommands: &'static [Spec],
+}
+
+impl Spec {
+    /// What a row leaves out.
+    pub(super) const NONE: Self = Self {
+        name: "",
+        arity: 1,
+        flags: &[],
+        keys: Keys::NONE,
+        group: "server",
+        since: "1.0.0",
+        summary: "",
+        args: &[],
+        run: None,
+        subcommands: &[],
+    };
+
+    /// Whether `count` arguments, the name included, are allowed.
+    pub(super) fn accepts(&self, count: usize) -> bool {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        if self.arity < 0 {
+            count >= self.arity.saturating_neg()
+        } else {
+            count == self.arity
+        }
+    }
+
+    pub(super) fn subcommand(&self, name: &[u8]) -> Option<&'static Spec> {
+        self.subcommands
+            .iter()
+            .find(|spec| spec.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+}
+
+/// Where the keys are among the arguments; the name is argument 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Keys {
+    /// 0 when there are none.
+    pub(super) first: i64,
+    /// Negative: counted from the end.
+    pub(super) last: i64,
+    pub(super) step: i64,
+}
+
+impl Keys {
+    pub(super) const NONE: Self = Self {
+        first: 0,
+        last: 0,
+        step: 0,
+    };
+    pub(super) const FIRST: Self = Self {
+        first: 1,
+        last: 1,
+        step: 1,
+    };
+    pub(super) const ALL: Self = Self {
+        first: 1,
+        last: -1,
+        step: 1,
+    };
+}
+
+/// One argument, for `COMMAND DOCS` and `HELP`.
+#[derive(Debug)]
+pub(super) struct Arg {
+    pub(super) name: &'static str,
+    /// Redis's name for its type: `key`, `string`, `integer`, `pattern`, `block`,
+    /// `pure-token`, `oneof`.
+    pub(super) kind: &'static str,
+    /// The word that announces it.
+    pub(super) token: Option<&'static str>,
+    pub(super) optional: bool,
+    pub(super) multiple: bool,
+    /// The parts of a `block`, the choices of a `oneof`.
+    pub(super) parts: &'static [Arg],
+}
+
+impl Arg {
+    pub(super) const fn new(name: &'static str, kind: &'static str) -> Self {
+        Self {
+            name,
+            kind,
+            token: None,
+            optional: false,
+            multiple: false,
+            parts: &[],
+        }
+    }
+
+    /// A group of arguments or of choices.
+    pub(super) const fn of(name: &'static str, kind: &'static str, parts: &'static [Arg]) -> Self {
+        let mut arg = Self::new(name, kind);
+        arg.parts = parts;
+        arg
+    }
+
+    pub(super) const fn word(name: &'static str, token: &'static str) -> Self {
+        Self::new(name, "pure-token").token(token)
+    }
+
+    pub(super) const fn token(mut self, token: &'static str) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    pub(super) const fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+
+    pub(super) const fn multiple(mut self) -> Self {
+        self.multiple = true;
+        self
+    }
+}
+
+/// Every command, sorted by name.
+#[derive(Debug)]
+pub(super) struct Table(Vec<&'static Spec>);
+
+impl Table {
+    pub(super) fn new(families: &[&'static [Spec]]) -> Self {
+        let mut specs: Vec<&'static Spec> =
+            families.iter().flat_map(|family| family.iter()).collect();
+        specs.sort_by_key(|spec| spec.name);
+        Self(specs)
+    }
+
+    /// The command of that name, in whatever case.
+    pub(super) fn find(&self, name: &[u8]) -> Option<&'static Spec> {
+        let at = self
+            .0
+            .binary_search_by(|spec| compare(spec.name.as_bytes(), name))
+            .ok()?;
+        self.0.get(at).copied()
+    }
+
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &'static Spec> {
+        self.0.iter().copied()
+    }
+}
+
+fn compare(lower: &[u8], any_case: &[u8]) -> Ordering {
+    lower
+        .iter()
+        .copied()
+        .cmp(any_case.iter().map(u8::to_ascii_lowercase))
+}
+
+/// What a command works on.
+pub(super) struct Context<'a> {
+    pub(super) store: &'a dyn Store,
+    pub(super) shared: &'a Shared,
+    pub(super) session: &'a mut Session,
+    pub(super) table: &'static Table,
+}
+
+/// What a connection remembers between commands.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) record: Arc<ClientRecord>,
+    pub(super) protocol: Protocol,
+    pub(super) replies: ReplyMode,
+    /// No further command is read; what has been answered is sent, then the connection
+    /// is closed.
+    pub(super) closing: bool,
+    pub(super) last_command: &'static str,
+}
+
+impl Session {
+    pub(super) fn new(record: Arc<ClientRecord>) -> Self {
+        Self {
+            record,
+            protocol: Protocol::Resp2,
+            replies: ReplyMode::On,
+            closing: false,
+            last_command: "NULL",
+        }
+    }
+
+    pub(super) fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+        self.record.profile.lock().protocol = protocol;
+    }
+}
+
+/// Whether commands are answered; `CLIENT REPLY` changes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReplyMode {
+    /// They are.
+    On,
+    /// They are not.
+    Off,
+    /// The next one is not.
+    SkipNext,
+}
+
+/// What a command answers.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// `OK`.
+    Ok,
+    /// This.
+    Value(Value),
+    /// Whatever the node answers.
+    Node(Submitted),
+    /// How many of the node's answers are "yes"; an error if one is.
+    Count(Vec<Submitted>),
+    /// Nothing at all.
+    Silent,
+}
+
+impl From<Value> for Outcome {
+    fn from(value: Value) -> Self {
+        Self::Value(value)
+    }
+}
+
+/// A command's arguments, its name first.
+#[derive(Debug)]
+pub(super) struct Args(Vec<Bytes>);
+
+impl Args {
+    pub(super) fn new(args: Vec<Bytes>) -> Self {
+        Self(args)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn all(&self) -> &[Bytes] {
+        &self.0
+    }
+
+    /// The arguments from the `n`-th on.
+    pub(super) fn from(&self, n: usize) -> &[Bytes] {
+        self.0.get(n..).unwrap_or_default()
+    }
+
+    /// The `n`-th argument; empty if there is none, which arity has ruled out.
+    pub(super) fn bytes(&self, n: usize) -> &[u8] {
+        self.0.get(n).map_or(&[], |arg| arg.as_ref())
+    }
+
+    /// Takes the `n`-th argument out, without copying it.
+    pub(super) fn take(&mut self, n: usize) -> Bytes {
+        self.0.get_mut(n).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Takes all arguments from the `n`-th on.
+    pub(super) fn take_from(&mut self, n: usize) -> Vec<Bytes> {
+        self.0.split_off(n.min(self.0.len()))
+    }
+
+    /// Whether the `n`-th argument is this word, in whatever case.
+    pub(super) fn is(&self, n: usize, word: &str) -> bool {
+        self.0
+            .get(n)
+            .is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
+    }
+
+    /// The `n`-th argument as a whole number.
+    pub(super) fn integer(&self, n: usize) -> Result<i64, Failure> {
+        parse_i64(self.bytes(n)).ok_or(Failure::NOT_AN_INTEGER)
+    }
+}

@@ -1,0 +1,45 @@
+//! What the server needs of a node; the seam where tests put a store of their own.
+
+use crate::node::request::Request;
+use crate::runtime::{Handle, MemberView, ScanPage, Status, Submitted};
+
+/// The data and the views that commands work on. The methods are those of [`Handle`].
+pub(super) trait Store: Send + Sync + 'static {
+    /// Runs a request as far as this node can, at once and without blocking: a later
+    /// request of the same caller sees its effect even while its answer still waits.
+    fn submit(&self, request: Request) -> Submitted;
+
+    /// About `count` keys from `cursor` on.
+    fn scan(&self, cursor: u64, count: usize) -> ScanPage;
+
+    /// Number of keys that have a value.
+    fn key_count(&self) -> u64;
+
+    /// Every member.
+    fn members(&self) -> Vec<MemberView>;
+
+    /// What the node says of itself.
+    fn status(&self) -> Status;
+}
+
+impl Store for Handle {
+    fn submit(&self, request: Request) -> Submitted {
+        Handle::submit(self, request)
+    }
+
+    fn scan(&self, cursor: u64, count: usize) -> ScanPage {
+        Handle::scan(self, cursor, count)
+    }
+
+    fn key_count(&self) -> u64 {
+        Handle::key_count(self)
+    }
+
+    fn members(&self) -> Vec<MemberView> {
+        Handle::members(self)
+    }
+
+    fn status(&self) -> Status {
+        Handle::status(self)
+    }
+}
