@@ -119,3 +119,11 @@ pub enum StartError {
         error: std::io::Error,
     },
 }
+
+impl StartError {
+    /// Whether the operator asked for something that cannot be, as opposed to something
+    /// that broke.
+    pub fn is_usage(&self) -> bool {
+        !matches!(self, Self::Storage(_) | Self::System { .. })
+    }
+}

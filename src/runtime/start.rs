@@ -9,7 +9,7 @@ use rand::rngs::SmallRng;
 use tokio::sync::{OnceCell, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::core::{Core, Profile};
 use super::counters::Counters;
@@ -217,7 +217,7 @@ fn launch(
         ended: OnceCell::new(),
         profile,
     });
-    announce(&core, config);
+    announce(&core);
     let socket = Arc::new(sockets.udp);
     let session = store.generation;
     let keys = &core.profile.keys;
@@ -264,7 +264,7 @@ fn membership_params(network: Network) -> Params {
     }
 }
 
-fn announce(core: &Core, config: &Config) {
+fn announce(core: &Core) {
     let profile = &core.profile;
     info!(
         name = profile.name,
@@ -274,7 +274,4 @@ fn announce(core: &Core, config: &Config) {
         data = profile.data,
         "node started"
     );
-    if config.cluster_key.is_none() {
-        warn!("no cluster key: accidents are kept out, attackers are not");
-    }
 }

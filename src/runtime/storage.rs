@@ -90,7 +90,7 @@ impl Place {
     pub(super) fn open(&self) -> Result<Opened, StartError> {
         let Some(directory) = &self.directory else {
             return Ok(Opened {
-                engine: Arc::new(Memory::default()),
+                engine: Arc::new(Memory),
                 generations: GenerationFile::in_memory(),
             });
         };

@@ -153,7 +153,6 @@ impl Lane {
                 return;
             }
             DatagramError::UnknownKey { .. } => "datagram key",
-            DatagramError::Namesake { .. } => "datagram namesake",
             DatagramError::Forged => "datagram forged",
             DatagramError::OldVersion { .. } | DatagramError::NewVersion { .. } => {
                 "datagram version"
@@ -247,10 +246,11 @@ impl Lane {
             ("datagrams_dropped_unknown_key", opened.unknown_key),
             ("datagrams_dropped_forged", opened.forged),
             ("datagrams_dropped_reflected", opened.reflected),
-            ("datagrams_dropped_namesake", opened.namesake),
             ("datagrams_dropped_stale_session", opened.stale_session),
             ("datagrams_dropped_replayed", opened.replayed),
             ("datagrams_dropped_too_old", opened.too_old),
+            ("datagrams_namesake", opened.namesake),
+            ("datagram_senders_evicted", opened.senders_evicted),
         ]);
         self.core.roster.send_replace(Arc::new(roster));
     }
