@@ -183,7 +183,7 @@ impl Default for Config {
     }
 }
 
-/// Why a configuration cannot be started. Reads on from `configuration:`.
+/// Why a configuration cannot be started.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{field} {problem}")]
 pub struct ConfigError {
@@ -215,6 +215,12 @@ impl Config {
         for (field, address) in self.addresses_for_others() {
             let checked = address.clone().reachable();
             checked.map_err(|error| wrong(field, error.into()))?;
+        }
+        match (&self.listen, &self.client) {
+            (Listen::At(peers), Listen::At(clients)) if peers == clients && peers.port != 0 => {
+                return Err(wrong("client", ValueError::SameAddress));
+            }
+            _ => {}
         }
         for (field, key) in [
             ("cluster_key", &self.cluster_key),
@@ -264,5 +270,12 @@ mod tests {
         config.cluster.partitions = 1;
         config.cluster_key = Some(Secret(b"short".to_vec()));
         assert_eq!(config.validate().unwrap_err().field, "cluster_key");
+        config.cluster_key = None;
+        config.listen = Listen::At("a:1".parse().unwrap());
+        config.client = config.listen.clone();
+        assert_eq!(
+            config.validate().unwrap_err().to_string(),
+            "client is the cluster address too; give them different ports"
+        );
     }
 }

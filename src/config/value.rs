@@ -55,7 +55,7 @@ pub enum ValueError {
     #[error("cannot be combined with {0}; give one of them")]
     Conflict(String),
     /// A key that is too short or too long.
-    #[error("is a key of {length} bytes; use {KEY_BYTES_MIN} to {KEY_BYTES_MAX} random ones")]
+    #[error("has {length} bytes; a key needs {KEY_BYTES_MIN} to {KEY_BYTES_MAX} random ones")]
     Key {
         /// Its length in bytes.
         length: usize,
@@ -68,6 +68,9 @@ pub enum ValueError {
         /// What is expected.
         expected: &'static str,
     },
+    /// Clients and peers would meet at one port.
+    #[error("is the cluster address too; give them different ports")]
+    SameAddress,
     /// More values than a list may have.
     #[error("has more than {0} values")]
     TooMany(usize),

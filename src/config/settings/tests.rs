@@ -165,7 +165,7 @@ fn keys_come_from_a_file_or_the_environment_and_never_show() {
     );
     assert_eq!(
         refused(variables(&[("NETDB_CLUSTER_KEY", "hunter2")])),
-        "NETDB_CLUSTER_KEY (hidden) is a key of 7 bytes; use 16 to 1024 random ones"
+        "NETDB_CLUSTER_KEY (hidden) has 7 bytes; a key needs 16 to 1024 random ones"
     );
     assert!(
         variables(&[
