@@ -49,6 +49,8 @@ pub enum Shape {
 pub struct Knob {
     /// Its word, as the file has it.
     pub key: &'static str,
+    /// The same word as its flag has it, without the leading dashes.
+    pub flag: &'static str,
     /// How it is given.
     pub shape: Shape,
     /// What it is unless it is given, as an operator would say it.
@@ -60,11 +62,6 @@ pub struct Knob {
 }
 
 impl Knob {
-    /// The word of its flag, without dashes.
-    pub fn flag(&self) -> String {
-        self.key.replace('_', "-")
-    }
-
     /// The name of its environment variable.
     pub fn variable(&self) -> String {
         format!("NETDB_{}", self.key.to_ascii_uppercase())
@@ -80,6 +77,7 @@ impl Knob {
 pub static KNOBS: &[Knob] = &[
     Knob {
         key: "name",
+        flag: "name",
         shape: Shape::Value("NAME"),
         default: "HOSTNAME-PORT, with the cluster port",
         help: "The node's name: unique in the cluster and the same after every restart. \
@@ -88,6 +86,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "listen",
+        flag: "listen",
         shape: Shape::Value("HOST:PORT"),
         default: "127.0.0.1:7979, or the next free port",
         help: "Where the other nodes reach this one, UDP and TCP. A port that is given and \
@@ -97,6 +96,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "seed",
+        flag: "seed",
         shape: Shape::List("HOST:PORT"),
         default: "the node that has the default port, if this one found it taken",
         help: "The cluster address of any node of the cluster to join; repeat it for several. \
@@ -106,6 +106,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "client",
+        flag: "client",
         shape: Shape::Value("HOST:PORT"),
         default: "127.0.0.1:7379, or the next free port",
         help: "Where clients reach this node by the Redis protocol",
@@ -113,6 +114,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "advertise",
+        flag: "advertise",
         shape: Shape::Value("HOST:PORT"),
         default: "the address of --listen",
         help: "The cluster address that the other nodes should use, if it is not the one \
@@ -121,6 +123,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "cluster",
+        flag: "cluster",
         shape: Shape::Value("NAME"),
         default: "netdb",
         help: "The cluster's name. Nodes of another name are strangers: they are refused",
@@ -128,6 +131,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "data",
+        flag: "data",
         shape: Shape::Value("DIR"),
         default: "./netdb-data/NAME",
         help: "The directory that keeps the data. It is made if it is missing, and belongs to \
@@ -136,6 +140,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "memory",
+        flag: "memory",
         shape: Shape::Switch,
         default: "off",
         help: "Keep the data in memory only: it is gone when the process ends, and comes back \
@@ -144,6 +149,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "write",
+        flag: "write",
         shape: Shape::Value("STRENGTH"),
         default: "quorum",
         help: "How many replicas must have a write before it is acknowledged: one, quorum (of \
@@ -152,6 +158,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "write_timeout",
+        flag: "write-timeout",
         shape: Shape::Value("DURATION"),
         default: "2s",
         help: "How long a write waits for its replicas before it is answered with an error; it \
@@ -165,6 +172,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "sync_interval",
+        flag: "sync-interval",
         shape: Shape::Value("DURATION"),
         default: "1s",
         help: "How often the node compares itself with one other, to mend what pushes missed. \
@@ -176,6 +184,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "network",
+        flag: "network",
         shape: Shape::Value("PRESET"),
         default: "lan",
         help: "Timing of failure detection: local (one machine, fastest), lan (one data \
@@ -184,6 +193,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "clients_max",
+        flag: "clients-max",
         shape: Shape::Value("N"),
         default: "10000",
         help: "Most client connections at once; further ones are refused",
@@ -191,6 +201,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "partitions",
+        flag: "partitions",
         shape: Shape::Value("N"),
         default: "256",
         help: "Number of partitions that the keyspace is cut into. Equal on all nodes, fixed \
@@ -204,6 +215,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "cluster_key_file",
+        flag: "cluster-key-file",
         shape: Shape::Value("FILE"),
         default: "none",
         help: "A file with the cluster key, 16 bytes or more, which seals everything between \
@@ -213,6 +225,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "previous_cluster_key_file",
+        flag: "previous-cluster-key-file",
         shape: Shape::Value("FILE"),
         default: "none",
         help: "A file with a second key that is still accepted, while the key is being \
@@ -227,6 +240,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "cluster_key",
+        flag: "cluster-key",
         shape: Shape::Secret,
         default: "none",
         help: "The cluster key",
@@ -234,6 +248,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "previous_cluster_key",
+        flag: "previous-cluster-key",
         shape: Shape::Secret,
         default: "none",
         help: "The previous cluster key",
@@ -247,6 +262,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "insecure",
+        flag: "insecure",
         shape: Shape::Switch,
         default: "off",
         help: "Listen beyond loopback without a cluster key: anyone who knows the cluster's \
@@ -255,6 +271,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "no_repl",
+        flag: "no-repl",
         shape: Shape::Switch,
         default: "off",
         help: "Do not start the REPL, even on a terminal",
@@ -262,6 +279,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "log",
+        flag: "log",
         shape: Shape::Value("FILTER"),
         default: "warn,netdb=info, and warn while the REPL runs",
         help: "What is logged to standard error: off, error, warn, info, debug or trace, for \
@@ -270,6 +288,7 @@ pub static KNOBS: &[Knob] = &[
     },
     Knob {
         key: "log_format",
+        flag: "log-format",
         shape: Shape::Value("FORMAT"),
         default: "human",
         help: "How it is logged: human, or json with one object per line",

@@ -66,7 +66,7 @@ pub struct Settings {
 pub enum Place {
     /// `--listen`
     #[error("--{0}")]
-    Flag(String),
+    Flag(&'static str),
     /// `NETDB_LISTEN`
     #[error("{0}")]
     Variable(String),
@@ -126,10 +126,10 @@ impl Settings {
         let mut settings = Self::default();
         for (knob, values) in given {
             if knob.shape == Shape::Switch {
-                settings.read(knob, Place::Flag(knob.flag()), "true")?;
+                settings.read(knob, Place::Flag(knob.flag), "true")?;
             }
             for value in values {
-                settings.read(knob, Place::Flag(knob.flag()), value)?;
+                settings.read(knob, Place::Flag(knob.flag), value)?;
             }
         }
         Ok(settings)
@@ -244,7 +244,7 @@ impl ValueError {
         };
         let knob = Knob::by_key(key);
         let spelled = match (place, knob) {
-            (Place::Flag(_), Some(knob)) => format!("--{}", knob.flag()),
+            (Place::Flag(_), Some(knob)) => format!("--{}", knob.flag),
             (Place::Variable(_), Some(knob)) => knob.variable(),
             _ => key.clone(),
         };

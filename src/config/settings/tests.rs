@@ -76,6 +76,7 @@ fn example(knob: &Knob) -> &'static str {
 #[test]
 fn every_knob_is_read_from_every_source_that_it_has() {
     for knob in KNOBS {
+        assert_eq!(knob.flag, knob.key.replace('_', "-"));
         let text = example(knob);
         let by_variable = variables(&[(&knob.variable(), text)]).unwrap();
         assert_ne!(by_variable, Settings::default(), "{}", knob.variable());
@@ -91,7 +92,7 @@ fn every_knob_is_read_from_every_source_that_it_has() {
             flags(&[(knob.key, values)]).unwrap(),
             by_variable,
             "--{}",
-            knob.flag()
+            knob.flag
         );
         let line = match knob.shape {
             Shape::Switch => format!("{} = true", knob.key),
@@ -115,7 +116,7 @@ fn defaults_in_the_help_are_the_defaults() {
         "cluster",
     ] {
         let knob = Knob::by_key(key).unwrap();
-        said.read(knob, Place::Flag(knob.flag()), knob.default)
+        said.read(knob, Place::Flag(knob.flag), knob.default)
             .unwrap();
     }
     assert_eq!(config(said), Config::default());
