@@ -101,11 +101,15 @@ fn flags() -> impl Iterator<Item = &'static Knob> {
 }
 
 fn flag(knob: &'static Knob) -> Arg {
-    let (default, variable) = (knob.default, knob.variable());
-    let arg = Arg::new(knob.key).long(knob.flag).help(format!(
-        "{} [default: {default}] [env: {variable}]",
-        knob.help
-    ));
+    let note = format!("[default: {}] [env: {}]", knob.default, knob.variable());
+    let first = knob
+        .help
+        .split_once(". ")
+        .map_or(knob.help, |(first, _)| first);
+    let arg = Arg::new(knob.key)
+        .long(knob.flag)
+        .help(format!("{first} {note}"))
+        .long_help(format!("{}.\n{note}", knob.help));
     match knob.shape {
         Shape::Switch | Shape::Secret => arg.action(ArgAction::SetTrue),
         Shape::Value(word) => arg.value_name(word).action(ArgAction::Set),

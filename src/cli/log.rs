@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use netdb::config::LogFormat;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::failure::Failure;
 
@@ -24,12 +25,21 @@ pub fn filter(given: Option<&str>, beside_repl: bool) -> Result<EnvFilter, Failu
         FILTER
     };
     let text = given.unwrap_or(default);
-    EnvFilter::builder().parse(text).map_err(|error| {
-        Failure::usage(format!(
-            "log filter {text:?} is not understood ({error}); write off, error, warn, info, \
-             debug or trace, for all or by module: warn,netdb::membership=debug"
-        ))
-    })
+    let filter = EnvFilter::builder().parse(text).ok();
+    filter
+        .filter(|_| text.split(',').all(names_a_level))
+        .ok_or_else(|| {
+            Failure::usage(format!(
+                "log filter {text:?} is not understood; write off, error, warn, info, debug or \
+             trace, for all or by module: warn,netdb::membership=debug"
+            ))
+        })
+}
+
+/// Whether one part of a filter says which level: a lone word that is none would be taken
+/// for the name of a module, and `--log inof` would silently log nothing.
+fn names_a_level(part: &str) -> bool {
+    part.contains('=') || part.trim().parse::<LevelFilter>().is_ok()
 }
 
 /// Begins to log. Only the first call has an effect.

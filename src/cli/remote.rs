@@ -29,7 +29,7 @@ pub fn repl(node: Option<&str>, environment: &Environment) -> Result<u8, Failure
     let node = RemoteNode { address, patience };
     let runtime = runtime()?;
     if typed {
-        runtime.block_on(node.connect()).map_err(unreachable)?;
+        runtime.block_on(node.connect()).map_err(Failure::broken)?;
         say(&format!(
             "Connected to {}. Type help for the commands, quit to leave.",
             node.address
@@ -39,7 +39,9 @@ pub fn repl(node: Option<&str>, environment: &Environment) -> Result<u8, Failure
         return Ok(0);
     }
     let mut session = Session::new(node, value_bytes_max());
-    runtime.block_on(session.connect()).map_err(unreachable)?;
+    runtime
+        .block_on(session.connect())
+        .map_err(Failure::broken)?;
     let (input, output, errors) = (io::stdin().lock(), io::stdout().lock(), io::stderr());
     match run_piped(runtime.handle(), &mut session, input, output, errors) {
         Ok(Kind::Unreachable) => Ok(FAILED),
@@ -122,10 +124,6 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let built = builder.worker_threads(1).enable_all().build();
     built.map_err(|error| Failure::broken(format!("no threads: {error}")))
-}
-
-fn unreachable(error: netdb::repl::CallError) -> Failure {
-    Failure::broken(format!("{error}; is a node running there?"))
 }
 
 fn broken_pipe(error: io::Error) -> Failure {

@@ -24,10 +24,10 @@ pub const HOST_DEFAULT: &str = "127.0.0.1";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum AddressError {
     /// There is nothing.
-    #[error("is empty; write HOST:PORT, for example 127.0.0.1:7979")]
+    #[error("is empty; write HOST:PORT")]
     Empty,
     /// There is a host alone.
-    #[error("has no port; write HOST:PORT, for example 127.0.0.1:7979")]
+    #[error("has no port; write HOST:PORT")]
     NoPort,
     /// What follows the last colon is no port number.
     #[error("has a port that is not a number from 0 to 65535")]
@@ -39,13 +39,13 @@ pub enum AddressError {
     #[error("means every interface, which nobody can be reached at; write one address of the node")]
     Unspecified,
     /// Several colons without brackets.
-    #[error("has more than one colon; write an IPv6 address in brackets, for example [::1]:7979")]
+    #[error("has more than one colon; write an IPv6 address in brackets, for example [::1]:PORT")]
     NeedsBrackets,
     /// Brackets around something else.
-    #[error("has no IPv6 address in its brackets; write for example [::1]:7979")]
+    #[error("has no IPv6 address in its brackets; write for example [::1]:PORT")]
     BadIpv6,
     /// All digits and dots, but no address.
-    #[error("is no IPv4 address; write four numbers from 0 to 255, for example 127.0.0.1:7979")]
+    #[error("is no IPv4 address; write four numbers from 0 to 255, for example 127.0.0.1:PORT")]
     BadIpv4,
     /// Characters or lengths that a host name cannot have.
     #[error(

@@ -78,6 +78,9 @@ impl From<ClientError> for CallError {
         let words = error.to_string();
         match error {
             ClientError::Io { .. } | ClientError::Closed(_) => Self::Lost(words),
+            ClientError::Connect { .. } | ClientError::ConnectTimeout { .. } => {
+                Self::Failed(format!("{words}; is a node running there?"))
+            }
             _ => Self::Failed(words),
         }
     }

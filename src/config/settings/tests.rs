@@ -197,7 +197,7 @@ fn an_empty_variable_says_nothing_and_an_empty_flag_is_refused() {
 fn errors_name_the_source_the_value_and_what_would_be_right() {
     assert_eq!(
         refused(flags(&[("listen", &["localhost"])])),
-        "--listen \"localhost\" has no port; write HOST:PORT, for example 127.0.0.1:7979"
+        "--listen \"localhost\" has no port; write HOST:PORT"
     );
     assert_eq!(
         refused(variables(&[("NETDB_CLIENT", "a:70000")])),
