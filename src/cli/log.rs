@@ -39,7 +39,8 @@ pub fn filter(given: Option<&str>, beside_repl: bool) -> Result<EnvFilter, Failu
 /// Whether one part of a filter says which level: a lone word that is none would be taken
 /// for the name of a module, and `--log inof` would silently log nothing.
 fn names_a_level(part: &str) -> bool {
-    part.contains('=') || part.trim().parse::<LevelFilter>().is_ok()
+    let part = part.trim();
+    part.contains('=') || (!part.is_empty() && part.parse::<LevelFilter>().is_ok())
 }
 
 /// Begins to log. Only the first call has an effect.
