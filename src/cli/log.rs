@@ -36,11 +36,14 @@ pub fn filter(given: Option<&str>, beside_repl: bool) -> Result<EnvFilter, Failu
         })
 }
 
-/// Whether one part of a filter says which level: a lone word that is none would be taken
-/// for the name of a module, and `--log inof` would silently log nothing.
+/// Whether one part of a filter says which level, or a module and its level. A lone word
+/// would be taken for the name of a module, and `--log inof` would silently log nothing.
+/// What has brackets selects spans, in a grammar that is left to the parser.
 fn names_a_level(part: &str) -> bool {
-    let part = part.trim();
-    part.contains('=') || (!part.is_empty() && part.parse::<LevelFilter>().is_ok())
+    let (module, level) = part.rsplit_once('=').unwrap_or(("", part));
+    let is_level = !level.trim().is_empty() && level.trim().parse::<LevelFilter>().is_ok();
+    let is_module = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-');
+    part.contains('[') || (is_level && module.trim().chars().all(is_module))
 }
 
 /// Begins to log. Only the first call has an effect.

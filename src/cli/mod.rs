@@ -10,6 +10,7 @@ mod environment;
 mod failure;
 mod files;
 mod log;
+mod prompt;
 mod remote;
 mod settings;
 mod signals;

@@ -5,14 +5,18 @@ use std::io::{self, IsTerminal, Write};
 
 use netdb::config::{CLIENT_PORT_DEFAULT, HOST_DEFAULT, HostPort};
 use netdb::repl::{
-    Kind, Node, Outcome, Patience, RemoteNode, SHOWN_BYTES_MAX, Session, run_piped, run_terminal,
+    History, Kind, Node, Outcome, Patience, RemoteNode, SHOWN_BYTES_MAX, Session, run_piped,
     run_words,
 };
+
+use tokio::runtime::Runtime;
 
 use super::FAILED;
 use super::environment::{self, Environment};
 use super::failure::Failure;
+use super::prompt::{self, End};
 use super::settings;
+use super::signals::Signals;
 
 /// Runs lines from the terminal or a pipe.
 ///
@@ -29,15 +33,32 @@ pub fn repl(node: Option<&str>, environment: &Environment) -> Result<u8, Failure
     let node = RemoteNode { address, patience };
     let runtime = runtime()?;
     if typed {
-        runtime.block_on(node.connect()).map_err(Failure::broken)?;
-        say(&format!(
-            "Connected to {}. Type help for the commands, quit to leave.",
-            node.address
-        ))?;
-        let history = settings::history(environment);
-        run_terminal(runtime.handle(), node, &history).map_err(broken_pipe)?;
-        return Ok(0);
+        let result = runtime.block_on(type_to(node, settings::history(environment)));
+        // A thread that still waits for a line must not keep the process.
+        runtime.shutdown_background();
+        result.map(|()| 0)
+    } else {
+        pipe_to(node, &runtime)
     }
+}
+
+async fn type_to(node: RemoteNode, history: History) -> Result<(), Failure> {
+    node.connect().await.map_err(Failure::broken)?;
+    say(&format!(
+        "Connected to {}. Type help for the commands, quit to leave.",
+        node.address
+    ))?;
+    let mut signals = Signals::new().map_err(broken)?;
+    match prompt::run(node, history, &mut signals)
+        .await
+        .map_err(broken)?
+    {
+        End::Quit | End::Signal(_) => Ok(()),
+        End::Failed(error) => Err(Failure::broken(format!("the terminal failed: {error}"))),
+    }
+}
+
+fn pipe_to(node: RemoteNode, runtime: &Runtime) -> Result<u8, Failure> {
     let mut session = Session::new(node, value_bytes_max());
     runtime
         .block_on(session.connect())
@@ -48,7 +69,7 @@ pub fn repl(node: Option<&str>, environment: &Environment) -> Result<u8, Failure
         Ok(_) => Ok(0),
         // Whoever closed the pipe has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
-        Err(error) => Err(broken_pipe(error)),
+        Err(error) => Err(broken(error)),
     }
 }
 
@@ -120,20 +141,20 @@ fn value_bytes_max() -> usize {
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+fn runtime() -> Result<Runtime, Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let built = builder.worker_threads(1).enable_all().build();
     built.map_err(|error| Failure::broken(format!("no threads: {error}")))
 }
 
-fn broken_pipe(error: io::Error) -> Failure {
+fn broken(error: io::Error) -> Failure {
     Failure::broken(format!("terminal or pipe: {error}"))
 }
 
 fn say(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(broken_pipe(error)),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(broken(error)),
         _ => Ok(()),
     }
 }

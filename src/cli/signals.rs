@@ -31,20 +31,9 @@ impl Signals {
         }
     }
 
-    /// The next signal that ends even a process with a REPL: on a terminal SIGINT gives up
-    /// a command, and closing the window hangs up. Cancel-safe.
-    pub async fn next_beside_repl(&mut self, hangup: &mut Signal) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = hangup.recv() => "SIGHUP",
-        }
+    /// The next SIGTERM; its name. Cancel-safe.
+    pub async fn terminated(&mut self) -> &'static str {
+        self.terminate.recv().await;
+        "SIGTERM"
     }
-}
-
-/// SIGHUP. Only taken over where there is a REPL: elsewhere `nohup` may have chosen.
-///
-/// # Errors
-/// Those of the system.
-pub fn hangup() -> io::Result<Signal> {
-    signal(SignalKind::hangup())
 }

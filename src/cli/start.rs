@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use netdb::config::HostPort;
-use netdb::repl::{History, Patience, RemoteNode, run_terminal};
+use netdb::repl::{History, Patience, RemoteNode};
 use netdb::runtime::{self, Handle, Status};
-use tokio::sync::oneshot;
 
 use super::failure::Failure;
+use super::prompt::{self, End};
 use super::settings::Plan;
-use super::signals::{self, Signals};
+use super::signals::Signals;
 use super::{log, tty};
 
 /// How long leaving the cluster may take: far longer than it takes a healthy node, and
@@ -63,60 +63,48 @@ async fn run(plan: Plan, repl: bool) -> Result<(), Failure> {
         members = status.members_alive, "ready"
     );
     say_ready(&status);
-    let reason = match repl {
-        true => converse(&handle, &mut signals, &status, plan.history).await?,
-        false => tokio::select! {
-            signal = signals.next() => signal,
-            () = stopped(&handle) => return Err(stopped_by_itself()),
-        },
+    let prompt = async {
+        match repl {
+            true => prompted(&status, plan.history, &mut signals).await,
+            false => Ok(signals.next().await),
+        }
+    };
+    let reason = tokio::select! {
+        reason = prompt => reason?,
+        () = stopped(&handle) => {
+            if repl {
+                tty::restore();
+            }
+            return Err(Failure::broken("the node stopped by itself; its log says why"));
+        }
     };
     leave(&handle, &mut signals, reason).await
 }
 
-/// Runs the REPL, as a client of the node's own client port, on a thread of its own. Says
-/// why it ended.
-async fn converse(
-    handle: &Handle,
-    signals: &mut Signals,
+/// Runs the REPL, as a client of the node's own client port. Says why the node shall end;
+/// a terminal that fails is no reason: the node runs on without it.
+async fn prompted(
     status: &Status,
     history: History,
+    signals: &mut Signals,
 ) -> Result<&'static str, Failure> {
-    let no_signals = |error| Failure::broken(format!("no signals: {error}"));
-    let mut hangup = signals::hangup().map_err(no_signals)?;
     let node = RemoteNode {
         address: reachable(status.client_addr),
         patience: Patience::UntilInterrupted,
     };
-    let (ended, end) = oneshot::channel();
-    let runtime = tokio::runtime::Handle::current();
-    std::thread::spawn(move || {
-        // Nobody listens any more if the process is ending anyway.
-        let _ = ended.send(run_terminal(&runtime, node, &history));
-    });
-    tokio::select! {
-        result = end => {
-            if let Ok(Err(error)) = result {
-                tracing::error!(%error, "the terminal failed");
-            }
-            Ok("quit")
-        }
-        signal = signals.next_beside_repl(&mut hangup) => {
-            tty::restore();
-            Ok(signal)
-        }
-        () = stopped(handle) => {
-            tty::restore();
-            Err(stopped_by_itself())
+    let end = prompt::run(node, history, signals).await;
+    match end.map_err(|error| Failure::broken(format!("no prompt: {error}")))? {
+        End::Quit => Ok("quit"),
+        End::Signal(signal) => Ok(signal),
+        End::Failed(error) => {
+            tracing::error!(%error, "the terminal failed; the node runs on without it");
+            Ok(signals.next().await)
         }
     }
 }
 
 async fn stopped(handle: &Handle) {
     handle.stopping().cancelled().await;
-}
-
-fn stopped_by_itself() -> Failure {
-    Failure::broken("the node stopped by itself; its log says why")
 }
 
 /// Leaves the cluster, for as long as that is worth it and nobody insists.
