@@ -37,7 +37,7 @@ pub async fn run(node: RemoteNode, history: History, signals: &mut Signals) -> i
             // Nobody listens any more if the process is ending anyway.
             let _ = ended.send(run_terminal(&runtime, node, &history));
         })?;
-    Ok(tokio::select! {
+    let reason = tokio::select! {
         result = end => match result {
             Ok(Ok(())) => End::Quit,
             Ok(Err(error)) => End::Failed(error.to_string()),
@@ -51,5 +51,8 @@ pub async fn run(node: RemoteNode, history: History, signals: &mut Signals) -> i
             tty::restore();
             End::Signal("SIGHUP")
         }
-    })
+    };
+    // What was given up with Ctrl-C must not count as a wish to end the process at once.
+    *signals = Signals::new()?;
+    Ok(reason)
 }

@@ -1,10 +1,10 @@
 //! The interpreter: lines typed, piped or given as arguments, against a node's client port.
 //!
 //! It is a client like any other and has no other way to the data, also when it runs
-//! inside the node's own process. The path of a line is pure: [`words`] cut it,
-//! [`command`] understands it, [`session`] asks the node, [`answer`] puts the reply into
-//! words. Around it are thin edges: [`terminal`] (rustyline), [`piped`] (any reader) and
-//! [`remote`] (the socket).
+//! inside the node's own process. The path of a line is pure: `words` cut it,
+//! `command` understands it, `session` asks the node, `answer` puts the reply into
+//! words. Around it are thin edges: `terminal` (rustyline), `piped` (any reader) and
+//! `remote` (the socket).
 //!
 //! Invariants: no line ends the process but `quit`; nothing that is printed from data can
 //! steer the terminal; everything that is listed is bounded.
@@ -12,6 +12,8 @@
 mod answer;
 mod command;
 mod completion;
+#[cfg(test)]
+mod fake;
 mod history;
 mod piped;
 mod remote;

@@ -67,3 +67,77 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::Fake;
+    use super::super::{CallError, SHOWN_BYTES_MAX};
+    use super::*;
+
+    fn piped(fake: Fake, input: &[u8]) -> (Kind, String, String) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        let mut session = Session::new(fake, SHOWN_BYTES_MAX);
+        let (mut output, mut errors) = (Vec::new(), Vec::new());
+        let kind = run_piped(
+            runtime.handle(),
+            &mut session,
+            input,
+            &mut output,
+            &mut errors,
+        );
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (kind.unwrap(), text(output), text(errors))
+    }
+
+    #[test]
+    fn answers_and_errors_go_apart_and_failures_do_not_end_it() {
+        let (kind, output, errors) = piped(
+            Fake::default(),
+            b"put a 1\r\n\nfoo\nget a\nget b\nput\nget a",
+        );
+        assert_eq!(kind, Kind::Done);
+        assert_eq!(
+            output,
+            "Value stored.\nValue: 1\nKey not found.\nValue: 1\n"
+        );
+        assert!(
+            errors.starts_with("Unknown command: foo.")
+                && errors.ends_with("Usage: put KEY VALUE...\n")
+        );
+    }
+
+    #[test]
+    fn quit_ends_it() {
+        let (kind, output, _) = piped(Fake::default(), b"quit\nput a 1\n");
+        assert_eq!((kind, output.as_str()), (Kind::Done, "Goodbye!\n"));
+    }
+
+    #[test]
+    fn a_node_that_is_gone_ends_it() {
+        let fake = Fake::default();
+        fake.0.lock().unwrap().refusals = vec![CallError::Failed("gone".to_owned())];
+        let (kind, output, errors) = piped(fake, b"put a 1\nget a\n");
+        assert_eq!(
+            (kind, output.as_str(), errors.as_str()),
+            (Kind::Unreachable, "", "Error: gone\n")
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_skipped() {
+        let mut input = vec![b'x'; LINE_BYTES_MAX + 10];
+        input.extend_from_slice(b"\nput a 1\n");
+        let (_, output, errors) = piped(Fake::default(), &input);
+        assert_eq!(output, "Value stored.\n");
+        assert!(errors.starts_with("Not understood: a line is longer than"));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_pass() {
+        let (_, output, _) = piped(Fake::default(), b"put a \xff\xfe\nget a\n");
+        assert_eq!(output, "Value stored.\nValue: \"\\xff\\xfe\"\n");
+    }
+}
