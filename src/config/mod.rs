@@ -3,9 +3,27 @@
 //! [`Config`] is what embedders fill in and what flags, environment and file are resolved
 //! to. It is plain data: it opens nothing. Cluster-wide settings ([`ClusterConfig`]) are
 //! apart from per-node ones, because members compare the former before they speak.
+//!
+//! [`KNOBS`] is the table from which flags, variables, file keys, help and error messages
+//! are made; a [`Settings`] is what one of those sources says.
+
+mod address;
+mod file;
+mod knobs;
+mod nearest;
+mod settings;
+mod value;
 
 use std::fmt;
 use std::path::PathBuf;
+
+use thiserror::Error;
+
+pub use address::{AddressError, HOST_BYTES_MAX, HOST_DEFAULT};
+pub use knobs::{KNOBS, Knob, PARTITIONS_MAX, SEEDS_MAX, Shape};
+pub use nearest::nearest;
+pub use settings::{KeySource, LogFormat, Place, SettingError, Settings};
+pub use value::{KEY_BYTES_MAX, KEY_BYTES_MIN, NAME_BYTES_MAX, ValueError, cluster_key};
 
 /// The first cluster port (UDP and TCP) that a node without `listen` tries.
 pub const CLUSTER_PORT_DEFAULT: u16 = 7979;
@@ -164,5 +182,102 @@ impl Default for Config {
             sync_interval_ms: 1_000,
             clients_max: 10_000,
         }
+    }
+}
+
+/// Why a configuration cannot be started.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{field} {problem}")]
+pub struct ConfigError {
+    /// The field of [`Config`].
+    pub field: &'static str,
+    /// What is wrong with it, and what would be right.
+    pub problem: ValueError,
+}
+
+impl Config {
+    /// Checks what an embedder may have got wrong: names, addresses that others must
+    /// reach, keys and ranges. What came through [`Settings`] has passed already.
+    ///
+    /// # Errors
+    /// The first field that is wrong.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |field, problem| ConfigError { field, problem };
+        value::name(&self.cluster.name).map_err(|error| wrong("cluster.name", error))?;
+        if let Some(name) = &self.name {
+            value::name(name).map_err(|error| wrong("name", error))?;
+        }
+        if !(1..=PARTITIONS_MAX).contains(&self.cluster.partitions) {
+            let (min, max) = (1, u64::from(PARTITIONS_MAX));
+            return Err(wrong("cluster.partitions", ValueError::Number { min, max }));
+        }
+        if self.seeds.len() > SEEDS_MAX {
+            return Err(wrong("seeds", ValueError::TooMany(SEEDS_MAX)));
+        }
+        for (field, address) in self.addresses_for_others() {
+            let checked = address.clone().reachable();
+            checked.map_err(|error| wrong(field, error.into()))?;
+        }
+        match (&self.listen, &self.client) {
+            (Listen::At(peers), Listen::At(clients)) if peers == clients && peers.port != 0 => {
+                return Err(wrong("client", ValueError::SameAddress));
+            }
+            _ => {}
+        }
+        for (field, key) in [
+            ("cluster_key", &self.cluster_key),
+            ("previous_cluster_key", &self.previous_cluster_key),
+        ] {
+            if let Some(Secret(bytes)) = key {
+                cluster_key(bytes).map_err(|error| wrong(field, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn addresses_for_others(&self) -> impl Iterator<Item = (&'static str, &HostPort)> {
+        let seeds = self.seeds.iter().map(|seed| ("seeds", seed));
+        seeds.chain(self.advertise.iter().map(|address| ("advertise", address)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_configuration_is_valid() {
+        assert_eq!(Config::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn an_embedders_mistake_is_named_by_its_field() {
+        let mut config = Config {
+            name: Some("../../etc".to_owned()),
+            ..Config::default()
+        };
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .starts_with("name is no valid name")
+        );
+        config.name = None;
+        config.cluster.partitions = 0;
+        assert_eq!(
+            config.validate().unwrap_err().to_string(),
+            "cluster.partitions is not a whole number from 1 to 16384"
+        );
+        config.cluster.partitions = 1;
+        config.cluster_key = Some(Secret(b"short".to_vec()));
+        assert_eq!(config.validate().unwrap_err().field, "cluster_key");
+        config.cluster_key = None;
+        config.listen = Listen::At("a:1".parse().unwrap());
+        config.client = config.listen.clone();
+        assert_eq!(
+            config.validate().unwrap_err().to_string(),
+            "client is the cluster address too; give them different ports"
+        );
     }
 }

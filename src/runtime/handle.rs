@@ -1,107 +1,69 @@
 //! The one way to the data: what the server, the REPL and embedders hold of a node.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::NodeId;
+use super::core::Core;
+use super::error::StartError;
+use super::views::{MemberView, ScanPage, Status, Submitted};
+use super::{lifecycle, status};
 use crate::node::request::{Reply, Request, RequestError};
 
 /// A running node. Clones are handles to the same node.
-#[derive(Clone, Debug)]
-pub struct Handle {}
-
-/// What became of a request: some are answered at once, others wait for replicas.
-#[derive(Debug)]
-pub enum Submitted {
-    /// The answer.
-    Ready(Reply),
-    /// The answer will come.
-    Waiting(oneshot::Receiver<Reply>),
+///
+/// Dropping handles, even the last one, does not stop the node: its tasks go on as long as
+/// their runtime does. Call [`shutdown`](Self::shutdown). A data directory is released when
+/// the node has shut down *and* the last handle is gone.
+#[derive(Clone)]
+pub struct Handle {
+    core: Arc<Core>,
 }
 
-impl Submitted {
-    /// The answer, once it is there.
-    pub async fn wait(self) -> Reply {
-        match self {
-            Self::Ready(reply) => reply,
-            Self::Waiting(receiver) => receiver
-                .await
-                .unwrap_or(Reply::Failed(RequestError::ShuttingDown)),
-        }
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("name", &self.core.profile.name)
+            .field("id", &self.core.profile.id)
+            .finish_non_exhaustive()
     }
 }
 
-/// A piece of a scan over all keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ScanPage {
-    /// Where to go on; 0 when the scan is complete.
-    pub cursor: u64,
-    /// Keys of this piece, in the order of their hashes.
-    pub keys: Vec<Bytes>,
-}
-
-/// One member as this node sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberView {
-    /// Its name; its id in hexadecimal until its facts have arrived.
-    pub name: String,
-    /// Its id.
-    pub id: NodeId,
-    /// Where its peers reach it, UDP and TCP.
-    pub cluster_addr: SocketAddr,
-    /// Where clients reach it, once its facts have arrived.
-    pub client_addr: Option<SocketAddr>,
-    /// `alive`, `suspect`, `failed` or `left`.
-    pub state: &'static str,
-    /// SWIM incarnation: how often it refuted a suspicion since it started.
-    pub incarnation: u64,
-    /// Counts the node's starts; a later start has a larger one.
-    pub generation: u64,
-    /// Since when it is in this state, in milliseconds since the Unix epoch, by this node's clock.
-    pub since_ms: u64,
-    /// Whether it is the node that answers.
-    pub me: bool,
-}
-
-/// What a node says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// The node's name.
-    pub name: String,
-    /// Its id.
-    pub id: NodeId,
-    /// The cluster's name.
-    pub cluster: String,
-    /// The version of the program.
-    pub version: &'static str,
-    /// Where peers reach it.
-    pub cluster_addr: SocketAddr,
-    /// Where clients reach it.
-    pub client_addr: SocketAddr,
-    /// How long it has been running, in milliseconds.
-    pub uptime_ms: u64,
-    /// Members that are alive, this one included.
-    pub members_alive: usize,
-    /// Members known, failed and left ones included.
-    pub members_total: usize,
-    /// Partitions of the keyspace.
-    pub partitions: u16,
-    /// Keys that have a value here.
-    pub keys: u64,
-    /// Where the data is kept: a directory, or `memory`.
-    pub data: String,
-    /// Counters and gauges, by name.
-    pub counters: Vec<(&'static str, u64)>,
-}
-
 impl Handle {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
     /// Runs `request` as far as this node can and says what became of it. Never blocks on
     /// the network.
-    pub fn submit(&self, _request: Request) -> Submitted {
-        todo!()
+    pub fn submit(&self, request: Request) -> Submitted {
+        let core = &self.core;
+        if core.stopping.is_cancelled() {
+            return Submitted::Ready(Reply::Failed(RequestError::ShuttingDown));
+        }
+        let mut receiver = None;
+        let mut effects = Vec::new();
+        let waiter = || {
+            let (waiter, waiting) = oneshot::channel();
+            receiver = Some(waiting);
+            waiter
+        };
+        let reply = core
+            .data
+            .submit(core.clock.now(), request, waiter, &mut effects);
+        core.execute(effects);
+        match (reply, receiver) {
+            (Some(reply), _) => Submitted::Ready(reply),
+            (None, Some(receiver)) => Submitted::Waiting(receiver),
+            // Every member holds every partition, so this does not happen.
+            (None, None) => Submitted::Ready(Reply::Failed(RequestError::Storage(
+                "the key's partition is not on this node".to_owned(),
+            ))),
+        }
     }
 
     /// The value of `key`.
@@ -109,8 +71,11 @@ impl Handle {
     /// # Errors
     /// See [`RequestError`].
     pub async fn get(&self, key: impl Into<Bytes>) -> Result<Option<Bytes>, RequestError> {
-        let _ = key.into();
-        todo!()
+        let key = key.into();
+        match self.submit(Request::Get { key }).wait().await {
+            Reply::Value(value) => Ok(value),
+            other => Err(failure(other)),
+        }
     }
 
     /// Gives `key` a value.
@@ -122,8 +87,11 @@ impl Handle {
         key: impl Into<Bytes>,
         value: impl Into<Bytes>,
     ) -> Result<(), RequestError> {
-        let _ = (key.into(), value.into());
-        todo!()
+        let (key, value) = (key.into(), value.into());
+        match self.submit(Request::Put { key, value }).wait().await {
+            Reply::Stored => Ok(()),
+            other => Err(failure(other)),
+        }
     }
 
     /// Deletes `key`; says whether there was anything to delete.
@@ -131,38 +99,76 @@ impl Handle {
     /// # Errors
     /// See [`RequestError`].
     pub async fn delete(&self, key: impl Into<Bytes>) -> Result<bool, RequestError> {
-        let _ = key.into();
-        todo!()
+        let key = key.into();
+        match self.submit(Request::Delete { key }).wait().await {
+            Reply::Deleted(deleted) => Ok(deleted),
+            other => Err(failure(other)),
+        }
     }
 
     /// About `count` keys from `cursor` on; start with 0, go on with the page's cursor
     /// until that is 0. A key that exists throughout is seen at least once.
-    pub fn scan(&self, _cursor: u64, _count: usize) -> ScanPage {
-        todo!()
+    pub fn scan(&self, cursor: u64, count: usize) -> ScanPage {
+        // The cursor is the hash to go on from. It is never 0: at least one key, of a
+        // smaller hash, came before it.
+        let count = count.max(1);
+        let now = self.core.clock.now();
+        let (keys, next) = self.core.data.scan(now, cursor, count);
+        ScanPage {
+            cursor: next.unwrap_or(0),
+            keys,
+        }
     }
 
     /// Number of keys that have a value here.
     pub fn key_count(&self) -> u64 {
-        todo!()
+        self.core.data.key_count()
     }
 
     /// Every member, ordered by name.
     pub fn members(&self) -> Vec<MemberView> {
-        todo!()
+        status::members(&self.core)
     }
 
     /// What this node says of itself.
     pub fn status(&self) -> Status {
-        todo!()
+        status::status(&self.core)
     }
 
-    /// Leaves the cluster gracefully and stops the node; returns when that is done.
+    /// Waits until the node is worth talking to: it has joined at least one other member
+    /// and once had everything that some member had, or its seeds stay silent and it is
+    /// alone. Bounded: a node that does not catch up within half a minute is ready anyway.
+    ///
+    /// # Errors
+    /// [`StartError::NameTaken`] if another live node has this node's name. The node does
+    /// not join then; shut it down.
+    pub async fn ready(&self) -> Result<(), StartError> {
+        lifecycle::ready(&self.core).await
+    }
+
+    /// The listener of the client port, once: for whoever serves clients. `None` if the
+    /// port is off or somebody serves it already.
+    pub fn client_listener(&self) -> Option<TcpListener> {
+        self.core.clients.lock().take()
+    }
+
+    /// Leaves the cluster gracefully and stops the node; returns when that is done. Takes
+    /// about a second at most, unless a disk is slow. Calling it again waits for the same
+    /// end.
     pub async fn shutdown(&self) {
-        todo!()
+        lifecycle::shutdown(&self.core).await;
     }
 
     /// Cancelled when the node begins to stop.
     pub fn stopping(&self) -> CancellationToken {
-        todo!()
+        self.core.stopping.clone()
+    }
+}
+
+/// What is wrong with a reply that is not the one to this request.
+fn failure(reply: Reply) -> RequestError {
+    match reply {
+        Reply::Failed(error) => error,
+        other => RequestError::Storage(format!("unexpected reply {other:?}")),
     }
 }

@@ -1,5 +1,78 @@
-//! Everything that waits.
+//! Everything that waits: sockets, tasks, timers, entropy and the disk.
+//!
+//! The rooms below decide and never wait; this one waits and decides nothing. [`start`]
+//! opens what a [`Config`](crate::Config) asks for and starts the tasks; a [`Handle`] is
+//! what everybody else holds of the node.
+//!
+//! # Tasks
+//!
+//! Unless said otherwise a task is started by [`start`], tracked, and ends when the
+//! `stopped` token is cancelled, which [`Handle::shutdown`] does after the node has left.
+//!
+//! | task | owns | waits on | never |
+//! |---|---|---|---|
+//! | membership (`udp`) | `Membership`, the UDP socket's receiving side | socket, requests, its next timeout | storage, names, other tasks |
+//! | node facts (`facts`) | chitchat's handle; starts chitchat's server anew when that ends | a tick, the server's end | |
+//! | chitchat's server (started by `facts`, ended with it, not tracked) | chitchat's state, reassembly of its messages | the inbox that membership fills, a tick | sees nothing unauthenticated |
+//! | peers (`peers`) | which members are dialled; the data plane's view | the roster, links coming up and going down | |
+//! | dialler, one per member (`dial`, started and cancelled by `peers`) | the outgoing stream and its queue while it is up | connecting, the queue, a beat, the peer's beats | waits longer than `SILENCE_MAX` for a peer |
+//! | acceptor (`accept`) | the peers' listener | new streams | |
+//! | incoming stream, one per peer (started by `accept`; ends also when the peer opens another, is silent, or breaks a rule) | one incoming stream | the peer, a beat | |
+//! | timer (`timer`) | nothing | the data plane's next timeout, 100 ms at most | |
+//! | fsync (`fsync`) | nothing | a tick, then the disk, on a blocking thread | |
+//! | seeds (`seeds`; ends early if all seeds are addresses that this machine guessed) | the seeds' addresses | name lookups | |
+//!
+//! Requests run on the task of whoever submits them, and messages of peers on the task of
+//! their stream: the data plane's locks are held for microseconds, and what a call leaves to
+//! be done (sends, then replies) is done by the same task afterwards, in order.
+//!
+//! # Invariants
+//!
+//! - Nothing that did not authenticate is parsed, and every queue, buffer and count of
+//!   connections has a named limit.
+//! - A full queue drops; it never delays whoever fills it. What a dropped push would have
+//!   brought, sync brings.
+//! - Membership's task is never held up by the data plane: it publishes snapshots.
+//!
+//! What is deliberately absent: opinions. Who is alive is membership's to say, what a key
+//! holds is the store's, when to compare is replication's.
 
+mod accept;
+mod advertise;
+mod core;
+mod counters;
+mod dial;
+mod effects;
+mod error;
+mod events;
+mod facts;
+mod facts_lane;
+mod fsync;
 mod handle;
+mod identity;
+mod lifecycle;
+mod limiter;
+mod links;
+mod outbox;
+mod peers;
+mod ports;
+mod queue;
+mod seeds;
+mod start;
+mod state;
+mod status;
+mod storage;
+mod stream;
+mod time;
+mod timer;
+mod udp;
+mod views;
 
-pub use handle::{Handle, MemberView, ScanPage, Status, Submitted};
+#[cfg(test)]
+mod tests;
+
+pub use error::StartError;
+pub use handle::Handle;
+pub use identity::NAME_BYTES_MAX;
+pub use start::start;
+pub use views::{MemberView, ScanPage, Status, Submitted};

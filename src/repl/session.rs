@@ -1,0 +1,176 @@
+//! Commands executed over a connection to a node, which is made anew when it breaks.
+//!
+//! The session does not know what typed the commands or who reads the text. A connection
+//! that broke is made again once and the command repeated, with a note: every command
+//! here means the same the second time, except that a repeated delete may find the key
+//! already gone.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+
+use thiserror::Error;
+
+use crate::resp::Value;
+
+use super::answer::{self, KEYS_SHOWN_MAX, SCAN_COUNT};
+use super::command::{self, Command};
+use super::{Outcome, text};
+
+/// Most steps of one scan, against a node whose cursor never ends: enough for a hundred
+/// million keys.
+const SCAN_STEPS_MAX: usize = 100_000;
+
+/// Why a call has no answer. Each has the words to tell.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CallError {
+    /// The connection is gone; another attempt may succeed.
+    #[error("{0}")]
+    Lost(String),
+    /// No answer, and another attempt would not help.
+    #[error("{0}")]
+    Failed(String),
+    /// Whoever asked does not want to know any more.
+    #[error("interrupted; what was asked may still be done")]
+    Interrupted,
+}
+
+/// A connection to a node's client port.
+pub trait Connection: Send {
+    /// Sends one command and awaits its answer; errors of the node are answers.
+    fn call(&mut self, args: &[Vec<u8>]) -> impl Future<Output = Result<Value, CallError>> + Send;
+}
+
+/// A node that can be connected to.
+pub trait Node: Send + Sync {
+    /// What it gives.
+    type Connection: Connection;
+
+    /// Connects.
+    fn connect(&self) -> impl Future<Output = Result<Self::Connection, CallError>> + Send;
+}
+
+/// One user's commands to one node.
+#[derive(Debug)]
+pub struct Session<N: Node> {
+    node: N,
+    connection: Option<N::Connection>,
+    value_bytes_max: usize,
+    note: Option<String>,
+}
+
+impl<N: Node> Session<N> {
+    /// A session that connects at its first command. Values are cut after
+    /// `value_bytes_max` bytes.
+    pub fn new(node: N, value_bytes_max: usize) -> Self {
+        Self {
+            node,
+            connection: None,
+            value_bytes_max,
+            note: None,
+        }
+    }
+
+    /// Connects now.
+    ///
+    /// # Errors
+    /// Those of [`Node::connect`].
+    pub async fn connect(&mut self) -> Result<(), CallError> {
+        self.connection = Some(self.node.connect().await?);
+        Ok(())
+    }
+
+    /// Something the user should know before the outcome of the last command, once.
+    pub fn take_note(&mut self) -> Option<String> {
+        self.note.take()
+    }
+
+    /// Executes one command; `now_ms` is the time for "since when", in milliseconds since
+    /// the Unix epoch.
+    pub async fn run(&mut self, command: Command, now_ms: u64) -> Outcome {
+        match self.execute(command, now_ms).await {
+            Ok(outcome) => outcome,
+            Err(error @ CallError::Interrupted) => Outcome::failed(format!("Error: {error}")),
+            Err(error) => {
+                Outcome::unreachable(format!("Error: {}", text::line(&error.to_string())))
+            }
+        }
+    }
+
+    async fn execute(&mut self, command: Command, now_ms: u64) -> Result<Outcome, CallError> {
+        let limit = self.value_bytes_max;
+        Ok(match command {
+            Command::Put { key, value } => {
+                answer::put(&self.call(&[b"SET".to_vec(), key, value]).await?)
+            }
+            Command::Get { key } => answer::get(&self.call(&[b"GET".to_vec(), key]).await?, limit),
+            Command::Delete { key } => answer::delete(&self.call(&[b"DEL".to_vec(), key]).await?),
+            Command::Keys { prefix } => self.keys(&prefix).await?,
+            Command::Members { prefix } => {
+                let reply = self.call(&netdb("MEMBERS")).await?;
+                answer::members(&reply, &prefix, now_ms)
+            }
+            Command::Status => answer::status(&self.call(&netdb("STATUS")).await?),
+            Command::Help(topic) => Outcome::done(command::help(topic)),
+            Command::Quit => Outcome::quit(),
+        })
+    }
+
+    /// A scan may give a key twice, and goes on until it is complete or has enough.
+    async fn keys(&mut self, prefix: &[u8]) -> Result<Outcome, CallError> {
+        let mut keys = BTreeSet::new();
+        let mut cursor = b"0".to_vec();
+        let count = SCAN_COUNT.to_string().into_bytes();
+        for _ in 0..SCAN_STEPS_MAX {
+            let mut args = vec![b"SCAN".to_vec(), cursor];
+            if !prefix.is_empty() {
+                args.extend([b"MATCH".to_vec(), answer::pattern(prefix)]);
+            }
+            args.extend([b"COUNT".to_vec(), count.clone()]);
+            let (next, page) = match answer::scan(&self.call(&args).await?) {
+                Ok(step) => step,
+                Err(outcome) => return Ok(outcome),
+            };
+            keys.extend(page);
+            if next == b"0" || keys.len() > KEYS_SHOWN_MAX {
+                return Ok(answer::keys(&keys, keys.len() > KEYS_SHOWN_MAX));
+            }
+            cursor = next;
+        }
+        Ok(answer::keys(&keys, true))
+    }
+
+    async fn call(&mut self, args: &[Vec<u8>]) -> Result<Value, CallError> {
+        let known = self.connection.is_some();
+        match self.attempt(args).await {
+            Err(CallError::Lost(reason)) if known => {
+                let reply = self.attempt(args).await?;
+                self.note = Some(format!(
+                    "Connection lost ({}); connected again.",
+                    text::line(&reason)
+                ));
+                Ok(reply)
+            }
+            result => result,
+        }
+    }
+
+    /// One call on the connection there is, or a new one. A connection whose call failed
+    /// is dropped: its next answer might belong to this call.
+    async fn attempt(&mut self, args: &[Vec<u8>]) -> Result<Value, CallError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.node.connect().await?,
+        };
+        let reply = connection.call(args).await?;
+        self.connection = Some(connection);
+        Ok(reply)
+    }
+}
+
+/// The arguments of one of netdb's own commands.
+pub(super) fn netdb(subcommand: &str) -> [Vec<u8>; 2] {
+    [b"NETDB".to_vec(), subcommand.as_bytes().to_vec()]
+}
+
+#[cfg(test)]
+mod tests;

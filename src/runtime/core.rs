@@ -1,0 +1,99 @@
+//! What the tasks of one node share.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+use tokio::sync::{OnceCell, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::counters::Counters;
+use super::limiter::Limiter;
+use super::links::Links;
+use super::state::{Command, FactsTable, Roster};
+use super::storage::Watched;
+use super::time::Clock;
+use crate::clock::NodeId;
+use crate::membership::{Fingerprint, State};
+use crate::node::request::Reply;
+use crate::node::{Data, View};
+use crate::wire::KeyRing;
+
+/// Who waits for a reply.
+pub(super) type Waiter = oneshot::Sender<Reply>;
+
+/// What this node is, fixed at its start.
+#[derive(Clone, Debug)]
+pub(super) struct Profile {
+    pub(super) name: String,
+    pub(super) id: NodeId,
+    pub(super) cluster_addr: SocketAddr,
+    pub(super) client_addr: Option<SocketAddr>,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) keys: KeyRing,
+    /// Where the data is kept, in words.
+    pub(super) data: String,
+}
+
+/// A node. Tasks and handles share it; the tasks end when `stopped` is cancelled.
+pub(super) struct Core {
+    pub(super) profile: Profile,
+    pub(super) clock: Clock,
+    pub(super) data: Data<Waiter>,
+    pub(super) engine: Arc<Watched>,
+    pub(super) links: Links,
+    pub(super) roster: watch::Sender<Arc<Roster>>,
+    pub(super) facts: watch::Sender<Arc<FactsTable>>,
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) limiter: Limiter,
+    /// Cancelled when the node begins to stop: no new requests.
+    pub(super) stopping: CancellationToken,
+    /// Cancelled when the node's tasks must end.
+    pub(super) stopped: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    /// The clients' listener until somebody serves it.
+    pub(super) clients: Mutex<Option<TcpListener>>,
+    /// How long the seeds may stay silent before the node is ready alone.
+    pub(super) ready_wait: Duration,
+    /// Set once everything has ended.
+    pub(super) ended: OnceCell<()>,
+}
+
+impl Core {
+    /// The members as last published.
+    pub(super) fn roster(&self) -> Arc<Roster> {
+        self.roster.borrow().clone()
+    }
+
+    /// Who can be written to, by what membership and the links say now.
+    ///
+    /// A suspect whose link is up counts as reachable: the link's own heartbeat says more
+    /// than a lost datagram.
+    pub(super) fn view(&self) -> View {
+        let roster = self.roster();
+        let up = self.links.up();
+        View {
+            replicas: roster
+                .members
+                .values()
+                .filter(|member| member.state != State::Left)
+                .map(|member| member.identity.id)
+                .filter(|id| *id != self.profile.id)
+                .collect(),
+            reachable: roster
+                .active_others()
+                .map(|member| member.identity.id)
+                .filter(|id| up.contains(id))
+                .collect(),
+        }
+    }
+
+    /// Starts a task that [`Handle::shutdown`](super::Handle::shutdown) waits for.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+}

@@ -1,0 +1,102 @@
+//! What the data plane wants done: sends, replies, notes. In their order, after its locks
+//! are released.
+
+use tracing::{debug, error, info, warn};
+
+use super::core::{Core, Waiter};
+use crate::clock::NodeId;
+use crate::node::{Effect, Note};
+use crate::replication::Message;
+
+impl Core {
+    /// Takes in what a peer said about data.
+    pub(super) fn receive(&self, from: NodeId, messages: Vec<Message>) {
+        self.counters.peer_messages_received.add(messages.len());
+        let mut effects = Vec::new();
+        for message in messages {
+            self.data
+                .receive(self.clock.now(), from, message, &mut effects);
+        }
+        self.execute(effects);
+    }
+
+    /// Does what the data plane wants done.
+    pub(super) fn execute(&self, effects: Vec<Effect<Waiter>>) {
+        for effect in effects {
+            match effect {
+                Effect::Send { to, message } => self.send(to, message),
+                Effect::Reply { waiter, reply } => {
+                    if waiter.send(reply).is_err() {
+                        self.counters.replies_unclaimed.one();
+                    }
+                }
+                Effect::Note(note) => self.note(&note),
+            }
+        }
+    }
+
+    /// Puts a message on its link. A dropped push leaves its peer behind, so the data plane
+    /// is told; whatever that makes it send is no push.
+    fn send(&self, to: NodeId, message: Message) {
+        let Err(message) = self.links.send(to, message) else {
+            return;
+        };
+        self.count_dropped(&message);
+        if matches!(message, Message::Push { .. }) {
+            let mut effects = Vec::new();
+            self.data.push_dropped(self.clock.now(), to, &mut effects);
+            self.execute(effects);
+        }
+    }
+
+    /// Counts a message that will not be written.
+    pub(super) fn count_dropped(&self, message: &Message) {
+        match message {
+            Message::Push { .. } => self.counters.pushes_dropped.one(),
+            _ => self.counters.messages_dropped.one(),
+        }
+    }
+
+    fn note(&self, note: &Note) {
+        let counters = &self.counters;
+        match note {
+            Note::Synced { peer, tally } => {
+                counters.syncs_finished.one();
+                counters.sync_keys_fetched.add(tally.keys as usize);
+                if tally.keys > 0 {
+                    info!(%peer, keys = tally.keys, partitions = tally.partitions, "synced");
+                }
+            }
+            Note::FullSynced { peer, partition } => {
+                counters.full_syncs.one();
+                debug!(%peer, %partition, "fetched a partition as a whole");
+            }
+            Note::FullSyncDeferred { peer, partition } => {
+                counters.full_syncs_deferred.one();
+                debug!(%peer, %partition, "a peer's full sync waits for others");
+            }
+            Note::Refused {
+                peer,
+                partition,
+                refusal,
+            } => {
+                counters.data_refused.one();
+                if let Some(more) = self.limiter.admit("data refused") {
+                    warn!(%peer, %partition, reason = %refusal, more, "dropped data from a peer");
+                }
+            }
+            Note::Diverged { peer, partition } => {
+                counters.data_diverged.one();
+                if let Some(more) = self.limiter.admit("diverged") {
+                    error!(%peer, %partition, more, "equal clocks, different data: a bug or corruption");
+                }
+            }
+            Note::Storage { partition, error } => {
+                counters.storage_errors.one();
+                if let Some(more) = self.limiter.admit("storage") {
+                    error!(%partition, error, more, "the storage engine failed");
+                }
+            }
+        }
+    }
+}

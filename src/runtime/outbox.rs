@@ -1,0 +1,52 @@
+//! The sending side of the UDP socket, shared by membership and node facts.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rand::Rng;
+use tokio::net::UdpSocket;
+
+use super::counters::Counters;
+use crate::wire::{DATAGRAM_BYTES_MAX, DatagramSealer};
+
+/// Seals and sends. Sending never waits: a datagram that the kernel does not take at once is
+/// dropped and counted, as the network might have done.
+pub(super) struct Outbox {
+    socket: Arc<UdpSocket>,
+    sealing: Mutex<(DatagramSealer, Vec<u8>)>,
+    counters: Arc<Counters>,
+}
+
+impl Outbox {
+    pub(super) fn new(
+        socket: Arc<UdpSocket>,
+        sealer: DatagramSealer,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            socket,
+            sealing: Mutex::new((sealer, Vec::with_capacity(DATAGRAM_BYTES_MAX))),
+            counters,
+        }
+    }
+
+    /// Seals and sends one payload, or drops it if the kernel does not take it at once.
+    pub(super) fn send(&self, to: SocketAddr, payload: &[u8]) {
+        let mut nonce = [0; 24];
+        rand::rng().fill_bytes(&mut nonce);
+        let mut sealing = self.sealing.lock();
+        let (sealer, sealed) = &mut *sealing;
+        let sent = match sealer.seal_into(nonce, payload, sealed) {
+            Ok(()) => self.socket.try_send_to(sealed, to).ok(),
+            Err(_) => None,
+        };
+        match sent {
+            Some(bytes) => {
+                self.counters.udp_datagrams_sent.one();
+                self.counters.udp_bytes_sent.add(bytes);
+            }
+            None => self.counters.udp_send_failed.one(),
+        }
+    }
+}

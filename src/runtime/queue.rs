@@ -1,0 +1,114 @@
+//! What waits to be written to one peer: bounded, and dropped rather than delayed when full.
+//!
+//! Whoever answers a client must not wait for a slow peer, so putting a message in never
+//! blocks. A dropped message is no harm: sync finds what it would have brought.
+
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::replication::Message;
+
+/// Most messages that wait for one peer. At 50,000 writes a second it is more than a
+/// second of them, the time after which a silent link is given up anyway.
+pub(super) const QUEUE_MESSAGES_MAX: usize = 65_536;
+
+/// Most bytes of keys and values that wait for one peer: a few of the longest values, or
+/// some deltas at once. With a hundred peers behind, this is the node's worst memory cost.
+pub(super) const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What a message costs beyond its keys and values: clocks, dots, tags.
+const MESSAGE_BYTES: usize = 128;
+
+/// The messages that wait for one peer.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    ready: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    messages: VecDeque<Message>,
+    bytes: usize,
+}
+
+impl Queue {
+    /// Puts a message at the end, or gives it back if there is no room.
+    pub(super) fn put(&self, message: Message) -> Result<(), Message> {
+        let weight = weight(&message);
+        let mut waiting = self.waiting.lock();
+        // One message always fits an empty queue, however long it is.
+        let full = waiting.messages.len() >= QUEUE_MESSAGES_MAX
+            || waiting.bytes.saturating_add(weight) > QUEUE_BYTES_MAX;
+        if full && !waiting.messages.is_empty() {
+            return Err(message);
+        }
+        waiting.bytes = waiting.bytes.saturating_add(weight);
+        waiting.messages.push_back(message);
+        drop(waiting);
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    /// Takes everything that waits.
+    pub(super) fn take(&self) -> VecDeque<Message> {
+        let mut waiting = self.waiting.lock();
+        waiting.bytes = 0;
+        std::mem::take(&mut waiting.messages)
+    }
+
+    /// Waits until something may be there to take. Cancel-safe.
+    pub(super) async fn ready(&self) {
+        self.ready.notified().await;
+    }
+}
+
+/// About how many bytes a message keeps in memory.
+fn weight(message: &Message) -> usize {
+    let body = match message {
+        Message::Push { push, .. } => push.key.len().saturating_add(push.versions.value_bytes()),
+        Message::Delta(delta) => rows_weight(delta.rows.iter()),
+        Message::FullRows(rows) => rows_weight(rows.rows.iter()),
+        Message::Hashes(hashes) => hashes.len().saturating_mul(8),
+        _ => 0,
+    };
+    body.saturating_add(MESSAGE_BYTES)
+}
+
+fn rows_weight<'a>(rows: impl Iterator<Item = &'a (bytes::Bytes, crate::object::Row)>) -> usize {
+    rows.map(|(key, row)| key.len() + row.versions.value_bytes() + MESSAGE_BYTES)
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_gives_the_message_back() {
+        let queue = Queue::default();
+        for root in 0..QUEUE_MESSAGES_MAX as u64 {
+            let fits = queue.put(Message::Root(root)).is_ok();
+            if !fits {
+                assert!(root as usize * MESSAGE_BYTES + MESSAGE_BYTES > QUEUE_BYTES_MAX);
+            }
+        }
+        assert_eq!(queue.put(Message::Root(9)), Err(Message::Root(9)));
+        let taken = queue.take();
+        assert_eq!(taken.front(), Some(&Message::Root(0)));
+        assert!(queue.put(Message::Root(9)).is_ok());
+    }
+
+    #[test]
+    fn bytes_are_bounded_too_but_one_message_always_fits() {
+        let queue = Queue::default();
+        let huge = || Message::Hashes(vec![0; QUEUE_BYTES_MAX / 8 + 1]);
+        assert!(queue.put(huge()).is_ok());
+        assert!(queue.put(Message::Root(1)).is_err());
+        queue.take();
+        assert!(queue.put(Message::Root(1)).is_ok());
+        assert!(queue.put(huge()).is_err());
+    }
+}

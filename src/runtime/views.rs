@@ -1,0 +1,93 @@
+//! What a node answers about itself, its members and its keys.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::clock::NodeId;
+use crate::node::request::{Reply, RequestError};
+
+/// What became of a request: some are answered at once, others wait for replicas.
+#[derive(Debug)]
+pub enum Submitted {
+    /// The answer.
+    Ready(Reply),
+    /// The answer will come.
+    Waiting(oneshot::Receiver<Reply>),
+}
+
+impl Submitted {
+    /// The answer, once it is there.
+    pub async fn wait(self) -> Reply {
+        match self {
+            Self::Ready(reply) => reply,
+            Self::Waiting(receiver) => receiver
+                .await
+                .unwrap_or(Reply::Failed(RequestError::ShuttingDown)),
+        }
+    }
+}
+
+/// A piece of a scan over all keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScanPage {
+    /// Where to go on; 0 when the scan is complete.
+    pub cursor: u64,
+    /// Keys of this piece, in the order of their hashes.
+    pub keys: Vec<Bytes>,
+}
+
+/// One member as this node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberView {
+    /// Its name; its id in hexadecimal until its facts have arrived.
+    pub name: String,
+    /// Its id.
+    pub id: NodeId,
+    /// Where its peers reach it, UDP and TCP.
+    pub cluster_addr: SocketAddr,
+    /// Where clients reach it, once its facts have arrived.
+    pub client_addr: Option<SocketAddr>,
+    /// `alive`, `suspect`, `failed` or `left`.
+    pub state: &'static str,
+    /// SWIM incarnation: how often it refuted a suspicion since it started.
+    pub incarnation: u64,
+    /// Counts the node's starts; a later start has a larger one.
+    pub generation: u64,
+    /// Since when it is in this state, in milliseconds since the Unix epoch, by this node's clock.
+    pub since_ms: u64,
+    /// Whether it is the node that answers.
+    pub me: bool,
+}
+
+/// What a node says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The node's name.
+    pub name: String,
+    /// Its id.
+    pub id: NodeId,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The version of the program.
+    pub version: &'static str,
+    /// Where peers reach it.
+    pub cluster_addr: SocketAddr,
+    /// Where clients reach it.
+    pub client_addr: SocketAddr,
+    /// How long it has been running, in milliseconds.
+    pub uptime_ms: u64,
+    /// Members that are alive, this one included.
+    pub members_alive: usize,
+    /// Members known, failed and left ones included.
+    pub members_total: usize,
+    /// Partitions of the keyspace.
+    pub partitions: u16,
+    /// Keys that have a value here.
+    pub keys: u64,
+    /// Where the data is kept: a directory, or `memory`.
+    pub data: String,
+    /// Counters and gauges, by name.
+    pub counters: Vec<(&'static str, u64)>,
+}
