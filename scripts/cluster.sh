@@ -8,6 +8,7 @@
 #   nI/log           what node I said; appended to over restarts
 #   nI/data          its data; it survives kill, stop and down
 set -euo pipefail
+export LC_ALL=C
 
 readonly WAIT_DEFAULT=30      # seconds; ten nodes on two busy cores need a few
 readonly STOP_WAIT=10         # seconds between asking a node to leave and ending it
@@ -165,7 +166,7 @@ launch() {
     # outlives the terminal. Settings of the caller's environment are not for this node.
     pid=$(
         for variable in ${!NETDB_@}; do
-            case $variable in NETDB_LOG*) ;; *) unset "$variable" ;; esac
+            case $variable in (NETDB_LOG*) ;; (*) unset "$variable" ;; esac
         done
         set -m
         nohup "$bin" start --name "n$i" --cluster "$name" --seed "$seed" \
@@ -225,9 +226,9 @@ start_node() {
     fi
 }
 
-# How many members node $1 sees alive.
+# How many members node $1 sees alive; 0 if it does not answer.
 alive_seen_by() {
-    "$bin" exec --node "$(client_addr "$1")" members 2>/dev/null |
+    { "$bin" exec --node "$(client_addr "$1")" members 2>/dev/null || true; } |
         awk '{ for (i = 2; i <= NF; i++) if ($i == "alive") { n++; break } } END { print n + 0 }'
 }
 
@@ -322,8 +323,8 @@ how_to_connect() {
         say "  n$i   clients $(client_addr "$i")   cluster $(cluster_addr "$i")   pid $(pid_of "$i")"
     done
     say "connect:   $self$options repl"
-    say "      or   $bin repl $(client_addr "$(running_nodes | head -n 1)")"
-    say "      or   redis-cli -p $(client_addr "$(running_nodes | head -n 1)" | cut -d: -f2)"
+    say "      or   $bin repl $(client_addr "$(running_nodes | sed -n 1p)")"
+    say "      or   redis-cli -p $(client_addr "$(running_nodes | sed -n 1p)" | cut -d: -f2)"
     say "stop:      $self$options down"
 }
 
@@ -335,6 +336,7 @@ up() {
     done
     for i in $(seq "$n"); do runs "$i" || fresh="$fresh $i"; done
     if [ -z "$fresh" ]; then
+        find_bin
         await_members || exit 1
         say "already up"
         how_to_connect
@@ -427,7 +429,7 @@ case $command in
         status
         ;;
     repl)
-        i=${1:-$(running_nodes | head -n 1)}
+        i=${1:-$(running_nodes | sed -n 1p)}
         [ -n "$i" ] || die "no node runs; scripts/cluster.sh up"
         need_running "$i"
         find_bin
