@@ -31,7 +31,8 @@ fn sources() -> Vec<Source> {
     let tests: Vec<Vec<String>> = found
         .iter()
         .flat_map(|source: &Source| {
-            let child = |name: &String| [source.module.as_slice(), &[name.clone()]].concat();
+            let child =
+                |name: &String| [source.module.as_slice(), std::slice::from_ref(name)].concat();
             source.test_modules.iter().map(child).collect::<Vec<_>>()
         })
         .collect();

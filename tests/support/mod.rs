@@ -400,6 +400,8 @@ pub struct Cluster {
     /// Their cluster's name.
     pub name: String,
     directory: TempDir,
+    prepared: usize,
+    seed: Option<String>,
 }
 
 impl Cluster {
@@ -420,6 +422,8 @@ impl Cluster {
             nodes: Vec::new(),
             name: unique_cluster_name(),
             directory: TempDir::new().expect("temporary directory"),
+            prepared: 0,
+            seed: None,
         }
     }
 
@@ -428,15 +432,19 @@ impl Cluster {
     pub fn add(&mut self) -> &mut Node {
         let mut node = self.prepare();
         node.start_first();
+        if self.nodes.is_empty() {
+            self.seed = Some(node.seed());
+        }
         self.nodes.push(node);
         self.nodes.last_mut().expect("just added")
     }
 
-    /// The next node, not started and not one of the cluster's yet.
-    pub fn prepare(&self) -> Node {
-        let name = format!("n{}", self.nodes.len() + 1);
+    /// The next node, not started and not yet one of `nodes`. The first is everyone's seed.
+    pub fn prepare(&mut self) -> Node {
+        self.prepared += 1;
+        let name = format!("n{}", self.prepared);
         let node = Node::new(&name, &self.name, self.directory.path());
-        let seed = self.nodes.first().map_or_else(|| node.seed(), Node::seed);
+        let seed = self.seed.get_or_insert_with(|| node.seed()).clone();
         node.seeds([seed])
     }
 
