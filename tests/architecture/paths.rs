@@ -22,7 +22,10 @@ pub fn mentions(tokens: &[Token]) -> Vec<Mention> {
     while at < tokens.len() {
         // `impl Trait + use<'a>` is not an import.
         let imports = tokens[at].text == "use" && text(tokens, at + 1) != "<";
-        if imports {
+        if tokens[at].text == "mod" {
+            // What follows is a declaration.
+            at += 2;
+        } else if imports {
             let passed_on = is_public(tokens, at);
             at = import(tokens, at + 1, &[], passed_on, &mut found);
         } else if is_word(&tokens[at].text) {
@@ -140,6 +143,8 @@ impl Tree {
             "super" => {
                 base.pop();
             }
+            // A word alone is a local name, or the `mod` that declares a child.
+            _ if path.len() == 1 => return None,
             first => {
                 base.push(first.to_owned());
                 if !self.modules.contains_key(&base.join("::")) {
@@ -220,4 +225,5 @@ fn paths_resolve_to_where_things_are_written() {
         Some("other".to_owned())
     );
     assert_eq!(resolve("other", "std::fs::read"), None);
+    assert_eq!(resolve("room", "thing"), None);
 }
