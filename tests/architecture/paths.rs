@@ -135,6 +135,10 @@ impl Tree {
         path: &[String],
         hops_left: usize,
     ) -> Option<Vec<String>> {
+        if path.len() == 1 {
+            // A local name, or the `super` of `pub(super)`.
+            return None;
+        }
         let mut base = module.to_vec();
         let mut rest = path;
         match rest.first()?.as_str() {
@@ -143,8 +147,6 @@ impl Tree {
             "super" => {
                 base.pop();
             }
-            // A word alone is a local name, or the `mod` that declares a child.
-            _ if path.len() == 1 => return None,
             first => {
                 base.push(first.to_owned());
                 if !self.modules.contains_key(&base.join("::")) {
