@@ -151,7 +151,9 @@ pub struct Config {
     pub network: Network,
     /// Default strength of writes.
     pub write: Strength,
-    /// How long a write waits for its replicas, in milliseconds.
+    /// Default strength of reads.
+    pub read: Strength,
+    /// How long a request waits for its replicas, in milliseconds.
     pub write_timeout_ms: u64,
     /// How often a node compares itself with one random replica, in milliseconds.
     pub sync_interval_ms: u64,
@@ -178,6 +180,7 @@ impl Default for Config {
             insecure: false,
             network: Network::Lan,
             write: Strength::Quorum,
+            read: Strength::One,
             write_timeout_ms: 2_000,
             sync_interval_ms: 1_000,
             clients_max: 10_000,

@@ -11,13 +11,23 @@ use crate::config::Strength;
 use crate::object::Object;
 
 /// How many replicas take part before a request is answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Consistency {
     /// Replicas that must have a write.
     pub write: Strength,
     /// Replicas that are asked by a read. `All` asks every reachable one, `Quorum` a
     /// majority; what they know is merged, and a replica that knew less is repaired.
     pub read: Strength,
+}
+
+impl Default for Consistency {
+    /// Writes reach a quorum, reads ask this node alone.
+    fn default() -> Self {
+        Self {
+            write: Strength::Quorum,
+            read: Strength::One,
+        }
+    }
 }
 
 /// One operation on one key.
