@@ -20,7 +20,7 @@ fn actor(incarnation: u64) -> ActorId {
 fn row(n: u64, length: usize) -> Row {
     let version = Version {
         hlc: Hlc(n),
-        expire_at_ms: (n % 2 == 0).then_some(n),
+        expire_at_ms: n.is_multiple_of(2).then_some(n),
         value: Bytes::from(vec![7; length]),
     };
     Row {

@@ -145,6 +145,11 @@ impl Partition {
         })
     }
 
+    /// Drops the pieces of a full sync whose source has fallen silent.
+    pub fn unstage(&mut self) {
+        self.stage = None;
+    }
+
     /// Makes a staged full sync take effect, in one batch (R16).
     ///
     /// Staged rows are merged as in a delta. Own versions that the source has known and does

@@ -36,6 +36,7 @@ use bytes::Bytes;
 pub use self::delta::DeltaAnswer;
 pub use self::full::{FullChunk, FullSource};
 pub use self::stats::PartitionStats;
+pub use self::upkeep::EXPIRE_KEYS_MAX;
 pub use self::write::Write;
 
 use self::advance::Advance;
@@ -231,11 +232,7 @@ impl Partition {
 
     /// The form of a key in which rows and log share one allocation.
     fn shared_key(&self, key: &Bytes) -> Bytes {
-        match self.table.key(key) {
-            Some(shared) => shared.clone(),
-            // A copy: the key may be a slice of a network buffer that it would keep alive.
-            None => Bytes::copy_from_slice(key),
-        }
+        self.table.key(key).unwrap_or(key).clone()
     }
 
     /// Puts together what a step changes: `rows` and the clock entries of `advance`, and the
