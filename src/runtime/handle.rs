@@ -38,6 +38,11 @@ impl Handle {
         Self { core }
     }
 
+    #[cfg(test)]
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     /// Runs `request` as far as this node can and says what became of it. Never blocks on
     /// the network.
     pub fn submit(&self, request: Request) -> Submitted {
