@@ -26,3 +26,7 @@ pub mod runtime;
 pub mod server;
 pub mod store;
 pub mod wire;
+
+pub use config::Config;
+pub use node::request::RequestError;
+pub use runtime::{Handle, StartError, start};

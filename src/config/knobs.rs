@@ -153,8 +153,18 @@ pub static KNOBS: &[Knob] = &[
         shape: Shape::Value("STRENGTH"),
         default: "quorum",
         help: "How many replicas must have a write before it is acknowledged: one, quorum (of \
-               those that are reachable) or all (that are reachable). More is safer and slower",
+               those that are reachable), all (that are reachable) or strict-quorum (a majority \
+               of all; refused when too few are reachable). More is safer and slower",
         set: |to, text| put(&mut to.write, strength(text)),
+    },
+    Knob {
+        key: "read",
+        flag: "read",
+        shape: Shape::Value("STRENGTH"),
+        default: "one",
+        help: "How many replicas a read asks, with the same words as --write. Beyond one, what \
+               they know is merged and a replica that knew less is repaired",
+        set: |to, text| put(&mut to.read, strength(text)),
     },
     Knob {
         key: "write_timeout",
@@ -360,7 +370,8 @@ fn strength(text: &str) -> Result<Strength, ValueError> {
         "one" => Ok(Strength::One),
         "quorum" => Ok(Strength::Quorum),
         "all" => Ok(Strength::All),
-        _ => Err(ValueError::Choice("one, quorum, all")),
+        "strict-quorum" => Ok(Strength::StrictQuorum),
+        _ => Err(ValueError::Choice("one, quorum, all, strict-quorum")),
     }
 }
 

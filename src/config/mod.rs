@@ -87,6 +87,8 @@ pub enum Strength {
     Quorum,
     /// Every replica that is reachable.
     All,
+    /// A majority of all replicas, reachable or not: refused when too few can be reached.
+    StrictQuorum,
 }
 
 /// A shared secret. It never shows in logs.
@@ -149,7 +151,9 @@ pub struct Config {
     pub network: Network,
     /// Default strength of writes.
     pub write: Strength,
-    /// How long a write waits for its replicas, in milliseconds.
+    /// Default strength of reads.
+    pub read: Strength,
+    /// How long a request waits for its replicas, in milliseconds.
     pub write_timeout_ms: u64,
     /// How often a node compares itself with one random replica, in milliseconds.
     pub sync_interval_ms: u64,
@@ -176,6 +180,7 @@ impl Default for Config {
             insecure: false,
             network: Network::Lan,
             write: Strength::Quorum,
+            read: Strength::One,
             write_timeout_ms: 2_000,
             sync_interval_ms: 1_000,
             clients_max: 10_000,

@@ -48,6 +48,7 @@ pub struct Settings {
     pub client: Option<HostPort>,
     pub storage: Option<Storage>,
     pub write: Option<Strength>,
+    pub read: Option<Strength>,
     pub write_timeout_ms: Option<u64>,
     pub sync_interval_ms: Option<u64>,
     pub network: Option<Network>,
@@ -179,6 +180,7 @@ impl Settings {
             client: self.client.or(lower.client),
             storage: self.storage.or(lower.storage),
             write: self.write.or(lower.write),
+            read: self.read.or(lower.read),
             write_timeout_ms: self.write_timeout_ms.or(lower.write_timeout_ms),
             sync_interval_ms: self.sync_interval_ms.or(lower.sync_interval_ms),
             network: self.network.or(lower.network),
@@ -219,6 +221,7 @@ impl Settings {
             insecure: self.insecure.unwrap_or_default(),
             network: self.network.unwrap_or_default(),
             write: self.write.unwrap_or_default(),
+            read: self.read.unwrap_or(Strength::One),
             ..Config::default()
         };
         take(&mut config.cluster.name, self.cluster);

@@ -69,8 +69,9 @@ pub enum Event {
     /// or the cluster remembered a greater generation of it. If the generation changed,
     /// the driver should store it.
     Renewed(Identity),
-    /// Another process has this node's name, is alive and was there first. This node does
-    /// not join while that lasts.
+    /// Another process has this node's name, is alive and was there first. This node takes
+    /// no part while that lasts: it has left, its member list is empty, and it asks again
+    /// every few seconds whether the name is free.
     Conflict {
         /// Who has the name.
         holder: Identity,

@@ -76,22 +76,27 @@ impl Identity {
         self.rank() > other.rank()
     }
 
-    /// The least identity of this node that supersedes both itself and `other`, if the
-    /// bounds leave one.
+    /// An identity of this node that supersedes both itself and `other`, if the bounds
+    /// leave one: the next bump of this life, or else the next life, so that a name of
+    /// another life is never taken for a name of this one.
     pub fn outranking(&self, other: &Self) -> Option<Self> {
         let (generation, bump) = (self.generation, self.bump).max((other.generation, other.bump));
-        if generation == self.generation && bump < BUMP_MAX {
+        let next_bump = (bump < BUMP_MAX).then(|| Self {
+            generation,
+            bump: bump + 1,
+            ..*self
+        });
+        if generation == self.generation && next_bump.is_some() {
+            return next_bump;
+        }
+        if generation < GENERATION_MAX {
             return Some(Self {
-                bump: bump + 1,
+                generation: generation + 1,
+                bump: 0,
                 ..*self
             });
         }
-        let generation = generation.checked_add(1).filter(|g| *g <= GENERATION_MAX)?;
-        Some(Self {
-            generation,
-            bump: 0,
-            ..*self
-        })
+        next_bump
     }
 
     fn rank(&self) -> (u64, u32, SocketAddr) {
@@ -182,15 +187,14 @@ mod tests {
             identity(5, 3, "127.0.0.1:7001"),
             identity(5, BUMP_MAX, "127.0.0.1:7001"),
             identity(9, 2, "127.0.0.1:7001"),
+            identity(GENERATION_MAX, 0, "127.0.0.1:7001"),
         ];
         for other in others {
             let next = me.outranking(&other).unwrap();
             assert!(next.supersedes(&me) && next.supersedes(&other));
             assert_eq!(next.check(), Ok(()));
         }
-        assert_eq!(
-            me.outranking(&identity(GENERATION_MAX, 0, "127.0.0.1:1")),
-            None
-        );
+        let highest = identity(GENERATION_MAX, BUMP_MAX, "127.0.0.1:1");
+        assert_eq!(me.outranking(&highest), None);
     }
 }

@@ -5,7 +5,6 @@
 //! may be, and demands to change the name too often.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use foca::Message;
 
@@ -17,9 +16,6 @@ use super::knock::Why;
 use super::members::State;
 use super::packet::{Packet, ROSTER_ENTRIES_MAX, Roster, RosterAsk, RosterEntry, SWIM_BYTES_MAX};
 use crate::machine::Now;
-
-/// How often a possible namesake is asked whether it is there.
-const NAMESAKE_ASK_PERIOD: Duration = Duration::from_secs(1);
 
 impl Membership {
     pub(super) fn packet(&mut self, now: Now, from: SocketAddr, packet: Packet) {
@@ -34,10 +30,22 @@ impl Membership {
             (_, Packet::Welcome(welcome)) => self.on_welcome(now, from, welcome),
             (_, Packet::Refused { nonce, refusal }) => self.on_refused(now, from, nonce, refusal),
             (Phase::Conflicted, _) => {}
-            (_, Packet::Suspect { target, incarnation }) => {
+            (
+                _,
+                Packet::Suspect {
+                    target,
+                    incarnation,
+                },
+            ) => {
                 self.on_suspect(now, from, target, incarnation);
             }
-            (_, Packet::Alive { identity, incarnation }) => self.on_alive(identity, incarnation),
+            (
+                _,
+                Packet::Alive {
+                    identity,
+                    incarnation,
+                },
+            ) => self.on_alive(identity, incarnation),
             (_, Packet::Swim(bytes)) => self.on_swim(now, &bytes),
             (_, Packet::RosterAsk(ask)) => self.on_roster_ask(now, from, &ask),
             (_, Packet::Roster(roster)) => self.on_roster(now, &roster),
@@ -62,8 +70,10 @@ impl Membership {
             self.swim.refute(incarnation);
         }
         // Whoever suspects an earlier name of this node learns the present one.
-        let answer =
-            Packet::Alive { identity: *self.me(), incarnation: self.swim.incarnation() };
+        let answer = Packet::Alive {
+            identity: *self.me(),
+            incarnation: self.swim.incarnation(),
+        };
         self.send(from, answer);
     }
 
@@ -77,7 +87,10 @@ impl Membership {
             self.stats.rejected_unasked += 1;
         } else {
             self.stats.refutations += 1;
-            self.swim.apply([foca::Member::new(identity, incarnation, foca::State::Alive)], true);
+            self.swim.apply(
+                [foca::Member::new(identity, incarnation, foca::State::Alive)],
+                true,
+            );
         }
     }
 
@@ -100,8 +113,11 @@ impl Membership {
             self.own_news(now, &src, true);
             return;
         }
-        if header.message == Message::TurnUndead && !self.may_renew(now) {
-            self.stats.rejected_renewal += 1;
+        if header.message == Message::TurnUndead {
+            if header.dst == *self.me() {
+                let by = header.src.addr;
+                self.on_buried(now, by);
+            }
             return;
         }
         let mut room = self.room();
@@ -124,6 +140,18 @@ impl Membership {
                 self.view.note_left(*update.id());
             }
         }
+    }
+
+    /// A member says that this node was declared failed. foca would take the next name at
+    /// once, which need not be enough (the member may know a greater generation) and which
+    /// anybody could demand again by replaying the message. The member's WELCOME says what
+    /// it knows instead, and `enter` outranks that.
+    fn on_buried(&mut self, now: Now, by: SocketAddr) {
+        if !self.may_renew(now) || !self.burials_asked.is_due(now.mono, by) {
+            self.stats.rejected_renewal += 1;
+            return;
+        }
+        self.hello(now, by, Why::Member);
     }
 
     /// Whether news about this node's own name may reach foca; other news may.
@@ -163,11 +191,7 @@ impl Membership {
 
     /// Asks whoever lives at the address of another bearer of this node's name.
     pub(super) fn ask_namesake(&mut self, now: Now, identity: &Identity) {
-        let is_due = self
-            .namesake_asked
-            .is_none_or(|at| now.mono.since(at) >= NAMESAKE_ASK_PERIOD);
-        if is_due {
-            self.namesake_asked = Some(now.mono);
+        if self.namesakes_asked.is_due(now.mono, identity.addr) {
             self.hello(now, identity.addr, Why::Namesake);
         }
     }
@@ -205,7 +229,14 @@ impl Membership {
         } else {
             self.view.page(now, ask.after, ROSTER_ENTRIES_MAX)
         };
-        self.send(from, Packet::Roster(Roster { nonce: ask.nonce, entries, more }));
+        self.send(
+            from,
+            Packet::Roster(Roster {
+                nonce: ask.nonce,
+                entries,
+                more,
+            }),
+        );
     }
 
     fn on_roster(&mut self, now: Now, roster: &Roster) {
@@ -218,7 +249,10 @@ impl Membership {
             self.stats.rejected_identity += 1;
             return;
         }
-        if !self.puller.accept(now.mono, roster, &self.params, &mut self.rng) {
+        if !self
+            .puller
+            .accept(now.mono, roster, &self.params, &mut self.rng)
+        {
             self.stats.rejected_unasked += 1;
             return;
         }
@@ -233,7 +267,11 @@ impl Membership {
         }
         self.swim.apply(news, false);
         self.settle(now);
-        for entry in roster.entries.iter().filter(|entry| !entry.state.is_active()) {
+        for entry in roster
+            .entries
+            .iter()
+            .filter(|entry| !entry.state.is_active())
+        {
             if entry.state == State::Left {
                 self.view.note_left(entry.identity);
             }

@@ -41,8 +41,8 @@ mod members;
 mod namesake;
 mod packet;
 mod params;
-mod reported;
 mod roster;
+mod seldom;
 mod stats;
 mod swim;
 mod timers;
@@ -63,3 +63,6 @@ pub use stats::Stats;
 /// Most members of one cluster, failed ones included, until node facts travel in a form
 /// whose digest does not grow with the cluster.
 pub const MEMBERS_MAX: usize = 1_000;
+
+#[cfg(test)]
+mod tests;

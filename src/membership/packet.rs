@@ -20,8 +20,8 @@ pub const PACKET_BYTES_MAX: usize = 1_300;
 /// Most bytes of one SWIM message, so that its packet stays within [`PACKET_BYTES_MAX`].
 pub const SWIM_BYTES_MAX: usize = 1_280;
 
-/// Most entries of one [`Roster`]: the largest entry encodes to 49 bytes.
-pub const ROSTER_ENTRIES_MAX: usize = 25;
+/// Most entries of one [`Roster`]: the largest entry encodes to 52 bytes.
+pub const ROSTER_ENTRIES_MAX: usize = 24;
 
 /// One datagram of the membership protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,11 +11,10 @@ use parking_lot::{Mutex, RwLock};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::request::{Reply, Request};
-use super::shard::{Pulled, Shard};
+use super::request::{Consistency, Reply, Request};
+use super::shard::{Pulled, Shard, Task};
 use super::view::View;
 use crate::clock::{ActorId, NodeId};
-use crate::config::Strength;
 use crate::machine::{Instant, Machine, Now};
 use crate::placement::{Keyspace, PartitionId};
 use crate::replication::{Input, Message, Output, SyncParams, Synchronizer, Tally};
@@ -36,10 +35,8 @@ pub struct DataParams {
     pub me: NodeId,
     /// How the cluster cuts its keyspace.
     pub keyspace: Keyspace,
-    /// Strength of writes.
-    pub strength: Strength,
-    /// How long a write waits for its replicas.
-    pub write_timeout: Duration,
+    /// How long a request waits for its replicas.
+    pub timeout: Duration,
     /// When to compare with whom.
     pub sync: SyncParams,
     /// Limits of each partition; its keyspace is replaced by this one's.
@@ -176,7 +173,7 @@ impl<W> Data<W> {
                 .into_iter()
                 .map(|partitions| {
                     let session = rng.next_u64();
-                    Shard::new(partitions, params.strength, params.write_timeout, session)
+                    Shard::new(partitions, params.timeout, session)
                 })
                 .map(Mutex::new)
                 .collect(),
@@ -196,14 +193,19 @@ impl<W> Data<W> {
         &self,
         now: Now,
         request: Request,
+        consistency: Consistency,
         waiter: impl FnOnce() -> W,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
         let id = self.keyspace.partition_of(request.key());
         let view = self.view.read().clone();
-        self.shard(id)
-            .lock()
-            .submit(now, id, request, &view, waiter, effects)
+        let task = Task {
+            now,
+            partition: id,
+            consistency,
+            view: &view,
+        };
+        self.shard(id).lock().submit(task, request, waiter, effects)
     }
 
     /// Takes in what a peer sent.
@@ -218,6 +220,24 @@ impl<W> Data<W> {
             Message::Pushed { partition, id } => {
                 if let Some(shard) = self.known_shard(partition) {
                     shard.lock().pushed(now, from, id, effects);
+                }
+            }
+            Message::Read { partition, id, key } => {
+                if let Some(shard) = self.known_shard(partition) {
+                    shard.lock().answer_read(from, partition, id, &key, effects);
+                }
+            }
+            Message::Known {
+                partition,
+                id,
+                object,
+            } => {
+                let Some(shard) = self.known_shard(partition) else {
+                    return;
+                };
+                let differs = shard.lock().known(now, from, id, &object, effects);
+                if differs {
+                    self.differ(now, from, vec![partition], true, effects);
                 }
             }
             Message::Root(root) => self.answer_root(now, from, root, effects),

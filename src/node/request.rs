@@ -1,9 +1,34 @@
 //! What a client asks of a node, and what it is answered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
+
+use crate::clock::VersionVector;
+use crate::config::Strength;
+use crate::object::Object;
+
+/// How many replicas take part before a request is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Consistency {
+    /// Replicas that must have a write.
+    pub write: Strength,
+    /// Replicas that are asked by a read. `All` asks every reachable one, `Quorum` a
+    /// majority; what they know is merged, and a replica that knew less is repaired.
+    pub read: Strength,
+}
+
+impl Default for Consistency {
+    /// Writes reach a quorum, reads ask this node alone.
+    fn default() -> Self {
+        Self {
+            write: Strength::Quorum,
+            read: Strength::One,
+        }
+    }
+}
 
 /// One operation on one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,17 +43,28 @@ pub enum Request {
         /// The key.
         key: Bytes,
     },
-    /// Give the key a value; it replaces every value that this node knows of.
+    /// All values of the key, concurrent ones included, with their causal context.
+    Inspect {
+        /// The key.
+        key: Bytes,
+    },
+    /// Give the key a value.
     Put {
         /// The key.
         key: Bytes,
         /// Its new value.
         value: Bytes,
+        /// What the writer has seen: exactly that is replaced. Without one, everything that
+        /// this node knows of.
+        context: Option<Arc<VersionVector>>,
     },
-    /// Delete every value of the key that this node knows of.
+    /// Delete the key's values.
     Delete {
         /// The key.
         key: Bytes,
+        /// What the writer has seen: exactly that is deleted. Without one, everything that
+        /// this node knows of.
+        context: Option<Arc<VersionVector>>,
     },
 }
 
@@ -38,8 +74,9 @@ impl Request {
         match self {
             Self::Get { key }
             | Self::Exists { key }
+            | Self::Inspect { key }
             | Self::Put { key, .. }
-            | Self::Delete { key } => key,
+            | Self::Delete { key, .. } => key,
         }
     }
 }
@@ -49,6 +86,8 @@ impl Request {
 pub enum Reply {
     /// To `Get`: the winner by last-write-wins, if the key has a value.
     Value(Option<Bytes>),
+    /// To `Inspect`.
+    Object(Object),
     /// To `Exists`.
     Exists(bool),
     /// To `Put`: stored at the strength asked for.
@@ -91,8 +130,29 @@ pub enum RequestError {
         /// How long was waited.
         waited: Duration,
     },
-    /// Too many writes wait for their replicas. Nothing was changed.
-    #[error("too many writes wait for replicas: {limit} at most; try again later")]
+    /// Fewer replicas can be reached than must have the write, and the strength forbids to
+    /// make do with less. Nothing was changed.
+    #[error("only {reachable} of {replicas} replicas can be reached and {needed} are needed")]
+    NoReplicas {
+        /// Replicas that can be reached, this node included.
+        reachable: usize,
+        /// Replicas that there are, this node included.
+        replicas: usize,
+        /// Replicas that must have the write.
+        needed: usize,
+    },
+    /// Fewer replicas than asked for had answered a read in time.
+    #[error("only {answered} of {needed} replicas answered the read after {waited:?}")]
+    Unanswered {
+        /// Replicas that answered, this node included.
+        answered: usize,
+        /// Replicas that were asked for.
+        needed: usize,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// Too many requests wait for their replicas. Nothing was changed.
+    #[error("too many requests wait for replicas: {limit} at most; try again later")]
     Busy {
         /// The most that may wait.
         limit: usize,

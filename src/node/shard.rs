@@ -10,14 +10,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::data::{Effect, Note};
-use super::request::{Reply, Request, RequestError};
+use super::request::{Consistency, Reply, Request, RequestError};
 use super::view::View;
-use crate::clock::NodeId;
+use crate::clock::{NodeId, VersionVector};
 use crate::config::Strength;
 use crate::machine::{Instant, Now};
-use crate::object::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::object::{KEY_BYTES_MAX, Object, VALUE_BYTES_MAX};
 use crate::placement::PartitionId;
-use crate::replication::{Confirmations, Message, Progress};
+use crate::replication::{Ended, Message, Waits};
 use crate::store::exchange::{Delta, Digest, FullEnd, FullNext, FullRequest, FullRows, Push};
 use crate::store::{
     Applied, DeltaAnswer, FullChunk, FullSource, Partition, PartitionStats, Refusal, StoreError,
@@ -31,7 +31,7 @@ const SOURCES_MAX: usize = 4;
 /// A full sync whose receiver asks for nothing for this long is forgotten.
 const SOURCE_IDLE: Duration = Duration::from_secs(30);
 
-/// Writes of one shard that may wait for replicas at the same time. Each holds a small
+/// Requests of one kind and shard that may wait for replicas at the same time. Each holds a small
 /// record and keeps one client waiting.
 const WAITING_MAX: usize = 16_384;
 
@@ -45,10 +45,37 @@ struct Source {
 /// Part of a node's partitions.
 pub(super) struct Shard<W> {
     partitions: BTreeMap<PartitionId, Partition>,
-    confirmations: Confirmations<(W, Reply)>,
+    writes: Waits<(W, Reply)>,
+    reads: Waits<Gathering<W>>,
     sources: BTreeMap<(NodeId, PartitionId), Source>,
     next_session: u64,
-    strength: Strength,
+}
+
+/// A read that several replicas take part in (PROTOCOL 3.7). What they know is merged and
+/// the answer given from the merge. The merged row is never pushed: it would carry effects
+/// without their dots (N33, N34). Replicas that differ are reconciled by anti-entropy.
+struct Gathering<W> {
+    waiter: W,
+    question: Question,
+    local: Object,
+    merged: Object,
+}
+
+/// What a read wants to know of an object.
+#[derive(Clone, Copy)]
+enum Question {
+    Value,
+    Existence,
+    Object,
+}
+
+/// A client's request on its way to a partition.
+#[derive(Clone, Copy)]
+pub(super) struct Task<'a> {
+    pub(super) now: Now,
+    pub(super) partition: PartitionId,
+    pub(super) consistency: Consistency,
+    pub(super) view: &'a View,
 }
 
 /// What a peer's piece of data did to a pull.
@@ -64,16 +91,15 @@ pub(super) enum Pulled {
 impl<W> Shard<W> {
     pub(super) fn new(
         partitions: impl IntoIterator<Item = Partition>,
-        strength: Strength,
-        write_timeout: Duration,
+        timeout: Duration,
         first_session: u64,
     ) -> Self {
         Self {
             partitions: partitions.into_iter().map(|p| (p.id(), p)).collect(),
-            confirmations: Confirmations::new(write_timeout, WAITING_MAX),
+            writes: Waits::new(timeout, WAITING_MAX),
+            reads: Waits::new(timeout, WAITING_MAX),
             sources: BTreeMap::new(),
             next_session: first_session,
-            strength,
         }
     }
 
@@ -89,78 +115,169 @@ impl<W> Shard<W> {
     /// an effect for the waiter.
     pub(super) fn submit(
         &mut self,
-        now: Now,
-        id: PartitionId,
+        task: Task<'_>,
         request: Request,
-        view: &View,
         waiter: impl FnOnce() -> W,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
-        let partition = self.partitions.get_mut(&id)?;
         match request {
-            Request::Get { key } => {
-                let version = partition.read(&key, now.wall_ms);
-                Some(Reply::Value(version.map(|version| version.value.clone())))
-            }
-            Request::Exists { key } => {
-                Some(Reply::Exists(partition.read(&key, now.wall_ms).is_some()))
-            }
-            Request::Put { key, value } => {
+            Request::Get { key } => self.read(task, key, Question::Value, waiter, effects),
+            Request::Exists { key } => self.read(task, key, Question::Existence, waiter, effects),
+            Request::Inspect { key } => self.read(task, key, Question::Object, waiter, effects),
+            Request::Put {
+                key,
+                value,
+                context,
+            } => {
                 let write = Write::Put {
                     value,
                     expire_at_ms: None,
                 };
-                self.write(now, id, key, write, Reply::Stored, view, waiter, effects)
+                self.write(task, key, write, context.as_deref(), waiter, effects)
             }
-            Request::Delete { key } => {
-                let done = Reply::Deleted(true);
-                self.write(now, id, key, Write::Delete, done, view, waiter, effects)
-            }
+            Request::Delete { key, context } => self.write(
+                task,
+                key,
+                Write::Delete,
+                context.as_deref(),
+                waiter,
+                effects,
+            ),
         }
     }
 
-    #[allow(clippy::too_many_arguments)] // One write is all of this, at one place.
+    fn read(
+        &mut self,
+        task: Task<'_>,
+        key: Bytes,
+        question: Question,
+        waiter: impl FnOnce() -> W,
+        effects: &mut Vec<Effect<W>>,
+    ) -> Option<Reply> {
+        let partition = self.partitions.get(&task.partition)?;
+        let strength = task.consistency.read;
+        let needed = task.view.needed(strength);
+        if needed <= 1 {
+            // The common case clones one value, not the object.
+            return Some(match question {
+                Question::Object => Reply::Object(partition.object(&key)),
+                Question::Value => {
+                    let version = partition.read(&key, task.now.wall_ms);
+                    Reply::Value(version.map(|version| version.value.clone()))
+                }
+                Question::Existence => {
+                    Reply::Exists(partition.read(&key, task.now.wall_ms).is_some())
+                }
+            });
+        }
+        if let Some(refused) = refused(&self.reads, strength, task.view) {
+            return Some(Reply::Failed(refused));
+        }
+        let local = partition.object(&key);
+        let id = self.reads.next_id();
+        let gathering = Gathering {
+            waiter: waiter(),
+            question,
+            merged: local.clone(),
+            local,
+        };
+        let strict = strength == Strength::StrictQuorum;
+        self.reads
+            .wait(task.now.mono, id, gathering, needed, strict);
+        let message = Message::Read {
+            partition: task.partition,
+            id,
+            key,
+        };
+        effects.extend(task.view.reachable.iter().map(|peer| Effect::Send {
+            to: *peer,
+            message: message.clone(),
+        }));
+        None
+    }
+
     fn write(
         &mut self,
-        now: Now,
-        id: PartitionId,
+        task: Task<'_>,
         key: Bytes,
         write: Write,
-        done: Reply,
-        view: &View,
+        context: Option<&VersionVector>,
         waiter: impl FnOnce() -> W,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
         if let Err(error) = within_limits(&key, &write) {
             return Some(Reply::Failed(error));
         }
-        if self.confirmations.is_full() {
-            let limit = self.confirmations.limit();
-            return Some(Reply::Failed(RequestError::Busy { limit }));
+        let strength = task.consistency.write;
+        if let Some(refused) = refused(&self.writes, strength, task.view) {
+            return Some(Reply::Failed(refused));
         }
-        let partition = self.partitions.get_mut(&id)?;
-        let push = match partition.write(key, write, None, now.wall_ms) {
+        let done = match write {
+            Write::Put { .. } => Reply::Stored,
+            Write::Delete => Reply::Deleted(true),
+        };
+        let partition = self.partitions.get_mut(&task.partition)?;
+        let push = match partition.write(key, write, context, task.now.wall_ms) {
             Ok(Some(push)) => Arc::new(push),
             Ok(None) => return Some(Reply::Deleted(false)),
-            Err(error) => return Some(Reply::Failed(RequestError::Storage(error.to_string()))),
+            Err(error) => return Some(Reply::Failed(write_error(&error))),
         };
-        let push_id = self.confirmations.next_id();
-        for peer in &view.reachable {
-            effects.push(Effect::Send {
-                to: *peer,
-                message: Message::Push {
-                    id: push_id,
-                    push: push.clone(),
-                },
-            });
-        }
-        let needed = view.needed(self.strength);
+        let id = self.writes.next_id();
+        effects.extend(task.view.reachable.iter().map(|peer| Effect::Send {
+            to: *peer,
+            message: Message::Push {
+                id,
+                push: push.clone(),
+            },
+        }));
+        let needed = task.view.needed(strength);
         if needed <= 1 {
             return Some(done);
         }
-        self.confirmations
-            .wait(now.mono, push_id, (waiter(), done), needed);
+        let strict = strength == Strength::StrictQuorum;
+        self.writes
+            .wait(task.now.mono, id, (waiter(), done), needed, strict);
         None
+    }
+
+    /// A peer asks what this node knows of a key.
+    pub(super) fn answer_read(
+        &self,
+        from: NodeId,
+        id: PartitionId,
+        read: u64,
+        key: &[u8],
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        let partition = self.partitions.get(&id);
+        effects.extend(partition.map(|partition| Effect::Send {
+            to: from,
+            message: Message::Known {
+                partition: id,
+                id: read,
+                object: partition.object(key),
+            },
+        }));
+    }
+
+    /// A peer said what it knows of a key. Returns whether it differs from what is known
+    /// here, which is then to be repaired.
+    pub(super) fn known(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        read: u64,
+        object: &Object,
+        effects: &mut Vec<Effect<W>>,
+    ) -> bool {
+        let Some(gathering) = self.reads.payload_mut(read) else {
+            return false;
+        };
+        let differs = gathering.local.versions != object.versions;
+        gathering.merged = gathering.merged.merge(object);
+        let ended = self.reads.answer(now.mono, read, from);
+        effects.extend(ended.map(|ended| read_reply(now, ended)));
+        differs
     }
 
     /// A peer's write arrived (PROTOCOL 3.3).
@@ -191,18 +308,17 @@ impl<W> Shard<W> {
 
     /// A peer has applied push `id`.
     pub(super) fn pushed(&mut self, now: Now, from: NodeId, id: u64, effects: &mut Vec<Effect<W>>) {
-        effects.extend(self.confirmations.confirm(now.mono, id, from).map(answer));
+        let ended = self.writes.answer(now.mono, id, from);
+        effects.extend(ended.map(write_reply));
     }
 
-    /// Fewer replicas can be reached: no write waits for more than those.
+    /// The view changed: nothing waits for more replicas than can be reached.
     pub(super) fn view_changed(&mut self, now: Now, view: &View, effects: &mut Vec<Effect<W>>) {
-        let needed = view.needed(self.strength);
-        effects.extend(
-            self.confirmations
-                .lower(now.mono, needed)
-                .into_iter()
-                .map(answer),
-        );
+        let reachable = view.within_reach();
+        let writes = self.writes.lower(now.mono, reachable);
+        effects.extend(writes.into_iter().map(write_reply));
+        let reads = self.reads.lower(now.mono, reachable);
+        effects.extend(reads.into_iter().map(|read| read_reply(now, read)));
         self.sources
             .retain(|(peer, _), _| view.reachable.contains(peer));
     }
@@ -450,15 +566,19 @@ impl<W> Shard<W> {
 
     /// Ends the waits whose time is over.
     pub(super) fn expire_waits(&mut self, now: Now, effects: &mut Vec<Effect<W>>) {
-        effects.extend(self.confirmations.expire(now.mono).into_iter().map(answer));
+        let writes = self.writes.expire(now.mono);
+        effects.extend(writes.into_iter().map(write_reply));
+        let reads = self.reads.expire(now.mono);
+        effects.extend(reads.into_iter().map(|read| read_reply(now, read)));
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.confirmations.deadline()
+        let reads = self.reads.deadline();
+        reads.into_iter().chain(self.writes.deadline()).min()
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.confirmations.len()
+        self.writes.len() + self.reads.len()
     }
 
     pub(super) fn stats(&self) -> impl Iterator<Item = PartitionStats> {
@@ -484,18 +604,60 @@ fn within_limits(key: &Bytes, write: &Write) -> Result<(), RequestError> {
     }
 }
 
-/// The reply that the end of a wait means.
-fn answer<W>(end: Progress<(W, Reply)>) -> Effect<W> {
-    let met = end.is_met();
-    let (waiter, done) = end.waiter;
+/// Why a request of this strength is not even begun, if so.
+fn refused<P>(waits: &Waits<P>, strength: Strength, view: &View) -> Option<RequestError> {
+    let (needed, reachable) = (view.needed(strength), view.within_reach());
+    if needed > reachable {
+        return Some(RequestError::NoReplicas {
+            reachable,
+            replicas: view.replicas.len() + 1,
+            needed,
+        });
+    }
+    waits.is_full().then(|| RequestError::Busy {
+        limit: waits.limit(),
+    })
+}
+
+fn write_error(error: &StoreError) -> RequestError {
+    RequestError::Storage(error.to_string())
+}
+
+/// The reply that the end of a write's wait means.
+fn write_reply<W>(ended: Ended<(W, Reply)>) -> Effect<W> {
+    let met = ended.is_met();
+    let (waiter, done) = ended.payload;
     let reply = if met {
         done
     } else {
         Reply::Failed(RequestError::Unconfirmed {
-            confirmed: end.confirmed,
-            needed: end.needed,
-            waited: end.waited,
+            confirmed: ended.answered,
+            needed: ended.needed,
+            waited: ended.waited,
         })
+    };
+    Effect::Reply { waiter, reply }
+}
+
+/// The reply that the end of a read's wait means.
+fn read_reply<W>(now: Now, ended: Ended<Gathering<W>>) -> Effect<W> {
+    let met = ended.is_met();
+    let Gathering {
+        waiter,
+        question,
+        merged,
+        ..
+    } = ended.payload;
+    let winner = merged.versions.winner_at(now.wall_ms);
+    let reply = match question {
+        _ if !met => Reply::Failed(RequestError::Unanswered {
+            answered: ended.answered,
+            needed: ended.needed,
+            waited: ended.waited,
+        }),
+        Question::Value => Reply::Value(winner.map(|(_, version)| version.value.clone())),
+        Question::Existence => Reply::Exists(winner.is_some()),
+        Question::Object => Reply::Object(merged),
     };
     Effect::Reply { waiter, reply }
 }

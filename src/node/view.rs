@@ -40,13 +40,20 @@ impl View {
         view
     }
 
+    /// How many replicas can be reached, this node included.
+    pub fn within_reach(&self) -> usize {
+        self.reachable.len() + 1
+    }
+
     /// How many replicas must have a write before it is acknowledged, this node included.
+    /// More than [`View::within_reach`] only for a strict strength.
     pub fn needed(&self, strength: Strength) -> usize {
         let reachable = self.reachable.len() + 1;
         match strength {
             Strength::One => 1,
             Strength::Quorum => reachable / 2 + 1,
             Strength::All => reachable,
+            Strength::StrictQuorum => (self.replicas.len() + 1) / 2 + 1,
         }
     }
 }
@@ -69,6 +76,7 @@ mod tests {
                 "{peers} peers"
             );
             assert_eq!(with(peers).needed(Strength::All), peers as usize + 1);
+            assert_eq!(with(peers).needed(Strength::StrictQuorum), 6, "of ten");
         }
     }
 }

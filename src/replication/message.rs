@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::ActorId;
+use crate::object::Object;
 use crate::placement::PartitionId;
 use crate::store::exchange::{Delta, Digest, FullEnd, FullNext, FullRequest, FullRows, Push};
 
@@ -24,6 +26,24 @@ pub enum Message {
         partition: PartitionId,
         /// The push's `id`.
         id: u64,
+    },
+    /// "What do you know of this key?" (PROTOCOL 3.7)
+    Read {
+        /// The key's partition.
+        partition: PartitionId,
+        /// Chosen by the sender, echoed in [`Message::Known`].
+        id: u64,
+        /// The key.
+        key: Bytes,
+    },
+    /// The answer to [`Message::Read`].
+    Known {
+        /// The key's partition.
+        partition: PartitionId,
+        /// The read's `id`.
+        id: u64,
+        /// Everything that the answerer knows of the key.
+        object: Object,
     },
     /// "This is the hash of everything that I hold. Is yours the same?"
     Root(u64),

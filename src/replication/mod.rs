@@ -1,7 +1,7 @@
 //! How the replicas of a partition come to agree.
 //!
 //! A write is applied where it arrives and pushed at once to every reachable replica
-//! ([`Message::Push`]); [`Confirmations`] counts who has it. A push is a hint about speed,
+//! ([`Message::Push`]); [`Waits`] counts who has it. A push is a hint about speed,
 //! not about safety: it may be dropped anywhere. [`Synchronizer`] mends whatever was
 //! dropped: once per interval two nodes compare one number, then one number per partition,
 //! then the clocks of the partitions that differ, and only then exchange what is missing.
@@ -11,10 +11,10 @@
 //! Absent on purpose: a queue of writes for replicas that are away (anti-entropy is that
 //! queue), retransmission, and any opinion about who is alive.
 
-mod confirm;
 mod message;
 mod sync;
+mod waits;
 
-pub use confirm::{Confirmations, Progress};
 pub use message::Message;
 pub use sync::{Input, Output, Pull, SyncParams, Synchronizer, Tally};
+pub use waits::{Ended, Waits};

@@ -20,6 +20,7 @@ use super::storage::Watched;
 use super::time::Clock;
 use crate::clock::NodeId;
 use crate::membership::{Fingerprint, State};
+use crate::node::request::Consistency;
 use crate::node::request::Reply;
 use crate::node::{Data, View};
 use crate::wire::KeyRing;
@@ -38,6 +39,8 @@ pub(super) struct Profile {
     pub(super) keys: KeyRing,
     /// Where the data is kept, in words.
     pub(super) data: String,
+    /// For requests that do not choose their own.
+    pub(super) consistency: Consistency,
 }
 
 /// A node. Tasks and handles share it; the tasks end when `stopped` is cancelled.

@@ -12,7 +12,7 @@ use super::core::Core;
 use super::error::StartError;
 use super::views::{MemberView, ScanPage, Status, Submitted};
 use super::{lifecycle, status};
-use crate::node::request::{Reply, Request, RequestError};
+use crate::node::request::{Consistency, Reply, Request, RequestError};
 
 /// A running node. Clones are handles to the same node.
 ///
@@ -43,9 +43,19 @@ impl Handle {
         &self.core
     }
 
-    /// Runs `request` as far as this node can and says what became of it. Never blocks on
-    /// the network.
+    /// The strength of requests that do not choose their own.
+    pub fn consistency(&self) -> Consistency {
+        self.core.profile.consistency
+    }
+
+    /// Runs `request`, at the node's default strength, as far as this node can and says what
+    /// became of it. Never blocks on the network.
     pub fn submit(&self, request: Request) -> Submitted {
+        self.submit_at(self.consistency(), request)
+    }
+
+    /// Runs `request` at a strength of its own: see [`submit`](Self::submit).
+    pub fn submit_at(&self, consistency: Consistency, request: Request) -> Submitted {
         let core = &self.core;
         if core.stopping.is_cancelled() {
             return Submitted::Ready(Reply::Failed(RequestError::ShuttingDown));
@@ -59,7 +69,7 @@ impl Handle {
         };
         let reply = core
             .data
-            .submit(core.clock.now(), request, waiter, &mut effects);
+            .submit(core.clock.now(), request, consistency, waiter, &mut effects);
         core.execute(effects);
         match (reply, receiver) {
             (Some(reply), _) => Submitted::Ready(reply),
@@ -93,7 +103,15 @@ impl Handle {
         value: impl Into<Bytes>,
     ) -> Result<(), RequestError> {
         let (key, value) = (key.into(), value.into());
-        match self.submit(Request::Put { key, value }).wait().await {
+        match self
+            .submit(Request::Put {
+                key,
+                value,
+                context: None,
+            })
+            .wait()
+            .await
+        {
             Reply::Stored => Ok(()),
             other => Err(failure(other)),
         }
@@ -105,7 +123,11 @@ impl Handle {
     /// See [`RequestError`].
     pub async fn delete(&self, key: impl Into<Bytes>) -> Result<bool, RequestError> {
         let key = key.into();
-        match self.submit(Request::Delete { key }).wait().await {
+        match self
+            .submit(Request::Delete { key, context: None })
+            .wait()
+            .await
+        {
             Reply::Deleted(deleted) => Ok(deleted),
             other => Err(failure(other)),
         }

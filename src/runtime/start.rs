@@ -28,6 +28,7 @@ use super::udp::{self, COMMANDS_MAX, Lane};
 use super::{Handle, accept, advertise, facts, fsync, peers, seeds, timer};
 use crate::config::{Config, Network};
 use crate::membership::{CLUSTER_BYTES_MAX, Fingerprint, Identity, Membership, Params};
+use crate::node::request::Consistency;
 use crate::node::{Data, DataParams};
 use crate::placement::Keyspace;
 use crate::replication::SyncParams;
@@ -67,6 +68,10 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         fingerprint: fingerprint(&config),
         keys,
         data: place.words(),
+        consistency: Consistency {
+            write: config.write,
+            read: config.read,
+        },
     };
     let clock = Clock::start();
     let store = open_store(place, data_params(&config, &profile), clock).await?;
@@ -128,8 +133,7 @@ fn data_params(config: &Config, profile: &Profile) -> DataParams {
     DataParams {
         me: profile.id,
         keyspace,
-        strength: config.write,
-        write_timeout: Duration::from_millis(config.write_timeout_ms),
+        timeout: Duration::from_millis(config.write_timeout_ms),
         sync: SyncParams {
             interval: Duration::from_millis(config.sync_interval_ms),
             ..SyncParams::default()

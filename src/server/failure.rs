@@ -73,7 +73,8 @@ impl From<&RequestError> for Failure {
     fn from(error: &RequestError) -> Self {
         let code = match error {
             RequestError::KeyTooLong { .. } | RequestError::ValueTooLong { .. } => "ERR",
-            RequestError::Unconfirmed { .. } => "TIMEOUT",
+            RequestError::Unconfirmed { .. } | RequestError::Unanswered { .. } => "TIMEOUT",
+            RequestError::NoReplicas { .. } => "NOREPLICAS",
             RequestError::Busy { .. } => "BUSY",
             RequestError::Storage(_) => "IOERR",
             RequestError::ShuttingDown => "SHUTDOWN",

@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::spec::Outcome;
 use crate::node::request::{Reply, RequestError};
 use crate::resp::{
-    Protocol, encode, encode_bulk, encode_error, encode_integer, encode_null, encode_simple,
+    Protocol, Value, encode, encode_bulk, encode_error, encode_integer, encode_null, encode_simple,
 };
 use crate::runtime::Submitted;
 
@@ -166,6 +166,11 @@ fn encode_reply(reply: &Reply, protocol: Protocol, out: &mut BytesMut) {
         Reply::Value(Some(value)) => encode_bulk(value, out),
         Reply::Value(None) => encode_null(protocol, out),
         Reply::Exists(yes) | Reply::Deleted(yes) => encode_integer(i64::from(*yes), out),
+        Reply::Object(object) => {
+            let values = object.versions.iter();
+            let values = values.map(|(_, version)| Value::Bulk(version.value.clone()));
+            encode(&Value::Array(values.collect()), protocol, out);
+        }
         Reply::Stored => encode_simple("OK", out),
         Reply::Failed(error) => encode_error(&Failure::from(error).0, out),
     }
@@ -174,7 +179,6 @@ fn encode_reply(reply: &Reply, protocol: Protocol, out: &mut BytesMut) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resp::Value;
 
     #[tokio::test]
     async fn replies_keep_the_order_of_their_commands() {

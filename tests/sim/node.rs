@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netdb::clock::NodeId;
-use netdb::config::Strength;
 use netdb::machine::{Instant, Machine, Now};
 use netdb::membership::{self, Event, Fingerprint, Identity, Membership, Packet, Params, State};
 use netdb::node::{Data, DataParams, Effect, View};
@@ -91,8 +90,7 @@ impl Node {
         let data_params = DataParams {
             me: self.id,
             keyspace: keyspace(),
-            strength: Strength::Quorum,
-            write_timeout: Duration::from_secs(2),
+            timeout: Duration::from_secs(2),
             sync: SyncParams::default(),
             options: Options::default(),
         };

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use netdb::clock::{Clock, Dot, NodeId};
 use netdb::machine::{Instant, Now};
 use netdb::membership::Packet;
-use netdb::node::request::{Reply, Request, RequestError};
+use netdb::node::request::{Consistency, Reply, Request, RequestError};
 use netdb::node::{Effect, Note};
 use netdb::replication::Message;
 use netdb::store::Refusal;
@@ -408,14 +408,17 @@ impl World {
             Kind::Put => Request::Put {
                 key,
                 value: encode(op as Value),
+                context: None,
             },
-            Kind::Delete => Request::Delete { key },
+            Kind::Delete => Request::Delete { key, context: None },
             Kind::Get => Request::Get { key },
         };
         let mut reply = None;
         self.act(node, |process, now| {
             let mut effects = Vec::new();
-            reply = process.data.submit(now, request, || op, &mut effects);
+            reply = process
+                .data
+                .submit(now, request, Consistency::default(), || op, &mut effects);
             process.settle(now, effects)
         });
         if let Some(reply) = reply {
@@ -428,7 +431,9 @@ impl World {
             .update(format!("reply {op} {reply:?}\n").as_bytes());
         let (outcome, read) = match reply {
             Reply::Value(value) => (Outcome::Ok, value.map(|value| decode(&value))),
-            Reply::Stored | Reply::Deleted(_) | Reply::Exists(_) => (Outcome::Ok, None),
+            Reply::Object(_) | Reply::Stored | Reply::Deleted(_) | Reply::Exists(_) => {
+                (Outcome::Ok, None)
+            }
             Reply::Failed(RequestError::Unconfirmed { .. }) => (Outcome::Unconfirmed, None),
             Reply::Failed(_) => (Outcome::Refused, None),
         };

@@ -88,7 +88,10 @@ fn dbsize(context: &mut Context<'_>, _: &mut Args) -> Result<Outcome, Failure> {
 }
 
 fn del(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
-    Ok(count(context, args, |key| Request::Delete { key }))
+    Ok(count(context, args, |key| Request::Delete {
+        key,
+        context: None,
+    }))
 }
 
 fn exists(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {

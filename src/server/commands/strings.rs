@@ -40,6 +40,10 @@ fn set(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
         return Err(Failure::SYNTAX);
     }
     let (key, value) = (args.take(1), args.take(2));
-    let request = Request::Put { key, value };
+    let request = Request::Put {
+        key,
+        value,
+        context: None,
+    };
     Ok(Outcome::Node(context.store.submit(request)))
 }

@@ -1,1 +1,242 @@
-//! Tests of the partition.
+//! Replicas of one partition as values in one thread.
+//!
+//! `random` drives them with arbitrary schedules against the ghost truth of PROTOCOL section
+//! 2; `stories` are the counterexamples of section 13, one test each; `hostile` is what a
+//! peer may not say; `rules` is the rest.
+
+mod engine_failure;
+mod hostile;
+mod log_floor;
+mod random;
+mod rules;
+mod stories;
+mod stories_sync;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use super::*;
+use crate::clock::NodeId;
+use crate::store::engine::Simulated;
+use crate::store::exchange::{Delta, Digest, FullEnd, FullRequest, FullRows, Push};
+
+/// The wall clock of tests that do not care, in milliseconds.
+const NOON_MS: u64 = 43_200_000;
+
+/// A replica, its disk, and the count of its openings.
+struct Replica {
+    node: NodeId,
+    disk: Arc<Simulated>,
+    openings: u64,
+    options: Options,
+    partition: Partition,
+}
+
+fn options() -> Options {
+    Options {
+        keyspace: Keyspace {
+            partitions: 1,
+            hash_seed: 7,
+        },
+        ..Options::default()
+    }
+}
+
+fn replica(node: u64) -> Replica {
+    replica_with(node, options())
+}
+
+fn replica_with(node: u64, options: Options) -> Replica {
+    let disk = Arc::new(Simulated::new());
+    let node = NodeId(node);
+    Replica {
+        node,
+        partition: open(node, 1, &disk, options),
+        disk,
+        openings: 1,
+        options,
+    }
+}
+
+fn open(node: NodeId, opening: u64, disk: &Arc<Simulated>, options: Options) -> Partition {
+    let actor = ActorId {
+        node,
+        incarnation: opening,
+    };
+    Partition::open(PartitionId(0), actor, disk.clone(), options).unwrap()
+}
+
+/// Three replicas: the A, B and C of the stories.
+fn abc() -> (Replica, Replica, Replica) {
+    (replica(1), replica(2), replica(3))
+}
+
+impl Replica {
+    /// Starts again from what the disk holds, with a fresh actor.
+    fn reopen(&mut self) {
+        self.openings += 1;
+        self.partition = open(self.node, self.openings, &self.disk, self.options);
+    }
+
+    /// Loses power: what was not synced is gone.
+    fn lose_tail(&mut self) {
+        self.disk.crash_losing_tail();
+        self.reopen();
+    }
+
+    fn sync(&self) {
+        self.disk.sync().unwrap();
+    }
+
+    fn put(&mut self, key: &'static str, value: &'static str) -> Push {
+        self.put_with(key, value, None)
+    }
+
+    fn put_with(
+        &mut self,
+        key: &'static str,
+        value: &'static str,
+        context: Option<&VersionVector>,
+    ) -> Push {
+        self.write(key, put(value), context).unwrap()
+    }
+
+    fn delete(&mut self, key: &'static str) -> Option<Push> {
+        self.write(key, Write::Delete, None)
+    }
+
+    fn write(
+        &mut self,
+        key: &'static str,
+        op: Write,
+        context: Option<&VersionVector>,
+    ) -> Option<Push> {
+        let key = Bytes::from_static(key.as_bytes());
+        self.partition.write(key, op, context, NOON_MS).unwrap()
+    }
+
+    fn token(&self, key: &str) -> VersionVector {
+        self.partition.object(key.as_bytes()).context
+    }
+
+    fn push(&mut self, push: &Push) -> Applied {
+        self.partition.apply_push(push.clone(), NOON_MS).unwrap()
+    }
+
+    fn delta_for(&self, digest: &Digest) -> Delta {
+        match self.partition.delta(digest) {
+            DeltaAnswer::Delta(delta) => delta,
+            other => panic!("expected a delta, got {other:?}"),
+        }
+    }
+
+    fn apply(&mut self, delta: Delta) -> Applied {
+        self.partition.apply_delta(delta, NOON_MS).unwrap()
+    }
+
+    /// Takes from `source` what it has more, by deltas or a full sync, until there is no more.
+    fn pull(&mut self, source: &Replica) {
+        for _ in 0..10_000 {
+            let applied = match source.partition.delta(&self.partition.digest()) {
+                DeltaAnswer::Nothing => return,
+                DeltaAnswer::Delta(delta) => self.apply(delta),
+                DeltaAnswer::Full => self.pull_full(source),
+            };
+            assert_eq!(applied, Applied::New);
+        }
+        panic!("sync does not come to an end");
+    }
+
+    fn pull_full(&mut self, source: &Replica) -> Applied {
+        let (pieces, end) = full(source, &self.full_request(), session());
+        for piece in pieces {
+            self.partition.stage(piece).unwrap();
+        }
+        self.partition.apply_full(end, NOON_MS).unwrap()
+    }
+
+    fn full_request(&self) -> FullRequest {
+        FullRequest {
+            partition: PartitionId(0),
+            asker: self.partition.actor(),
+            clock: self.partition.clock().clone(),
+        }
+    }
+
+    /// All live values of `key`, sorted.
+    fn values(&self, key: &str) -> Vec<String> {
+        let object = self.partition.object(key.as_bytes());
+        let mut values: Vec<String> = object
+            .versions
+            .iter()
+            .map(|(_, version)| String::from_utf8_lossy(&version.value).into_owned())
+            .collect();
+        values.sort();
+        values
+    }
+
+    /// Clock and rows, to compare replicas.
+    fn state(&self) -> (Clock, Vec<(Bytes, Row)>) {
+        let rows = self.partition.table.iter();
+        let rows = rows.map(|(key, row)| (key.clone(), row.clone())).collect();
+        (self.partition.clock().clone(), rows)
+    }
+}
+
+fn put(value: &'static str) -> Write {
+    Write::Put {
+        value: Bytes::from_static(value.as_bytes()),
+        expire_at_ms: None,
+    }
+}
+
+/// The name of a full sync that no other has.
+fn session() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// All pieces of a full sync.
+fn full(source: &Replica, request: &FullRequest, session: u64) -> (Vec<FullRows>, FullEnd) {
+    let source = source.partition.full_source(request, session);
+    let mut pieces = Vec::new();
+    for sequence in 0.. {
+        match source.chunk(sequence).unwrap() {
+            FullChunk::Rows(rows) => pieces.push(rows),
+            FullChunk::End(end) => {
+                assert_eq!(source.chunk(sequence + 1), None);
+                return (pieces, end);
+            }
+        }
+    }
+    unreachable!()
+}
+
+/// Each pulls from each until all are equal; then they hold the same.
+fn heal(replicas: &mut [&mut Replica]) {
+    let count = replicas.len();
+    for _ in 0..count {
+        for to in 0..count {
+            for from in 0..count {
+                if from < to {
+                    let (sources, askers) = replicas.split_at_mut(to);
+                    askers[0].pull(sources[from]);
+                } else if from > to {
+                    let (askers, sources) = replicas.split_at_mut(from);
+                    askers[to].pull(sources[0]);
+                }
+            }
+        }
+    }
+    for pair in replicas.windows(2) {
+        assert_eq!(pair[0].state(), pair[1].state(), "replicas have diverged");
+        let fingerprints = [
+            pair[0].partition.fingerprint(),
+            pair[1].partition.fingerprint(),
+        ];
+        assert_eq!(fingerprints[0], fingerprints[1]);
+        assert_eq!(pair[0].partition.hash(), pair[1].partition.hash());
+    }
+}

@@ -1,0 +1,7 @@
+//! Whole clusters as values on virtual time.
+
+mod cluster;
+mod faults;
+mod hostile;
+mod names;
+mod network;

@@ -1,0 +1,231 @@
+//! Requests that wait for replicas: writes for waits, reads for answers.
+//!
+//! A wait is met when as many replicas as its strength asks for have answered, the
+//! coordinator included. The number asked for never rises while a request waits, but unless
+//! it is strict it falls when replicas become unreachable: the strength speaks of the
+//! reachable ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::clock::NodeId;
+use crate::machine::Instant;
+
+/// A request that waits.
+#[derive(Debug)]
+struct Waiting<P> {
+    payload: P,
+    answered: BTreeSet<NodeId>,
+    needed: usize,
+    /// Whether `needed` stays when replicas become unreachable.
+    strict: bool,
+    since: Instant,
+}
+
+/// A wait that has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ended<P> {
+    /// What waited.
+    pub payload: P,
+    /// Replicas that answered, the coordinator included.
+    pub answered: usize,
+    /// Replicas that were needed.
+    pub needed: usize,
+    /// How long it took.
+    pub waited: Duration,
+}
+
+impl<P> Ended<P> {
+    /// Whether it reached its strength.
+    pub fn is_met(&self) -> bool {
+        self.answered >= self.needed
+    }
+}
+
+/// The requests of one kind and shard that wait for replicas.
+#[derive(Debug)]
+pub struct Waits<P> {
+    waiting: BTreeMap<u64, Waiting<P>>,
+    timeout: Duration,
+    waiting_max: usize,
+    next_id: u64,
+}
+
+impl<P> Waits<P> {
+    /// Nothing waits yet; each wait ends after `timeout`, and at most `waiting_max` wait at
+    /// once.
+    pub fn new(timeout: Duration, waiting_max: usize) -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            timeout,
+            waiting_max,
+            next_id: 1,
+        }
+    }
+
+    /// Whether no further write may wait.
+    pub fn is_full(&self) -> bool {
+        self.waiting.len() >= self.waiting_max
+    }
+
+    /// How many may wait at once.
+    pub fn limit(&self) -> usize {
+        self.waiting_max
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// A fresh id for something that nobody waits for.
+    pub fn next_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id = self.next_id.wrapping_add(1);
+        id
+    }
+
+    /// `payload` waits until `needed` replicas, the coordinator included, have answered what
+    /// was asked under `id`; a `strict` wait needs them even if they become unreachable.
+    pub fn wait(&mut self, now: Instant, id: u64, payload: P, needed: usize, strict: bool) {
+        self.waiting.insert(
+            id,
+            Waiting {
+                payload,
+                answered: BTreeSet::new(),
+                needed,
+                strict,
+                since: now,
+            },
+        );
+    }
+
+    /// What waits under `id`.
+    pub fn payload_mut(&mut self, id: u64) -> Option<&mut P> {
+        Some(&mut self.waiting.get_mut(&id)?.payload)
+    }
+
+    /// `peer` has answered what was asked under `id`. Returns the wait that this ends, if any.
+    pub fn answer(&mut self, now: Instant, id: u64, peer: NodeId) -> Option<Ended<P>> {
+        let waiting = self.waiting.get_mut(&id)?;
+        waiting.answered.insert(peer);
+        if waiting.answered.len() + 1 < waiting.needed {
+            return None;
+        }
+        self.end(now, id)
+    }
+
+    /// Only `reachable` replicas can answer now, the coordinator included, so no wait that
+    /// is not strict needs more. Returns the waits that this ends.
+    pub fn lower(&mut self, now: Instant, reachable: usize) -> Vec<Ended<P>> {
+        for waiting in self.waiting.values_mut().filter(|w| !w.strict) {
+            waiting.needed = waiting.needed.min(reachable);
+        }
+        self.end_where(now, |waiting| waiting.answered.len() + 1 >= waiting.needed)
+    }
+
+    /// Ends the waits whose time is over.
+    pub fn expire(&mut self, now: Instant) -> Vec<Ended<P>> {
+        let timeout = self.timeout;
+        self.end_where(now, |waiting| now.since(waiting.since) >= timeout)
+    }
+
+    /// When the first wait times out. Ids rise with time, so the first is the oldest.
+    pub fn deadline(&self) -> Option<Instant> {
+        let (_, oldest) = self.waiting.first_key_value()?;
+        Some(oldest.since + self.timeout)
+    }
+
+    fn end_where(&mut self, now: Instant, over: impl Fn(&Waiting<P>) -> bool) -> Vec<Ended<P>> {
+        let ids: Vec<u64> = self
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| over(waiting))
+            .map(|(id, _)| *id)
+            .collect();
+        ids.into_iter().filter_map(|id| self.end(now, id)).collect()
+    }
+
+    fn end(&mut self, now: Instant, id: u64) -> Option<Ended<P>> {
+        let waiting = self.waiting.remove(&id)?;
+        Some(Ended {
+            payload: waiting.payload,
+            answered: waiting.answered.len() + 1,
+            needed: waiting.needed,
+            waited: now.since(waiting.since),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(2);
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_elapsed(Duration::from_millis(ms))
+    }
+
+    fn waiting_for(needed: usize) -> (Waits<&'static str>, u64) {
+        let mut waits = Waits::new(TIMEOUT, 2);
+        let id = waits.next_id();
+        waits.wait(at(0), id, "client", needed, false);
+        (waits, id)
+    }
+
+    #[test]
+    fn a_write_is_confirmed_by_distinct_peers() {
+        let (mut waits, id) = waiting_for(3);
+        assert_eq!(waits.answer(at(1), id, NodeId(1)), None);
+        assert_eq!(waits.answer(at(2), id, NodeId(1)), None, "twice is once");
+        let end = waits.answer(at(3), id, NodeId(2)).unwrap();
+        assert_eq!((end.answered, end.needed, end.is_met()), (3, 3, true));
+        assert_eq!(waits.answer(at(4), id, NodeId(3)), None, "answered once");
+    }
+
+    #[test]
+    fn a_wait_ends_unmet_when_its_time_is_over() {
+        let (mut waits, _) = waiting_for(2);
+        assert_eq!(waits.deadline(), Some(at(2_000)));
+        assert!(waits.expire(at(1_999)).is_empty());
+        let ends = waits.expire(at(2_000));
+        assert_eq!(ends.len(), 1);
+        assert!(!ends[0].is_met());
+        assert_eq!(ends[0].answered, 1, "the coordinator itself");
+        assert_eq!(waits.deadline(), None);
+    }
+
+    #[test]
+    fn a_lost_replica_lowers_what_is_needed_and_never_raises_it() {
+        let (mut waits, id) = waiting_for(3);
+        assert!(waits.lower(at(1), 4).is_empty());
+        assert!(waits.lower(at(1), 2).is_empty());
+        assert!(waits.answer(at(2), id, NodeId(1)).unwrap().is_met());
+        let (mut waits, _) = waiting_for(3);
+        assert_eq!(waits.lower(at(1), 1).len(), 1);
+    }
+
+    #[test]
+    fn a_strict_wait_is_not_lowered() {
+        let mut waits = Waits::new(TIMEOUT, 2);
+        let id = waits.next_id();
+        waits.wait(at(0), id, "client", 3, true);
+        assert!(waits.lower(at(1), 1).is_empty());
+        assert!(!waits.expire(at(2_000))[0].is_met());
+    }
+
+    #[test]
+    fn the_number_of_waiting_writes_is_bounded() {
+        let (mut waits, _) = waiting_for(2);
+        assert!(!waits.is_full());
+        let id = waits.next_id();
+        waits.wait(at(0), id, "other", 2, false);
+        assert!(waits.is_full());
+    }
+}

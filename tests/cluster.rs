@@ -1,0 +1,17 @@
+//! Whole nodes: real processes of the real binary, on loopback.
+//!
+//! Every bound is generous, because it guards against never, not against slow; how long
+//! things take is measured by `scripts/measure-membership.sh` and `measure-join.sh`.
+//!
+//! Run with `cargo test --test cluster`; the long version of the hostile test with
+//! `cargo test --test cluster -- --ignored`.
+
+mod support;
+
+mod cluster {
+    mod data;
+    mod hostile;
+    mod membership;
+    mod program;
+    mod terminal;
+}

@@ -1,0 +1,164 @@
+//! The program at a prompt: the REPL over a pipe, `exec` and its status, and what a wrong
+//! flag is answered.
+
+use std::net::TcpListener;
+use std::process::Output;
+
+use crate::support::ports::Ports;
+use crate::support::{Cluster, finish, netdb};
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn the_repl_reads_commands_from_a_pipe() {
+    let cluster = Cluster::start(2);
+    let client = cluster.nodes[0].ports.client.to_string();
+    let input = "put mykey myvalue\nget mykey\ndelete mykey\nget mykey\n\
+                 put spaced a value with spaces\nget spaced\nput quoted \"one  two\"\nget quoted\nquit\n";
+    let output = finish(&mut netdb(["repl", &client]), input);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(
+        stdout(&output),
+        "Value stored.\nValue: myvalue\nKey deleted.\nKey not found.\n\
+         Value stored.\nValue: a value with spaces\nValue stored.\nValue: one  two\nGoodbye!\n"
+    );
+    let other = cluster.nodes[1].ports.client.to_string();
+    let output = finish(&mut netdb(["exec", "--node", &other, "get", "spaced"]), "");
+    assert_eq!(stdout(&output), "Value: a value with spaces\n");
+}
+
+#[test]
+fn a_wrong_line_in_the_repl_gets_its_usage_and_no_exit() {
+    let cluster = Cluster::start(1);
+    let client = cluster.nodes[0].ports.client.to_string();
+    let input = "frobnicate\nput lonely\nget\n\nput after that\nget after\n";
+    let output = finish(&mut netdb(["repl", &client]), input);
+    let said = stdout(&output);
+    assert!(said.contains("frobnicate"), "{said}{}", stderr(&output));
+    assert!(said.contains("Value: that"), "{said}{}", stderr(&output));
+}
+
+#[test]
+fn exec_says_by_its_status_what_became_of_the_command() {
+    let cluster = Cluster::start(1);
+    let client = cluster.nodes[0].ports.client.to_string();
+    let run = |words: &[&str]| {
+        let command = [&["exec", "--node", &client], words].concat();
+        finish(&mut netdb(command), "")
+    };
+    let status = |words: &[&str]| run(words).status.code();
+
+    assert_eq!(status(&["get", "missing"]), Some(1));
+    assert_eq!(status(&["put", "key", "value"]), Some(0));
+    let got = run(&["get", "key"]);
+    assert_eq!(
+        (stdout(&got).as_str(), got.status.code()),
+        ("Value: value\n", Some(0))
+    );
+    assert_eq!(status(&["delete", "key"]), Some(0));
+    assert_eq!(status(&["delete", "key"]), Some(1));
+    assert_ne!(status(&["frobnicate"]), Some(0));
+
+    let members = run(&["members"]);
+    assert_eq!(members.status.code(), Some(0));
+    let table = stdout(&members);
+    let mut lines = table.lines();
+    assert!(
+        lines.next().is_some_and(|header| header.contains("state")),
+        "{table}"
+    );
+    let row = lines.next().unwrap_or_default();
+    assert!(
+        row.contains("n1") && row.contains("alive") && row.contains(&client),
+        "{table}"
+    );
+}
+
+#[test]
+fn exec_without_a_node_to_ask_fails_in_one_line() {
+    let nobody = Ports::free().client.to_string();
+    let output = finish(&mut netdb(["exec", "--node", &nobody, "get", "key"]), "");
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert_eq!(said.trim().lines().count(), 1, "{said}");
+    assert!(said.contains(&nobody), "{said}");
+}
+
+/// Runs `netdb start` with arguments that must be refused; returns the line that says why.
+#[track_caller]
+fn refused(arguments: &[&str]) -> String {
+    let directory = tempfile::TempDir::new().unwrap();
+    let start = [&["start", "--no-repl"], arguments].concat();
+    let output = finish(netdb(start).current_dir(directory.path()), "");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    assert_eq!(said.trim().lines().count(), 1, "{arguments:?}: {said}");
+    said
+}
+
+#[test]
+fn wrong_flags_are_refused_in_one_line() {
+    for (arguments, named) in [
+        (&["--frobnicate"][..], "--frobnicate"),
+        (&["--listen", "nonsense"], "nonsense"),
+        (&["--listen", "127.0.0.1:99999"], "99999"),
+        (&["--client", "127.0.0.1"], "127.0.0.1"),
+        (&["--seed", "host:"], "host:"),
+        (&["--name", ""], "name"),
+        (&["--cluster", "two words"], "two words"),
+        (&["--config", "no-such-file.toml"], "no-such-file.toml"),
+        (&["--memory", "--data", "somewhere"], "--data"),
+    ] {
+        let said = refused(arguments);
+        assert!(said.contains(named), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_taken_port_is_refused_in_one_line() {
+    let ports = Ports::free();
+    let (cluster, client) = (ports.cluster.to_string(), ports.client.to_string());
+    let arguments = ["--memory", "--listen", &cluster, "--client", &client];
+    for (addr, flag) in [(ports.cluster, "--listen"), (ports.client, "--client")] {
+        let _holder = TcpListener::bind(addr).unwrap();
+        let said = refused(&arguments);
+        assert!(
+            said.contains(&addr.to_string()) && said.contains(flag),
+            "{said}"
+        );
+    }
+    let _holder = std::net::UdpSocket::bind(ports.cluster).unwrap();
+    let said = refused(&arguments);
+    assert!(
+        said.contains(&cluster) && said.contains("--listen"),
+        "{said}"
+    );
+}
+
+#[test]
+fn help_explains_every_flag() {
+    let output = finish(&mut netdb(["start", "--help"]), "");
+    assert!(output.status.success());
+    let help = stdout(&output);
+    for flag in [
+        "--name",
+        "--listen",
+        "--seed",
+        "--client",
+        "--advertise",
+        "--cluster",
+        "--memory",
+        "--data",
+        "--no-repl",
+        "--config",
+        "--log",
+    ] {
+        assert!(help.contains(flag), "{flag} is not in:\n{help}");
+    }
+}

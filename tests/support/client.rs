@@ -1,0 +1,72 @@
+//! A blocking connection to a node's client port, and what its answers hold.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use netdb::client::Client;
+use netdb::resp::Value;
+use tokio::runtime::{Builder, Runtime};
+
+/// Longest wait for one answer; longer than any time-out of the server.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+
+/// One connection with the runtime that drives it.
+pub struct Connection {
+    runtime: Runtime,
+    client: Client,
+}
+
+impl Connection {
+    /// Connects to the client port at `addr`.
+    pub fn open(addr: SocketAddr) -> Result<Self, String> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| error.to_string())?;
+        let client = runtime.block_on(async {
+            tokio::time::timeout(ANSWER_WAIT, Client::connect(&addr.to_string())).await
+        });
+        let client = client
+            .map_err(|_| format!("no connection to {addr} within {ANSWER_WAIT:?}"))?
+            .map_err(|error| error.to_string())?;
+        Ok(Self { runtime, client })
+    }
+
+    /// Sends one command and returns its answer.
+    pub fn call(&mut self, command: &[&str]) -> Result<Value, String> {
+        let call = self.client.call(command);
+        self.runtime
+            .block_on(async { tokio::time::timeout(ANSWER_WAIT, call).await })
+            .map_err(|_| format!("no answer to {command:?} within {ANSWER_WAIT:?}"))?
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// Named values, as text.
+pub type Fields = BTreeMap<String, String>;
+
+/// The fields of a map, or of the flat array that RESP2 has in its place.
+pub fn fields(value: Value) -> Result<Fields, String> {
+    let shown = format!("{value:?}");
+    let pairs = value
+        .into_pairs()
+        .ok_or_else(|| format!("{shown} is not a map"))?;
+    Ok(pairs
+        .iter()
+        .map(|(name, value)| (text(name), text(value)))
+        .collect())
+}
+
+/// A value as text.
+pub fn text(value: &Value) -> String {
+    match value {
+        Value::Integer(number) => number.to_string(),
+        Value::Boolean(yes) => i64::from(*yes).to_string(),
+        Value::Null => String::new(),
+        other => match other.as_bytes() {
+            Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            None => format!("{other:?}"),
+        },
+    }
+}

@@ -1,0 +1,461 @@
+//! Whole nodes as processes: what tests and measurements of the real binary share.
+//!
+//! A [`Node`] is one `netdb start` on loopback with its own directory; a [`Cluster`] is
+//! several of them from one seed. Nothing here sleeps and hopes: [`eventually`] waits for a
+//! condition, within a bound, and says what was true instead when the bound is reached. A
+//! node that is dropped ends; one that is dropped by a failing test shows its log first.
+#![allow(dead_code, reason = "each test and bench uses a part of it")]
+
+pub mod client;
+pub mod ports;
+
+use std::cell::RefCell;
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use client::{Connection, Fields, fields, text};
+use netdb::resp::Value;
+use ports::Ports;
+use tempfile::TempDir;
+
+/// The binary under test.
+pub const NETDB: &str = env!("CARGO_BIN_EXE_netdb");
+
+/// Bound for what takes a moment: a process starts, a write arrives. Generous, because the
+/// machine may be busy; a test that passes does not wait for it.
+pub const SOON: Duration = Duration::from_secs(15);
+
+/// Bound for what failure detection and reconciliation must have done.
+pub const LATER: Duration = Duration::from_secs(40);
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// How many port pairs a new node tries when somebody else takes its ports first.
+const PORT_TRIES: usize = 10;
+
+/// Waits until `condition` holds and returns what it gives.
+///
+/// # Panics
+/// When it does not hold within `bound`, with the last thing that `condition` complained of.
+#[track_caller]
+pub fn eventually<T>(
+    what: &str,
+    bound: Duration,
+    mut condition: impl FnMut() -> Result<T, String>,
+) -> T {
+    let start = Instant::now();
+    loop {
+        match condition() {
+            Ok(value) => return value,
+            Err(instead) if start.elapsed() >= bound => {
+                panic!("{what}: not within {bound:?}; instead: {instead}")
+            }
+            Err(_) => thread::sleep(POLL),
+        }
+    }
+}
+
+/// `Ok` if `left` is `right`, else what it was instead.
+pub fn same<T: PartialEq + std::fmt::Debug>(left: T, right: T) -> Result<(), String> {
+    if left == right {
+        Ok(())
+    } else {
+        Err(format!("{left:?}, not {right:?}"))
+    }
+}
+
+/// A `netdb` command without the settings of the environment that the tests run in.
+pub fn netdb<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(NETDB);
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("NETDB_") {
+            command.env_remove(variable);
+        }
+    }
+    command.args(arguments);
+    command
+}
+
+/// Runs `command` to its end, within `SOON`.
+#[track_caller]
+pub fn finish(command: &mut Command, input: &str) -> Output {
+    use std::io::Write as _;
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("netdb does not start");
+    let mut stdin = child.stdin.take().expect("piped");
+    // A process that ended without reading its input is judged by its status.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let start = Instant::now();
+    while child.try_wait().expect("wait").is_none() {
+        if start.elapsed() > SOON {
+            let _ = child.kill();
+            panic!("{command:?} does not end within {SOON:?}");
+        }
+        thread::sleep(POLL);
+    }
+    child.wait_with_output().expect("output")
+}
+
+/// A cluster name that no other test on this machine uses, so that no two of them meet.
+pub fn unique_cluster_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("test-{}-{count}", std::process::id())
+}
+
+/// One node: how it is started, and its process while that runs.
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its cluster's name.
+    pub cluster: String,
+    /// Its addresses.
+    pub ports: Ports,
+    /// The seeds that it is given.
+    pub seeds: Vec<String>,
+    /// Further arguments of `netdb start`.
+    pub more: Vec<String>,
+    directory: PathBuf,
+    child: Option<Child>,
+    connection: RefCell<Option<Connection>>,
+}
+
+impl Node {
+    /// A node below `directory` that is not started yet.
+    pub fn new(name: &str, cluster: &str, directory: &Path) -> Self {
+        let directory = directory.join(name);
+        fs::create_dir_all(&directory).expect("directory");
+        Self {
+            name: name.to_owned(),
+            cluster: cluster.to_owned(),
+            ports: Ports::free(),
+            seeds: Vec::new(),
+            more: Vec::new(),
+            directory,
+            child: None,
+            connection: RefCell::new(None),
+        }
+    }
+
+    /// The same with these seeds.
+    pub fn seeds<S: Into<String>>(mut self, seeds: impl IntoIterator<Item = S>) -> Self {
+        self.seeds = seeds.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The cluster address, as a seed.
+    pub fn seed(&self) -> String {
+        self.ports.cluster.to_string()
+    }
+
+    /// Starts it and waits until it is ready.
+    #[track_caller]
+    pub fn start(&mut self) {
+        self.launch();
+        self.await_ready();
+    }
+
+    /// Starts it for the first time, on other ports if somebody else took its own meanwhile.
+    #[track_caller]
+    fn start_first(&mut self) {
+        for _ in 0..PORT_TRIES {
+            self.launch();
+            let ended = self.ready_or_ended().expect("ready or not");
+            if ended.is_none() {
+                return;
+            }
+            self.child = None;
+            let own_seed = self.seed();
+            self.ports = Ports::free();
+            let moved = self.seed();
+            for seed in self.seeds.iter_mut().filter(|seed| **seed == own_seed) {
+                seed.clone_from(&moved);
+            }
+        }
+        panic!("{} found no ports:\n{}", self.name, self.log_tail());
+    }
+
+    /// Starts its process.
+    #[track_caller]
+    pub fn launch(&mut self) {
+        assert!(self.child.is_none(), "{} runs already", self.name);
+        fs::write(self.directory.join("out"), "").expect("out");
+        let append = |name: &str| -> File {
+            let path = self.directory.join(name);
+            OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(path)
+                .expect(name)
+        };
+        let mut command = netdb(["start", "--no-repl"]);
+        command
+            .args(["--name", &self.name, "--cluster", &self.cluster])
+            .args(["--listen", &self.ports.cluster.to_string()])
+            .args(["--client", &self.ports.client.to_string()])
+            .arg("--data")
+            .arg(self.directory.join("data"))
+            .args(self.seeds.iter().flat_map(|seed| ["--seed", seed]))
+            .args(&self.more)
+            .stdin(Stdio::null())
+            .stdout(append("out"))
+            .stderr(append("log"));
+        self.child = Some(command.spawn().expect("netdb does not start"));
+    }
+
+    /// Waits until it has said that it is ready.
+    #[track_caller]
+    pub fn await_ready(&mut self) {
+        match self.ready_or_ended() {
+            Ok(None) => {}
+            Ok(Some(status)) => {
+                self.child = None;
+                panic!("{} ended with {status}:\n{}", self.name, self.log_tail())
+            }
+            Err(instead) => panic!("{} is not ready: {instead}", self.name),
+        }
+    }
+
+    /// Waits for the ready line (then nothing) or the end of the process (then its status).
+    fn ready_or_ended(&mut self) -> Result<Option<ExitStatus>, String> {
+        let start = Instant::now();
+        loop {
+            if self.ready_line().is_some() {
+                return Ok(None);
+            }
+            let child = self.child.as_mut().ok_or("it was not started")?;
+            if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
+                return Ok(Some(status));
+            }
+            if start.elapsed() > SOON {
+                return Err(format!("silent for {SOON:?}:\n{}", self.log_tail()));
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// What it said when it was ready, if it is.
+    pub fn ready_line(&self) -> Option<String> {
+        let said = fs::read_to_string(self.directory.join("out")).ok()?;
+        let line = said.lines().find(|line| line.contains(" is ready: "))?;
+        Some(line.to_owned())
+    }
+
+    /// Ends it without warning. Its data stays.
+    pub fn kill(&mut self) {
+        *self.connection.borrow_mut() = None;
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Asks it to leave (SIGTERM), and waits until it has ended.
+    #[track_caller]
+    pub fn stop(&mut self) -> ExitStatus {
+        self.end_by("TERM")
+    }
+
+    /// Sends `signal` and waits until it has ended.
+    #[track_caller]
+    pub fn end_by(&mut self, signal: &str) -> ExitStatus {
+        self.signal(signal);
+        *self.connection.borrow_mut() = None;
+        let child = self.child.as_mut().expect("it runs");
+        let status = eventually("the process ends", SOON, || {
+            let status = child.try_wait().map_err(|error| error.to_string())?;
+            status.ok_or_else(|| "it still runs".to_owned())
+        });
+        self.child = None;
+        status
+    }
+
+    /// Sends `signal`, by its name without SIG: `STOP` freezes it, `CONT` thaws it.
+    #[track_caller]
+    pub fn signal(&self, signal: &str) {
+        // The child has not been waited for, so its pid cannot be anybody else's.
+        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        let sent = Command::new("kill")
+            .args([format!("-{signal}"), pid])
+            .status();
+        assert!(sent.expect("kill").success(), "SIG{signal} was not sent");
+    }
+
+    /// Memory that it holds, in bytes, where the system says so.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let pid = self.child.as_ref()?.id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        line.split_whitespace()
+            .nth(1)?
+            .parse::<u64>()
+            .ok()
+            .map(|kib| kib * 1024)
+    }
+
+    /// The end of its log.
+    pub fn log_tail(&self) -> String {
+        let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(25)..].join("\n")
+    }
+
+    /// Sends one command to its client port; an error is why there was no answer.
+    pub fn try_call(&self, command: &[&str]) -> Result<Value, String> {
+        let mut slot = self.connection.borrow_mut();
+        let mut connection = match slot.take() {
+            Some(connection) => connection,
+            None => Connection::open(self.ports.client)?,
+        };
+        let answer = connection.call(command)?;
+        *slot = Some(connection);
+        Ok(answer)
+    }
+
+    /// Sends one command to its client port.
+    #[track_caller]
+    pub fn call(&self, command: &[&str]) -> Value {
+        match self.try_call(command) {
+            Ok(answer) => answer,
+            Err(error) => panic!("{} to {command:?}: {error}", self.name),
+        }
+    }
+
+    /// Puts `value` at `key`.
+    #[track_caller]
+    pub fn put(&self, key: &str, value: &str) {
+        assert_eq!(self.call(&["SET", key, value]), Value::ok(), "SET {key}");
+    }
+
+    /// The value of `key`.
+    pub fn get(&self, key: &str) -> Result<Option<String>, String> {
+        match self.try_call(&["GET", key])? {
+            Value::Null => Ok(None),
+            Value::Error(error) => Err(error),
+            value => Ok(Some(text(&value))),
+        }
+    }
+
+    /// Waits until `key` holds `value` here.
+    #[track_caller]
+    pub fn await_value(&self, key: &str, value: Option<&str>) {
+        let what = format!("{key} on {}", self.name);
+        eventually(&what, LATER, || same(self.get(key)?.as_deref(), value));
+    }
+
+    /// Its members, each as the fields of `NETDB MEMBERS`.
+    pub fn members(&self) -> Result<Vec<Fields>, String> {
+        match self.try_call(&["NETDB", "MEMBERS"])? {
+            Value::Array(members) => members.into_iter().map(fields).collect(),
+            other => Err(format!("NETDB MEMBERS answers {other:?}")),
+        }
+    }
+
+    /// The states of all members by name, in order: `n1 alive, n2 failed`.
+    pub fn states(&self) -> Result<String, String> {
+        let mut states: Vec<String> = self
+            .members()?
+            .iter()
+            .map(|member| format!("{} {}", member["name"], member["state"]))
+            .collect();
+        states.sort();
+        Ok(states.join(", "))
+    }
+
+    /// Waits until it shows exactly these states.
+    #[track_caller]
+    pub fn await_states(&self, states: &str) {
+        let what = format!("{} shows {states}", self.name);
+        eventually(&what, LATER, || same(self.states()?.as_str(), states));
+    }
+
+    /// The fields of `NETDB STATUS`.
+    pub fn status(&self) -> Result<Fields, String> {
+        fields(self.try_call(&["NETDB", "STATUS"])?)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if thread::panicking() && self.child.is_some() {
+            eprintln!("--- the end of {}'s log\n{}", self.name, self.log_tail());
+        }
+        self.kill();
+    }
+}
+
+/// Nodes `n1`, `n2`, … that were started from one seed, `n1`, which is its own seed.
+pub struct Cluster {
+    /// The nodes.
+    pub nodes: Vec<Node>,
+    /// Their cluster's name.
+    pub name: String,
+    directory: TempDir,
+    prepared: usize,
+    seed: Option<String>,
+}
+
+impl Cluster {
+    /// `count` nodes that all see each other.
+    #[track_caller]
+    pub fn start(count: usize) -> Self {
+        let mut cluster = Self::new();
+        for _ in 0..count {
+            cluster.add();
+        }
+        cluster.await_whole();
+        cluster
+    }
+
+    /// No nodes yet.
+    pub fn new() -> Self {
+        Self {
+            nodes: Vec::new(),
+            name: unique_cluster_name(),
+            directory: TempDir::new().expect("temporary directory"),
+            prepared: 0,
+            seed: None,
+        }
+    }
+
+    /// Starts one more node.
+    #[track_caller]
+    pub fn add(&mut self) -> &mut Node {
+        let mut node = self.prepare();
+        node.start_first();
+        if self.nodes.is_empty() {
+            self.seed = Some(node.seed());
+        }
+        self.nodes.push(node);
+        self.nodes.last_mut().expect("just added")
+    }
+
+    /// The next node, not started and not yet one of `nodes`. The first is everyone's seed.
+    pub fn prepare(&mut self) -> Node {
+        self.prepared += 1;
+        let name = format!("n{}", self.prepared);
+        let node = Node::new(&name, &self.name, self.directory.path());
+        let seed = self.seed.get_or_insert_with(|| node.seed()).clone();
+        node.seeds([seed])
+    }
+
+    /// Waits until every node sees every node alive, and nothing else.
+    #[track_caller]
+    pub fn await_whole(&self) {
+        let alive = |node: &Node| format!("{} alive", node.name);
+        let mut all: Vec<String> = self.nodes.iter().map(alive).collect();
+        all.sort();
+        for node in &self.nodes {
+            node.await_states(&all.join(", "));
+        }
+    }
+}
