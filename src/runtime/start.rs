@@ -24,7 +24,7 @@ use super::ports::{self, Sockets};
 use super::state::{FactsTable, Roster};
 use super::storage::{Place, Watched};
 use super::time::{Clock, wall_ms};
-use super::udp::{COMMANDS_MAX, Lane};
+use super::udp::{self, COMMANDS_MAX, Lane};
 use super::{Handle, accept, advertise, facts, fsync, peers, seeds, timer};
 use crate::config::{Config, Network};
 use crate::membership::{CLUSTER_BYTES_MAX, Fingerprint, Identity, Membership, Params};
@@ -75,7 +75,7 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
     };
     let clock = Clock::start();
     let store = open_store(place, data_params(&config, &profile), clock).await?;
-    Ok(launch(&config, profile, clock, sockets, store))
+    launch(&config, profile, clock, sockets, store)
 }
 
 /// What a cluster-wide setting may be.
@@ -183,7 +183,7 @@ fn launch(
     clock: Clock,
     sockets: Sockets,
     store: Store,
-) -> Handle {
+) -> Result<Handle, StartError> {
     let me = Identity {
         id: profile.id,
         generation: store.generation,
@@ -199,6 +199,7 @@ fn launch(
     );
     let guessed = ports::automatic_seeds(config, profile.cluster_addr);
     let (commands, commands_receiver) = mpsc::channel(COMMANDS_MAX);
+    let counters = Arc::new(Counters::default());
     let core = Arc::new(Core {
         clock,
         data: store.data,
@@ -207,11 +208,13 @@ fn launch(
         roster: watch::Sender::new(Arc::new(Roster::of(&membership))),
         facts: watch::Sender::new(Arc::new(FactsTable::new())),
         commands,
-        counters: Arc::new(Counters::default()),
+        inbox: Arc::new(FactsInbox::new(counters.clone())),
+        counters,
         limiter: Limiter::default(),
         stopping: CancellationToken::new(),
         stopped: CancellationToken::new(),
         tasks: TaskTracker::new(),
+        runtime: tokio::runtime::Handle::current(),
         clients: Mutex::new(sockets.clients),
         ready_wait: match (config.seeds.is_empty(), guessed.is_empty()) {
             (false, _) => SILENT_SEEDS_WAIT,
@@ -222,21 +225,21 @@ fn launch(
         profile,
     });
     announce(&core);
-    let socket = Arc::new(sockets.udp);
     let session = store.generation;
     let keys = &core.profile.keys;
     let outbox = Arc::new(Outbox::new(
-        socket.clone(),
+        sockets
+            .udp
+            .try_clone()
+            .map_err(system("sharing the UDP socket"))?,
         DatagramSealer::new(keys, me.id, session),
         core.counters.clone(),
     ));
-    let inbox = Arc::new(FactsInbox::new(core.counters.clone()));
     let lane = Lane {
-        socket,
+        socket: sockets.udp,
         outbox: outbox.clone(),
         opener: DatagramOpener::new(keys.clone(), me.id, session),
         membership,
-        facts: inbox.clone(),
         commands: commands_receiver,
         generations: store.generations,
         namesake: None,
@@ -244,20 +247,25 @@ fn launch(
         core: core.clone(),
     };
     let transport = FactsTransport {
-        inbox,
+        inbox: core.inbox.clone(),
         outbox,
         counters: core.counters.clone(),
         clock,
         session,
     };
-    core.spawn(lane.run());
-    core.spawn(facts::run(core.clone(), transport));
-    core.spawn(peers::run(core.clone()));
-    core.spawn(accept::run(core.clone(), sockets.peers));
-    core.spawn(timer::run(core.clone()));
-    core.spawn(fsync::run(core.clone()));
+    let membership_task = udp::spawn(lane).map_err(system("starting a thread"))?;
+    core.spawn_vital("membership", membership_task);
+    core.spawn_vital("node facts", facts::run(core.clone(), transport));
+    core.spawn_vital("peers", peers::run(core.clone()));
+    core.spawn_vital("acceptor", accept::run(core.clone(), sockets.peers));
+    core.spawn_vital("timer", timer::run(core.clone()));
+    core.spawn_vital("fsync", fsync::run(core.clone()));
     core.spawn(seeds::run(core.clone(), config.seeds.clone(), guessed));
-    Handle::new(core)
+    Ok(Handle::new(core))
+}
+
+fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> StartError {
+    move |error| StartError::System { what, error }
 }
 
 fn membership_params(network: Network) -> Params {
