@@ -229,7 +229,7 @@ start_node() {
 # How many members node $1 sees alive; 0 if it does not answer.
 alive_seen_by() {
     { "$bin" exec --node "$(client_addr "$1")" members 2>/dev/null || true; } |
-        awk '{ for (i = 2; i <= NF; i++) if ($i == "alive") { n++; break } } END { print n + 0 }'
+        awk '/:[0-9]/ { for (i = 2; i <= NF; i++) if ($i == "alive") { n++; break } } END { print n + 0 }'
 }
 
 # Waits until every running node sees all running nodes, and no other, alive.
