@@ -55,11 +55,12 @@ impl Fake {
                 Reply::Value(map.get(key).cloned())
             }
             Request::Exists { key } => Reply::Exists(map.contains_key(key)),
-            Request::Put { key, value } => {
+            Request::Inspect { .. } => unreachable!("no command asks for it yet"),
+            Request::Put { key, value, .. } => {
                 map.insert(key.clone(), value.clone());
                 Reply::Stored
             }
-            Request::Delete { key } => Reply::Deleted(map.remove(key).is_some()),
+            Request::Delete { key, .. } => Reply::Deleted(map.remove(key).is_some()),
         }
     }
 
@@ -78,7 +79,7 @@ impl Store for Fake {
     fn submit(&self, request: Request) -> Submitted {
         let reply = self.apply(&request);
         match request {
-            Request::Put { key, .. } | Request::Delete { key } if key.starts_with(b"late") => {
+            Request::Put { key, .. } | Request::Delete { key, .. } if key.starts_with(b"late") => {
                 let (sender, receiver) = oneshot::channel();
                 self.late.lock().push((sender, reply));
                 self.late_count.send_modify(|count| *count += 1);
