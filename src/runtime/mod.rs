@@ -51,6 +51,7 @@ mod facts_lane;
 mod fsync;
 mod handle;
 mod identity;
+mod launch;
 mod lifecycle;
 mod limiter;
 mod links;
