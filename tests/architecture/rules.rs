@@ -72,7 +72,10 @@ pub const ROOMS: &[Room] = &[
             "machine",
         ],
     ),
-    edge("config", &["membership", "placement", "clock"]),
+    edge(
+        "config",
+        &["replication", "membership", "placement", "clock"],
+    ),
     edge(
         "runtime",
         &[

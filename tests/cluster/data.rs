@@ -91,6 +91,29 @@ fn data_survives_the_death_of_all_nodes() {
 }
 
 #[test]
+fn a_node_that_lost_its_disk_fetches_everything() {
+    let mut cluster = Cluster::start(3);
+    for i in 0..100 {
+        cluster.nodes[i % 3].put(&format!("key-{i}"), &format!("value-{i}"));
+    }
+    for i in 0..100 {
+        cluster.nodes[0].await_value(&format!("key-{i}"), Some(&format!("value-{i}")));
+    }
+    cluster.nodes[2].kill();
+    cluster.nodes[2].lose_disk();
+    cluster.nodes[2].start();
+    cluster.nodes[0].await_alive(&["n1", "n2", "n3"]);
+    let bare = &cluster.nodes[2];
+    for i in 0..100 {
+        bare.await_value(&format!("key-{i}"), Some(&format!("value-{i}")));
+    }
+    bare.put("key-0", "written after");
+    for node in &cluster.nodes {
+        node.await_value("key-0", Some("written after"));
+    }
+}
+
+#[test]
 fn a_node_that_joins_empty_holds_everything() {
     let mut cluster = Cluster::start(2);
     for i in 0..500 {

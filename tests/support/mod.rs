@@ -203,7 +203,7 @@ impl Node {
             .args(["--listen", &self.ports.cluster.to_string()])
             .args(["--client", &self.ports.client.to_string()])
             .arg("--data")
-            .arg(self.directory.join("data"))
+            .arg(self.data())
             .args(self.seeds.iter().flat_map(|seed| ["--seed", seed]))
             .args(&self.more)
             .stdin(Stdio::null())
@@ -257,6 +257,17 @@ impl Node {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+
+    /// Removes its data, as a replaced disk would.
+    pub fn lose_disk(&mut self) {
+        assert!(self.child.is_none(), "{} runs", self.name);
+        fs::remove_dir_all(self.data()).expect("data directory");
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.directory.join("data")
     }
 
     /// Asks it to leave (SIGTERM), and waits until it has ended.
@@ -376,6 +387,19 @@ impl Node {
     pub fn await_states(&self, states: &str) {
         let what = format!("{} shows {states}", self.name);
         eventually(&what, LATER, || same(self.states()?.as_str(), states));
+    }
+
+    /// Waits until exactly these are alive, whoever else has been a member.
+    #[track_caller]
+    pub fn await_alive(&self, names: &[&str]) {
+        let what = format!("{} shows {names:?} alive", self.name);
+        eventually(&what, LATER, || {
+            let members = self.members()?;
+            let alive = members.iter().filter(|member| member["state"] == "alive");
+            let mut alive: Vec<&str> = alive.map(|member| member["name"].as_str()).collect();
+            alive.sort_unstable();
+            same(alive.as_slice(), names)
+        });
     }
 
     /// The fields of `NETDB STATUS`.
