@@ -1,7 +1,5 @@
 //! One actor's line in a clock.
 
-use std::iter;
-
 use serde::{Deserialize, Serialize};
 
 use super::runs::{self, RunSet};
@@ -86,7 +84,7 @@ impl Entry {
     /// Everything it holds as ascending runs (first, last).
     pub fn runs(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let base = (self.base > 0).then_some((1, self.base));
-        iter::chain(base, self.above.iter())
+        base.into_iter().chain(self.above.iter())
     }
 
     /// Whether it holds nothing.

@@ -29,6 +29,7 @@
 
 mod buddy;
 mod codec;
+mod duties;
 mod engine;
 mod event;
 mod farewell;
@@ -46,6 +47,7 @@ mod seldom;
 mod stats;
 mod swim;
 mod timers;
+mod view;
 
 pub use engine::Membership;
 pub use event::{Event, Input, Output, RefusedReason};

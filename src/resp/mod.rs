@@ -12,6 +12,7 @@
 
 mod encode;
 mod inline;
+mod limits;
 mod number;
 mod reply;
 mod request;
@@ -25,6 +26,7 @@ pub use encode::{
     encode_request, encode_simple,
 };
 pub use inline::{UnbalancedQuotes, split_args};
+pub use limits::BULK_BYTES_MAX_DEFAULT;
 pub use number::parse_i64;
 pub use reply::{NESTING_MAX, ReplyDecoder, ReplyError, ReplyLimits};
 pub use request::{
@@ -32,11 +34,3 @@ pub use request::{
     RequestDecoder, RequestLimits, SHARED_ARG_BYTES_MIN,
 };
 pub use value::{Protocol, Value};
-
-/// Largest bulk string that is accepted unless a decoder is told otherwise: 64 MiB, the
-/// largest value that the design allows.
-pub const BULK_BYTES_MAX_DEFAULT: usize = 64 * 1024 * 1024;
-
-/// Longest header line (`*3`, `$11`): a sign, the 19 digits of an `i64` and the line end
-/// take 22 bytes. More than this is no number.
-const HEADER_BYTES_MAX: usize = 64;

@@ -3,9 +3,9 @@
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 
+use super::limits::{BULK_BYTES_MAX_DEFAULT, HEADER_BYTES_MAX};
 use super::number::parse_i64;
 use super::value::Value;
-use super::{BULK_BYTES_MAX_DEFAULT, HEADER_BYTES_MAX};
 
 /// Deepest nesting of arrays and maps. `COMMAND DOCS`, the deepest reply in use, has
 /// fewer than 10 levels; values are dropped and written recursively, so depth is stack.

@@ -4,8 +4,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 
 use super::inline::split_args;
+use super::limits::{BULK_BYTES_MAX_DEFAULT, HEADER_BYTES_MAX};
 use super::number::parse_i64;
-use super::{BULK_BYTES_MAX_DEFAULT, HEADER_BYTES_MAX};
 
 /// Longest inline command: what a person or a health check types. Redis's own limit.
 pub const INLINE_BYTES_MAX: usize = 64 * 1024;

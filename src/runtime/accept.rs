@@ -1,13 +1,13 @@
 //! Incoming streams from peers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -17,9 +17,11 @@ use super::stream::{BEAT, Frame, Introduced, SILENCE_MAX, StreamError, receive};
 use crate::clock::NodeId;
 use crate::membership::MEMBERS_MAX;
 
-/// Streams whose peer has not introduced itself yet. Each costs a small buffer and a
-/// deadline; strangers can hold all of them, but only until that.
-const STRANGERS_MAX: usize = 64;
+/// Streams whose peer has not introduced itself yet. Each costs a small buffer. When there
+/// are more, the oldest goes: a peer introduces itself within a few round trips, so those
+/// that wait longest are the least likely to be one, and strangers that hold streams open
+/// do not keep peers out.
+const STRANGERS_MAX: usize = 128;
 
 /// How long a peer may take to introduce itself.
 const INTRODUCTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +34,12 @@ const STREAMS_MAX: usize = 2 * MEMBERS_MAX;
 /// left.
 const ERROR_PAUSE: Duration = Duration::from_millis(50);
 
+/// The streams that have not introduced themselves, oldest first.
+#[derive(Default)]
+struct Strangers {
+    waiting: Mutex<VecDeque<CancellationToken>>,
+}
+
 /// The newest stream of each peer, to be ended when the peer opens another.
 #[derive(Default)]
 struct Newest {
@@ -40,7 +48,7 @@ struct Newest {
 
 /// Accepts peers until the node has stopped.
 pub(super) async fn run(core: Arc<Core>, listener: TcpListener) {
-    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    let strangers = Strangers::default();
     let streams = Arc::new(Semaphore::new(STREAMS_MAX));
     let newest = Arc::new(Newest::default());
     loop {
@@ -58,23 +66,20 @@ pub(super) async fn run(core: Arc<Core>, listener: TcpListener) {
                 continue;
             }
         };
-        let permits = (
-            strangers.clone().try_acquire_owned(),
-            streams.clone().try_acquire_owned(),
-        );
-        let (Ok(stranger), Ok(permit)) = permits else {
+        let Ok(permit) = streams.clone().try_acquire_owned() else {
             core.counters.streams_over_limit.one();
             if let Some(more) = core.limiter.admit("streams") {
                 warn!(%from, more, "dropped a stream: there are too many");
             }
             continue;
         };
+        let displaced = strangers.admit(&core);
         let (task_core, newest) = (core.clone(), newest.clone());
         core.spawn(async move {
             let stopped = task_core.stopped.clone();
             tokio::select! {
                 () = stopped.cancelled() => {}
-                () = serve(&task_core, &newest, stream, from, stranger) => {}
+                () = serve(&task_core, &newest, stream, from, displaced) => {}
             }
             drop(permit);
         });
@@ -87,12 +92,15 @@ async fn serve(
     newest: &Newest,
     stream: TcpStream,
     from: SocketAddr,
-    stranger: OwnedSemaphorePermit,
+    displaced: CancellationToken,
 ) {
-    let introduced = timeout(INTRODUCTION_TIMEOUT, receive(core, stream))
-        .await
-        .unwrap_or(Err(StreamError::HandshakeTimeout));
-    drop(stranger);
+    let introduction = timeout(INTRODUCTION_TIMEOUT, receive(core, stream));
+    let introduced = tokio::select! {
+        () = displaced.cancelled() => Err(StreamError::Displaced),
+        introduced = introduction => introduced.unwrap_or(Err(StreamError::HandshakeTimeout)),
+    };
+    // No stranger any more, whatever became of it.
+    displaced.cancel();
     let end = match introduced {
         Ok(introduced) => {
             let peer = introduced.peer.identity.id;
@@ -155,6 +163,24 @@ async fn listen(
                 heard = Instant::now();
             }
         }
+    }
+}
+
+impl Strangers {
+    /// Counts a new stranger in. Its token is cancelled when it must make room, and it
+    /// cancels the token itself once it is no stranger any more.
+    fn admit(&self, core: &Core) -> CancellationToken {
+        let mut waiting = self.waiting.lock();
+        waiting.retain(|token| !token.is_cancelled());
+        if waiting.len() >= STRANGERS_MAX
+            && let Some(oldest) = waiting.pop_front()
+        {
+            core.counters.streams_over_limit.one();
+            oldest.cancel();
+        }
+        let token = CancellationToken::new();
+        waiting.push_back(token.clone());
+        token
     }
 }
 

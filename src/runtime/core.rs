@@ -9,8 +9,10 @@ use tokio::net::TcpListener;
 use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::error;
 
 use super::counters::Counters;
+use super::facts_lane::FactsInbox;
 use super::limiter::Limiter;
 use super::links::Links;
 use super::state::{Command, FactsTable, Roster};
@@ -51,6 +53,8 @@ pub(super) struct Core {
     pub(super) roster: watch::Sender<Arc<Roster>>,
     pub(super) facts: watch::Sender<Arc<FactsTable>>,
     pub(super) commands: mpsc::Sender<Command>,
+    /// Where the membership task leaves what is for the node facts.
+    pub(super) inbox: Arc<FactsInbox>,
     pub(super) counters: Arc<Counters>,
     pub(super) limiter: Limiter,
     /// Cancelled when the node begins to stop: no new requests.
@@ -58,6 +62,8 @@ pub(super) struct Core {
     /// Cancelled when the node's tasks must end.
     pub(super) stopped: CancellationToken,
     pub(super) tasks: TaskTracker,
+    /// The embedder's runtime, on which the tasks run.
+    pub(super) runtime: tokio::runtime::Handle,
     /// The clients' listener until somebody serves it.
     pub(super) clients: Mutex<Option<TcpListener>>,
     /// How long the seeds may stay silent before the node is ready alone.
@@ -97,6 +103,30 @@ impl Core {
 
     /// Starts a task that [`Handle::shutdown`](super::Handle::shutdown) waits for.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
+        self.tasks.spawn_on(task, &self.runtime);
+    }
+
+    /// Starts a task without which the node is none. If it ends before the node stops,
+    /// which takes a bug, the node stops rather than living on by half.
+    pub(super) fn spawn_vital(
+        self: &Arc<Self>,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let core = self.clone();
+        let task = self.runtime.spawn(task);
+        self.spawn(async move {
+            let ended = task.await;
+            if ended.is_ok() && core.stopping.is_cancelled() {
+                return;
+            }
+            let reason = ended.err().map(|error| error.to_string());
+            error!(
+                task = name,
+                reason, "a task ended that must not; stopping the node"
+            );
+            core.stopping.cancel();
+            core.stopped.cancel();
+        });
     }
 }

@@ -8,6 +8,9 @@ use crate::clock::NodeId;
 use crate::node::{Effect, Note};
 use crate::replication::Message;
 
+/// A sync that fetched this many keys is always told of.
+const SYNC_WORTH_TELLING: u64 = 1_000;
+
 impl Core {
     /// Takes in what a peer said about data.
     pub(super) fn receive(&self, from: NodeId, messages: Vec<Message>) {
@@ -57,15 +60,25 @@ impl Core {
         }
     }
 
+    /// A node under load fetches in each round the few writes that are on their way anyway:
+    /// those are told of at a bounded rate.
+    fn note_synced(&self, peer: NodeId, keys: u64, partitions: u64) {
+        let worth_telling =
+            keys >= SYNC_WORTH_TELLING || keys > 0 && self.limiter.admit("synced").is_some();
+        if worth_telling {
+            info!(%peer, keys, partitions, "synced");
+        } else {
+            debug!(%peer, keys, partitions, "synced");
+        }
+    }
+
     fn note(&self, note: &Note) {
         let counters = &self.counters;
         match note {
             Note::Synced { peer, tally } => {
                 counters.syncs_finished.one();
                 counters.sync_keys_fetched.add(tally.keys as usize);
-                if tally.keys > 0 {
-                    info!(%peer, keys = tally.keys, partitions = tally.partitions, "synced");
-                }
+                self.note_synced(*peer, tally.keys, tally.partitions);
             }
             Note::FullSynced { peer, partition } => {
                 counters.full_syncs.one();

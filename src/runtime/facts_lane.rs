@@ -33,7 +33,7 @@ pub(super) enum Piece {
     Part(Part),
 }
 
-type Arrival = (NodeId, SocketAddr, Piece);
+pub(super) type Arrival = (NodeId, SocketAddr, Piece);
 
 /// Where the membership task leaves what it opened. Its reader is replaced when chitchat's
 /// server is started anew; the old server then finds its end of the channel closed and ends.
@@ -61,7 +61,7 @@ impl FactsInbox {
         }
     }
 
-    fn open(&self) -> mpsc::Receiver<Arrival> {
+    pub(super) fn open(&self) -> mpsc::Receiver<Arrival> {
         let (sender, receiver) = mpsc::channel(INBOX_MAX);
         *self.reader.lock() = Some(sender);
         receiver

@@ -38,6 +38,11 @@ impl Handle {
         Self { core }
     }
 
+    #[cfg(test)]
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     /// The strength of requests that do not choose their own.
     pub fn consistency(&self) -> Consistency {
         self.core.profile.consistency

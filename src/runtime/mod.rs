@@ -8,10 +8,11 @@
 //!
 //! Unless said otherwise a task is started by [`start`], tracked, and ends when the
 //! `stopped` token is cancelled, which [`Handle::shutdown`] does after the node has left.
+//! One that ends before, which takes a bug, stops the node.
 //!
 //! | task | owns | waits on | never |
 //! |---|---|---|---|
-//! | membership (`udp`) | `Membership`, the UDP socket's receiving side | socket, requests, its next timeout | storage, names, other tasks |
+//! | membership (`udp`, on a thread of its own) | `Membership`, the UDP socket's receiving side | socket, requests, its next timeout | storage, names, other tasks |
 //! | node facts (`facts`) | chitchat's handle; starts chitchat's server anew when that ends | a tick, the server's end | |
 //! | chitchat's server (started by `facts`, ended with it, not tracked) | chitchat's state, reassembly of its messages | the inbox that membership fills, a tick | sees nothing unauthenticated |
 //! | peers (`peers`) | which members are dialled; the data plane's view | the roster, links coming up and going down | |
@@ -20,7 +21,7 @@
 //! | incoming stream, one per peer (started by `accept`; ends also when the peer opens another, is silent, or breaks a rule) | one incoming stream | the peer, a beat | |
 //! | timer (`timer`) | nothing | the data plane's next timeout, 100 ms at most | |
 //! | fsync (`fsync`) | nothing | a tick, then the disk, on a blocking thread | |
-//! | seeds (`seeds`; ends early if all seeds are addresses that this machine guessed) | the seeds' addresses | name lookups | |
+//! | seeds (`seeds`; ends early if there are no names to resolve) | the seeds' addresses | name lookups | |
 //!
 //! Requests run on the task of whoever submits them, and messages of peers on the task of
 //! their stream: the data plane's locks are held for microseconds, and what a call leaves to
@@ -50,6 +51,7 @@ mod facts_lane;
 mod fsync;
 mod handle;
 mod identity;
+mod launch;
 mod lifecycle;
 mod limiter;
 mod links;

@@ -1,11 +1,10 @@
 //! The sending side of the UDP socket, shared by membership and node facts.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rand::Rng;
-use tokio::net::UdpSocket;
 
 use super::counters::Counters;
 use crate::wire::{DATAGRAM_BYTES_MAX, DatagramSealer};
@@ -13,17 +12,14 @@ use crate::wire::{DATAGRAM_BYTES_MAX, DatagramSealer};
 /// Seals and sends. Sending never waits: a datagram that the kernel does not take at once is
 /// dropped and counted, as the network might have done.
 pub(super) struct Outbox {
-    socket: Arc<UdpSocket>,
+    socket: UdpSocket,
     sealing: Mutex<(DatagramSealer, Vec<u8>)>,
     counters: Arc<Counters>,
 }
 
 impl Outbox {
-    pub(super) fn new(
-        socket: Arc<UdpSocket>,
-        sealer: DatagramSealer,
-        counters: Arc<Counters>,
-    ) -> Self {
+    /// Sends through `socket`, which must not block.
+    pub(super) fn new(socket: UdpSocket, sealer: DatagramSealer, counters: Arc<Counters>) -> Self {
         Self {
             socket,
             sealing: Mutex::new((sealer, Vec::with_capacity(DATAGRAM_BYTES_MAX))),
@@ -38,7 +34,7 @@ impl Outbox {
         let mut sealing = self.sealing.lock();
         let (sealer, sealed) = &mut *sealing;
         let sent = match sealer.seal_into(nonce, payload, sealed) {
-            Ok(()) => self.socket.try_send_to(sealed, to).ok(),
+            Ok(()) => self.socket.send_to(sealed, to).ok(),
             Err(_) => None,
         };
         match sent {

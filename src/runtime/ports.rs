@@ -5,10 +5,10 @@
 //! binding is atomic, nodes started at the same moment end up on different pairs.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 
 use super::error::StartError;
 use crate::config::{
@@ -28,7 +28,7 @@ const AUTOMATIC_SEEDS: u16 = 4;
 /// What a node listens on.
 #[derive(Debug)]
 pub(super) struct Sockets {
-    /// Membership and node facts.
+    /// Membership and node facts. Does not block.
     pub(super) udp: UdpSocket,
     /// Peer streams; same address as `udp`.
     pub(super) peers: TcpListener,
@@ -184,7 +184,7 @@ fn bind_udp(addr: SocketAddr) -> io::Result<UdpSocket> {
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
-    UdpSocket::from_std(socket.into())
+    Ok(socket.into())
 }
 
 fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {

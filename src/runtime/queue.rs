@@ -15,7 +15,7 @@ use crate::replication::Message;
 pub(super) const QUEUE_MESSAGES_MAX: usize = 65_536;
 
 /// Most bytes of keys and values that wait for one peer: a few of the longest values, or
-/// some deltas at once. With a hundred peers behind, this is the node's worst memory cost.
+/// some deltas at once. As many again may be in the hands of the writer.
 pub(super) const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What a message costs beyond its keys and values: clocks, dots, tags.

@@ -1,40 +1,28 @@
-//! Starting a node: from a [`Config`] to running tasks.
+//! Starting a node: from a [`Config`] to opened parts.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use tokio::sync::{OnceCell, mpsc, watch};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use super::core::{Core, Profile};
-use super::counters::Counters;
+use super::core::Profile;
 use super::error::StartError;
-use super::facts_lane::{FactsInbox, FactsTransport};
-use super::identity::{self, GenerationFile};
-use super::lifecycle::{GUESSED_SEEDS_WAIT, SILENT_SEEDS_WAIT};
-use super::limiter::Limiter;
-use super::links::Links;
-use super::outbox::Outbox;
-use super::ports::{self, Sockets};
-use super::state::{FactsTable, Roster};
+use super::handle::Handle;
+use super::launch::{Store, launch};
 use super::storage::{Place, Watched};
 use super::time::{Clock, wall_ms};
-use super::udp::{COMMANDS_MAX, Lane};
-use super::{Handle, accept, advertise, facts, fsync, peers, seeds, timer};
-use crate::config::{Config, Network};
-use crate::membership::{CLUSTER_BYTES_MAX, Fingerprint, Identity, Membership, Params};
+use super::{advertise, identity, ports};
+use crate::config::Config;
+use crate::membership::{CLUSTER_BYTES_MAX, Fingerprint};
 use crate::node::request::Consistency;
 use crate::node::{Data, DataParams};
 use crate::placement::Keyspace;
 use crate::replication::SyncParams;
 use crate::store::Options;
 use crate::store::engine::Engine;
-use crate::wire::{ClusterKey, DatagramOpener, DatagramSealer, KeyRing};
+use crate::wire::{ClusterKey, KeyRing};
 
 /// Version of what nodes say to each other. Members of one cluster speak the same one.
 const PROTOCOL: u16 = 1;
@@ -75,7 +63,7 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
     };
     let clock = Clock::start();
     let store = open_store(place, data_params(&config, &profile), clock).await?;
-    Ok(launch(&config, profile, clock, sockets, store))
+    launch(&config, profile, clock, sockets, store).map(Handle::new)
 }
 
 /// What a cluster-wide setting may be.
@@ -145,14 +133,6 @@ fn data_params(config: &Config, profile: &Profile) -> DataParams {
     }
 }
 
-/// An opened data directory and what it held.
-struct Store {
-    engine: Arc<Watched>,
-    data: Data<super::core::Waiter>,
-    generations: GenerationFile,
-    generation: u64,
-}
-
 /// Opens the store on a thread of its own: reading all rows takes as long as it takes.
 async fn open_store(place: Place, params: DataParams, clock: Clock) -> Result<Store, StartError> {
     let opening = tokio::task::spawn_blocking(move || {
@@ -174,108 +154,4 @@ async fn open_store(place: Place, params: DataParams, clock: Clock) -> Result<St
     opening
         .await
         .unwrap_or_else(|error| Err(StartError::Storage(error.to_string())))
-}
-
-/// Puts the parts together and starts every task.
-fn launch(
-    config: &Config,
-    profile: Profile,
-    clock: Clock,
-    sockets: Sockets,
-    store: Store,
-) -> Handle {
-    let me = Identity {
-        id: profile.id,
-        generation: store.generation,
-        bump: 0,
-        addr: profile.cluster_addr,
-    };
-    let membership = Membership::new(
-        me,
-        profile.fingerprint.clone(),
-        membership_params(config.network),
-        SmallRng::from_rng(&mut rand::rng()),
-        clock.now(),
-    );
-    let guessed = ports::automatic_seeds(config, profile.cluster_addr);
-    let (commands, commands_receiver) = mpsc::channel(COMMANDS_MAX);
-    let core = Arc::new(Core {
-        clock,
-        data: store.data,
-        engine: store.engine,
-        links: Links::default(),
-        roster: watch::Sender::new(Arc::new(Roster::of(&membership))),
-        facts: watch::Sender::new(Arc::new(FactsTable::new())),
-        commands,
-        counters: Arc::new(Counters::default()),
-        limiter: Limiter::default(),
-        stopping: CancellationToken::new(),
-        stopped: CancellationToken::new(),
-        tasks: TaskTracker::new(),
-        clients: Mutex::new(sockets.clients),
-        ready_wait: match (config.seeds.is_empty(), guessed.is_empty()) {
-            (false, _) => SILENT_SEEDS_WAIT,
-            (true, false) => GUESSED_SEEDS_WAIT,
-            (true, true) => Duration::ZERO,
-        },
-        ended: OnceCell::new(),
-        profile,
-    });
-    announce(&core);
-    let socket = Arc::new(sockets.udp);
-    let session = store.generation;
-    let keys = &core.profile.keys;
-    let outbox = Arc::new(Outbox::new(
-        socket.clone(),
-        DatagramSealer::new(keys, me.id, session),
-        core.counters.clone(),
-    ));
-    let inbox = Arc::new(FactsInbox::new(core.counters.clone()));
-    let lane = Lane {
-        socket,
-        outbox: outbox.clone(),
-        opener: DatagramOpener::new(keys.clone(), me.id, session),
-        membership,
-        facts: inbox.clone(),
-        commands: commands_receiver,
-        generations: store.generations,
-        namesake: None,
-        published: None,
-        core: core.clone(),
-    };
-    let transport = FactsTransport {
-        inbox,
-        outbox,
-        counters: core.counters.clone(),
-        clock,
-        session,
-    };
-    core.spawn(lane.run());
-    core.spawn(facts::run(core.clone(), transport));
-    core.spawn(peers::run(core.clone()));
-    core.spawn(accept::run(core.clone(), sockets.peers));
-    core.spawn(timer::run(core.clone()));
-    core.spawn(fsync::run(core.clone()));
-    core.spawn(seeds::run(core.clone(), config.seeds.clone(), guessed));
-    Handle::new(core)
-}
-
-fn membership_params(network: Network) -> Params {
-    match network {
-        Network::Local => Params::local(),
-        Network::Lan => Params::lan(),
-        Network::Wan => Params::wan(),
-    }
-}
-
-fn announce(core: &Core) {
-    let profile = &core.profile;
-    info!(
-        name = profile.name,
-        id = %profile.id,
-        cluster = profile.fingerprint.cluster,
-        addr = %profile.cluster_addr,
-        data = profile.data,
-        "node started"
-    );
 }

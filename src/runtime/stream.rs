@@ -59,6 +59,8 @@ pub(super) enum StreamError {
     Stuck,
     #[error("the handshake was not complete in time")]
     HandshakeTimeout,
+    #[error("the stream had to make room for another before it introduced itself")]
+    Displaced,
     #[error("{0}")]
     Handshake(#[from] HandshakeError),
     #[error("{0}")]
@@ -99,7 +101,7 @@ pub(super) struct FrameReader {
 
 impl FrameReader {
     /// The next frame. Cancel-safe: what has been read stays in the decoder.
-    pub(super) async fn next(&mut self) -> Result<Frame, StreamError> {
+    async fn next(&mut self) -> Result<Frame, StreamError> {
         loop {
             if let Some(bytes) = self.decoder.next_frame()? {
                 return Ok(Frame::decode(&bytes)?);

@@ -342,3 +342,62 @@ async fn a_member_that_was_away_catches_up() {
     assert_eq!(second.get("old").await.unwrap(), None);
     shut_down(vec![second, seed]).await;
 }
+
+#[tokio::test]
+async fn node_facts_survive_the_end_of_their_server() {
+    let first = node("first", &[]).await;
+    first.ready().await.unwrap();
+    eventually("the server runs", || {
+        !first.core().facts.borrow().is_empty()
+    })
+    .await;
+    // Whoever opens the inbox takes it from chitchat's server, which then ends.
+    drop(first.core().inbox.open());
+    eventually("it is started anew", || {
+        counter(&first, "facts_restarts") == 1
+    })
+    .await;
+    let second = node("second", &[addr(&first)]).await;
+    eventually("facts flow again", || {
+        state_of(&first, "second") == "alive" && state_of(&second, "first") == "alive"
+    })
+    .await;
+    shut_down(vec![first, second]).await;
+}
+
+#[tokio::test]
+async fn a_node_without_a_vital_task_stops() {
+    let node = node("victim", &[]).await;
+    node.core().spawn_vital("doomed", async { panic!("a bug") });
+    node.stopping().cancelled().await;
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn shutting_down_twice_is_shutting_down_once() {
+    let nodes = cluster(2).await;
+    tokio::join!(nodes[0].shutdown(), nodes[0].shutdown());
+    nodes[0].shutdown().await;
+    eventually("it is gone", || alive(&nodes[1]) == 1).await;
+    nodes[1].shutdown().await;
+}
+
+#[tokio::test]
+async fn strangers_do_not_keep_peers_out() {
+    let first = node("first", &[]).await;
+    let mut held = Vec::new();
+    for _ in 0..300 {
+        held.push(TcpStream::connect(addr(&first)).await.unwrap());
+    }
+    eventually("the oldest made room", || {
+        counter(&first, "streams_over_limit") > 100
+    })
+    .await;
+    let second = node("second", &[addr(&first)]).await;
+    eventually("both links are up", || {
+        links(&first) == 1 && links(&second) == 1
+    })
+    .await;
+    drop(held);
+    shut_down(vec![first, second]).await;
+}

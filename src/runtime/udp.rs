@@ -1,21 +1,22 @@
 //! The membership task: the UDP socket, SWIM, and nothing that waits.
 //!
-//! A slow turn of this loop makes a node look dead, so it touches neither storage nor name
-//! resolution, and it empties the socket before it judges any timeout: the answers to its
-//! own questions may lie there.
+//! A slow turn of this loop makes a node look dead. So it has a thread of its own, where
+//! neither a commit to disk nor a long burst of requests can keep it waiting; it touches
+//! neither storage nor name resolution; and it empties the socket before it judges any
+//! timeout, because the answers to its own questions may lie there.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::core::Core;
 use super::events;
-use super::facts_lane::{FactsInbox, Piece};
+use super::facts_lane::Piece;
 use super::identity::GenerationFile;
 use super::outbox::Outbox;
 use super::state::{Command, Roster};
@@ -43,22 +44,50 @@ const ERROR_PAUSE: Duration = Duration::from_millis(10);
 /// The state of the membership task.
 pub(super) struct Lane {
     pub(super) core: Arc<Core>,
-    pub(super) socket: Arc<UdpSocket>,
+    pub(super) socket: std::net::UdpSocket,
     pub(super) outbox: Arc<Outbox>,
     pub(super) opener: DatagramOpener,
     pub(super) membership: Membership,
-    pub(super) facts: Arc<FactsInbox>,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) generations: GenerationFile,
     pub(super) namesake: Option<Identity>,
     pub(super) published: Option<Instant>,
 }
 
+/// Runs `lane` on a thread of its own. The returned task ends with it; if it is dropped
+/// before, as it is when the embedder's runtime goes away, it takes the node down.
+pub(super) fn spawn(lane: Lane) -> std::io::Result<impl Future<Output = ()> + use<>> {
+    let stopped = lane.core.stopped.clone();
+    let (ending, ended) = oneshot::channel::<()>();
+    std::thread::Builder::new()
+        .name("netdb-membership".to_owned())
+        .spawn(move || {
+            if let Err(error) = run_here(lane) {
+                error!(%error, "the membership task did not start");
+            }
+            drop(ending);
+        })?;
+    Ok(async move {
+        let _guard = stopped.drop_guard();
+        // Nothing is sent: the channel closes when the thread ends, also by a panic.
+        let _ = ended.await;
+    })
+}
+
+fn run_here(lane: Lane) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let socket = UdpSocket::from_std(lane.socket.try_clone()?)?;
+        lane.run(socket).await;
+        Ok(())
+    })
+}
+
 impl Lane {
     /// Runs until the node has stopped.
-    pub(super) async fn run(mut self) {
-        // Until the socket is known to be writable, sending would fail for no reason.
-        let _ = self.socket.writable().await;
+    async fn run(mut self, socket: UdpSocket) {
         self.publish();
         let mut buffer = [0; DATAGRAM_BYTES_MAX + 1];
         let stopped = self.core.stopped.clone();
@@ -67,11 +96,11 @@ impl Lane {
             let command = tokio::select! {
                 biased;
                 () = stopped.cancelled() => return,
-                _ = self.socket.readable() => self.commands.try_recv().ok(),
+                _ = socket.readable() => self.commands.try_recv().ok(),
                 command = self.commands.recv() => command,
                 () = tokio::time::sleep_until(wake) => None,
             };
-            let failed = self.drain(&mut buffer);
+            let failed = self.drain(&socket, &mut buffer);
             if let Some(command) = command {
                 self.obey(command);
             }
@@ -95,9 +124,9 @@ impl Lane {
     }
 
     /// Takes in what the socket holds. Returns whether the socket itself failed.
-    fn drain(&mut self, buffer: &mut [u8]) -> bool {
+    fn drain(&mut self, socket: &UdpSocket, buffer: &mut [u8]) -> bool {
         for _ in 0..DRAIN_MAX {
-            match self.socket.try_recv_from(buffer) {
+            match socket.try_recv_from(buffer) {
                 Ok((length, from)) => {
                     self.core.counters.udp_datagrams_received.one();
                     self.core.counters.udp_bytes_received.add(length);
@@ -127,10 +156,12 @@ impl Lane {
                 self.execute_outputs();
             }
             Ok(Datagram::Facts(message)) => {
-                self.facts.put(opened.sender, from, Piece::Whole(message));
+                self.core
+                    .inbox
+                    .put(opened.sender, from, Piece::Whole(message));
             }
             Ok(Datagram::FactsPart(part)) => {
-                self.facts.put(opened.sender, from, Piece::Part(part));
+                self.core.inbox.put(opened.sender, from, Piece::Part(part));
             }
             Err(error) => {
                 self.core.counters.datagrams_dropped_malformed.one();
@@ -222,11 +253,14 @@ impl Lane {
     /// does not wait for a disk.
     fn remember(&self, generation: u64) {
         let file = self.generations.clone();
-        self.core.tasks.spawn_blocking(move || {
-            if let Err(error) = file.store(generation) {
-                warn!(%error, generation, "the generation could not be stored");
-            }
-        });
+        self.core.tasks.spawn_blocking_on(
+            move || {
+                if let Err(error) = file.store(generation) {
+                    warn!(%error, generation, "the generation could not be stored");
+                }
+            },
+            &self.core.runtime,
+        );
     }
 
     fn publish(&mut self) {

@@ -6,7 +6,7 @@
 //! - input: one unfinished command (the decoder's limits) and one read;
 //! - output: while more than [`OUTPUT_PAUSE_BYTES`] are unsent no further command is
 //!   executed and nothing is read, so there is at most that and one more reply; a client
-//!   that takes nothing for [`ServerLimits::stall`](super::ServerLimits) is dropped;
+//!   that takes nothing for [`ServerLimits::stall`](super::limits::ServerLimits) is dropped;
 //! - other clients' time: after [`BURST_COMMANDS_MAX`] commands the task writes what it
 //!   has and goes to the back of the queue;
 //! - an idle connection holds no buffer at all.

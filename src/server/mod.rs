@@ -17,6 +17,7 @@ mod connection;
 mod execute;
 mod failure;
 mod glob;
+mod limits;
 mod replies;
 mod shared;
 mod spec;
@@ -37,8 +38,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use crate::resp::RequestLimits;
 use crate::runtime::Handle;
+pub use limits::ServerLimits;
+
 use connection::{Connection, End};
 use shared::Shared;
 use store::Store;
@@ -54,29 +56,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection is silent before the system asks whether the client still
 /// exists. Redis's own default.
 const KEEPALIVE: Duration = Duration::from_secs(300);
-
-/// What clients may take of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServerLimits {
-    /// Most connections at once; further ones are told so and closed. More cost memory
-    /// and file descriptors, fewer turn clients away.
-    pub clients_max: usize,
-    /// Largest argument and largest command. A larger one ends its connection.
-    pub request: RequestLimits,
-    /// How long a client may leave its replies unread before it is dropped. Longer keeps
-    /// slow readers, shorter frees their memory sooner.
-    pub stall: Duration,
-}
-
-impl Default for ServerLimits {
-    fn default() -> Self {
-        Self {
-            clients_max: 10_000,
-            request: RequestLimits::default(),
-            stall: Duration::from_secs(30),
-        }
-    }
-}
 
 /// Serves Redis clients on `listener` until the node behind `handle` begins to stop.
 /// Connections then end after the commands that they have begun.

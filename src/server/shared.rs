@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::ServerLimits;
+use super::limits::ServerLimits;
 use crate::resp::Protocol;
 
 /// State of the server as a whole.

@@ -19,5 +19,6 @@ mod partition;
 
 pub use error::{Refusal, StoreError};
 pub use partition::{
-    Applied, DeltaAnswer, FullChunk, FullSource, Options, Partition, PartitionStats, Write,
+    Applied, DeltaAnswer, EXPIRE_KEYS_MAX, FullChunk, FullSource, Options, Partition,
+    PartitionStats, Write,
 };

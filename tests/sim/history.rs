@@ -23,7 +23,6 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub struct Record {
     pub operation: Operation,
-    pub started: Duration,
     pub ended: Option<Duration>,
     pub outcome: Outcome,
     /// The value of a put.
@@ -47,17 +46,11 @@ pub struct History {
 }
 
 impl History {
-    pub fn begin(
-        &mut self,
-        at: Duration,
-        operation: Operation,
-        replaced: BTreeSet<Value>,
-    ) -> usize {
+    pub fn begin(&mut self, operation: Operation, replaced: BTreeSet<Value>) -> usize {
         let id = self.records.len();
         self.records.push(Record {
             value: (operation.kind == Kind::Put).then_some(id as Value),
             operation,
-            started: at,
             ended: None,
             outcome: Outcome::Unknown,
             replaced,

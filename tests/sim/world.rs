@@ -403,7 +403,7 @@ impl World {
         }
         let node = operation.node;
         let kind = operation.kind;
-        let op = self.history.begin(self.now, operation, replaced);
+        let op = self.history.begin(operation, replaced);
         let request = match kind {
             Kind::Put => Request::Put {
                 key,

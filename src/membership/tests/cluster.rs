@@ -28,6 +28,21 @@ fn all_nodes_with_one_seed_see_all() {
 }
 
 #[test]
+fn far_nodes_find_each_other_and_suspect_nobody() {
+    let mut net = Network::new(1);
+    net.params = Params::wan();
+    net.latency_us = 100_000..250_000;
+    for id in 1..=6 {
+        net.start(identity(id, 1), &[1]);
+    }
+    net.run_until(10, Network::is_whole);
+    net.run(Duration::from_secs(600));
+    assert_eq!(net.count(|e| !matches!(e, Event::Joined(_))), 0);
+    net.input(addr(2), Input::Leave);
+    net.run_until(3, |net| net.all_see(2, State::Left));
+}
+
+#[test]
 fn a_seed_may_come_late() {
     let mut net = Network::new(1);
     net.start(identity(2, 1), &[1]);
@@ -77,7 +92,12 @@ fn a_newcomer_learns_a_long_list_at_once() {
 
 #[test]
 fn a_crash_is_seen_by_all() {
-    for (name, params, bound) in [("local", Params::local(), 4), ("lan", Params::lan(), 8)] {
+    let presets = [
+        ("local", Params::local(), 5),
+        ("lan", Params::lan(), 8),
+        ("wan", Params::wan(), 25),
+    ];
+    for (name, params, bound) in presets {
         for n in [3, 5, 10] {
             let mut times = Vec::new();
             for seed in 0..20 {

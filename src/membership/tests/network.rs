@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
@@ -20,12 +21,14 @@ pub(super) struct Node {
     started: Duration,
 }
 
-/// Links take 0.2 to 1 ms, lose packets at a rate and can be cut between groups.
+/// Links take 0.2 to 1 ms unless told otherwise, lose packets at a rate and can be cut between groups.
 pub(super) struct Network {
     pub(super) now: Duration,
     pub(super) nodes: BTreeMap<SocketAddr, Node>,
     pub(super) loss: f64,
     pub(super) params: Params,
+    /// How long a packet takes, in microseconds.
+    pub(super) latency_us: Range<u64>,
     /// The nonces of the questions of the node at `addr(1)`, the latest last.
     pub(super) last_nonces: Vec<u64>,
     groups: BTreeMap<SocketAddr, u32>,
@@ -68,6 +71,7 @@ impl Network {
             nodes: BTreeMap::new(),
             loss: 0.0,
             params: Params::lan(),
+            latency_us: 200..1_000,
             last_nonces: Vec::new(),
             groups: BTreeMap::new(),
             cut: BTreeSet::new(),
@@ -163,7 +167,8 @@ impl Network {
                     if is_cut || self.rng.random_bool(self.loss) {
                         continue;
                     }
-                    let latency = Duration::from_micros(self.rng.random_range(200..1_000));
+                    let latency =
+                        Duration::from_micros(self.rng.random_range(self.latency_us.clone()));
                     self.sequence += 1;
                     self.flying
                         .insert((self.now + latency, self.sequence), (at, to, packet));

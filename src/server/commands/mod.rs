@@ -1,7 +1,9 @@
 //! The commands, one file per family. Each family is a list of rows; a row names the
 //! function that executes it.
 
+mod client;
 mod connection;
+mod describe;
 mod help;
 mod info;
 mod introspection;

@@ -41,7 +41,7 @@ fn members(context: &mut Context<'_>, _: &mut Args) -> Result<Outcome, Failure> 
 }
 
 fn member(view: &MemberView) -> Value {
-    let client = view.client_addr.map_or(Value::Null, |addr| text(addr));
+    let client = view.client_addr.map_or(Value::Null, text);
     Value::Map(vec![
         (Value::bulk("name"), text(&view.name)),
         (Value::bulk("id"), text(view.id)),

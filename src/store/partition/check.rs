@@ -64,14 +64,14 @@ impl Partition {
         }
         let mut covered = BTreeMap::new();
         for cover in &delta.covers {
-            if let Some(key) = &cover.key
-                && rows.remove(key).is_none()
-            {
-                return Err(Refusal::CoversMismatch);
-            }
+            // The key as the row has it, so that row and log share one allocation.
+            let key = match &cover.key {
+                Some(key) => Some(rows.remove_entry(key).ok_or(Refusal::CoversMismatch)?.0),
+                None => None,
+            };
             for dot in cover.dots.dots() {
                 self.check_dot(dot)?;
-                claim(&mut covered, dot, cover.key.as_ref())?;
+                claim(&mut covered, dot, key)?;
             }
         }
         if !rows.is_empty() {

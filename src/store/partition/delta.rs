@@ -39,15 +39,19 @@ impl Partition {
             return DeltaAnswer::Full;
         }
         let mut chunk = Chunk::default();
-        for (actor, start, last) in missing.runs() {
-            for (dot, key) in self.log.range(actor, start, last) {
-                match key {
-                    None => {
-                        chunk.voids.insert(dot);
-                    }
-                    Some(key) if chunk.seen.contains(key) => {}
-                    Some(key) => self.take_group(key, digest, &mut chunk),
+        let rows = missing
+            .runs()
+            .flat_map(|(actor, start, last)| self.log.range(actor, start, last));
+        for (dot, key) in rows {
+            match key {
+                None => {
+                    chunk.voids.insert(dot);
                 }
+                Some(key) if chunk.seen.contains(key) => {}
+                Some(key) => self.take_group(key, digest, &mut chunk),
+            }
+            if chunk.more {
+                break;
             }
         }
         self.close(chunk, digest)
@@ -63,8 +67,7 @@ impl Partition {
             chunk.left_out = true;
             return;
         }
-        if chunk.more || (!chunk.rows.is_empty() && chunk.bytes + bytes > self.options.delta_bytes)
-        {
+        if !chunk.rows.is_empty() && chunk.bytes + bytes > self.options.delta_bytes {
             chunk.more = true;
             return;
         }

@@ -11,9 +11,9 @@
 //! | `absorb` | 3.3 and 3.4, receiving: R2, R5, R6, R8, R9, R17, R25 |
 //! | `check` | what a peer may not say |
 //! | `delta` | 3.4, answering: R3, R6, R7, R10, R18 |
-//! | `full` | 3.6: R16 |
+//! | `source`, `full` | 3.6, answering and asking: R7, R16 |
 //! | `upkeep` | 3.5, TTL (R22), collapse |
-//! | `log`, `table`, `advance` | the parts: dot log and floor, rows and their indexes, the clock after a step |
+//! | `log`, `table`, `slot`, `advance` | the parts: dot log and floor, rows and their indexes, the clock after a step |
 
 mod absorb;
 mod advance;
@@ -21,6 +21,8 @@ mod check;
 mod delta;
 mod full;
 mod log;
+mod slot;
+mod source;
 mod stats;
 mod table;
 #[cfg(test)]
@@ -34,8 +36,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use self::delta::DeltaAnswer;
-pub use self::full::{FullChunk, FullSource};
+pub use self::source::{FullChunk, FullSource};
 pub use self::stats::PartitionStats;
+pub use self::upkeep::EXPIRE_KEYS_MAX;
 pub use self::write::Write;
 
 use self::advance::Advance;
@@ -231,11 +234,7 @@ impl Partition {
 
     /// The form of a key in which rows and log share one allocation.
     fn shared_key(&self, key: &Bytes) -> Bytes {
-        match self.table.key(key) {
-            Some(shared) => shared.clone(),
-            // A copy: the key may be a slice of a network buffer that it would keep alive.
-            None => Bytes::copy_from_slice(key),
-        }
+        self.table.key(key).unwrap_or(key).clone()
     }
 
     /// Puts together what a step changes: `rows` and the clock entries of `advance`, and the

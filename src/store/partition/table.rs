@@ -1,17 +1,16 @@
 //! The rows of a partition in the order of their hashes, and what is derived from them.
 
-use std::borrow::Borrow;
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::ROW_BYTES_MAX;
+use super::slot::{Place, Slot};
 use crate::clock::{ActorId, Dot};
 use crate::object::Row;
 use crate::placement::Keyspace;
-use crate::store::partition::ROW_BYTES_MAX;
 
 /// The rows and their indexes. [`Table::set`] is the one way in.
 #[derive(Debug)]
@@ -230,74 +229,4 @@ fn dot_hash(seed: u64, dot: Dot) -> u64 {
         slot.copy_from_slice(&word.to_le_bytes());
     }
     xxh3_64_with_seed(&bytes, seed)
-}
-
-/// A key at its place in the partition.
-#[derive(Debug)]
-struct Slot {
-    hash: u64,
-    key: Bytes,
-}
-
-/// What orders slots. Borrowed keys have it too, so that a lookup allocates nothing.
-trait Place {
-    fn place(&self) -> (u64, &[u8]);
-}
-
-impl Place for Slot {
-    fn place(&self) -> (u64, &[u8]) {
-        (self.hash, &self.key)
-    }
-}
-
-impl Place for (u64, &[u8]) {
-    fn place(&self) -> (u64, &[u8]) {
-        *self
-    }
-}
-
-impl<'a> Borrow<dyn Place + 'a> for Slot {
-    fn borrow(&self) -> &(dyn Place + 'a) {
-        self
-    }
-}
-
-impl PartialEq for dyn Place + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.place() == other.place()
-    }
-}
-
-impl Eq for dyn Place + '_ {}
-
-impl PartialOrd for dyn Place + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for dyn Place + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.place().cmp(&other.place())
-    }
-}
-
-impl PartialEq for Slot {
-    fn eq(&self, other: &Self) -> bool {
-        self.place() == other.place()
-    }
-}
-
-impl Eq for Slot {}
-
-impl PartialOrd for Slot {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Slot {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.place().cmp(&other.place())
-    }
 }

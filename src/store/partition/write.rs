@@ -23,8 +23,8 @@ pub enum Write {
     Delete,
 }
 
-/// Values up to this many bytes are copied when they are written, so that a few bytes do not
-/// keep a whole network buffer alive. Larger ones are most of their buffer anyway.
+/// Keys and values up to this many bytes are copied when they are written, so that a few bytes
+/// do not keep a whole network buffer alive. Larger ones are most of their buffer anyway.
 const COPY_BYTES_MAX: usize = 16 * 1024;
 
 impl Partition {
@@ -96,7 +96,10 @@ impl Partition {
         if !advance.within_limits() {
             return Err(StoreError::ClockFull);
         }
-        let key = self.shared_key(&key);
+        let key = match self.table.key(&key) {
+            Some(shared) => shared.clone(),
+            None => detached(key),
+        };
         let mut whole = self.clock.base_vector();
         whole.join(&written);
         let push = Push {
@@ -186,9 +189,9 @@ fn check_siblings(key: &Bytes, versions: &Versions, local: &Row) -> Result<(), S
     Ok(())
 }
 
-fn detached(value: Bytes) -> Bytes {
-    if value.len() > COPY_BYTES_MAX {
-        return value;
+fn detached(bytes: Bytes) -> Bytes {
+    if bytes.len() > COPY_BYTES_MAX {
+        return bytes;
     }
-    Bytes::copy_from_slice(&value)
+    Bytes::copy_from_slice(&bytes)
 }

@@ -125,6 +125,16 @@ impl Replica {
         self.partition.apply_push(push.clone(), NOON_MS).unwrap()
     }
 
+    /// A push that must be news.
+    fn take(&mut self, push: &Push) {
+        assert_eq!(self.push(push), Applied::New);
+    }
+
+    /// A delta that must be news.
+    fn take_delta(&mut self, delta: Delta) {
+        assert_eq!(self.apply(delta), Applied::New);
+    }
+
     fn delta_for(&self, digest: &Digest) -> Delta {
         match self.partition.delta(digest) {
             DeltaAnswer::Delta(delta) => delta,
@@ -177,7 +187,18 @@ impl Replica {
         values
     }
 
-    /// Clock and rows, to compare replicas.
+    /// Clock and live versions, to compare replicas. Residual contexts may differ for good
+    /// where they refer to dots that were lost with a tail, until the actor is sealed.
+    fn live(&self) -> (Clock, Vec<(Bytes, Versions)>) {
+        let rows = self.partition.table.iter();
+        let live = rows
+            .filter(|(_, row)| !row.versions.is_empty())
+            .map(|(key, row)| (key.clone(), row.versions.clone()))
+            .collect();
+        (self.partition.clock().clone(), live)
+    }
+
+    /// Clock and rows.
     fn state(&self) -> (Clock, Vec<(Bytes, Row)>) {
         let rows = self.partition.table.iter();
         let rows = rows.map(|(key, row)| (key.clone(), row.clone())).collect();
@@ -231,7 +252,7 @@ fn heal(replicas: &mut [&mut Replica]) {
         }
     }
     for pair in replicas.windows(2) {
-        assert_eq!(pair[0].state(), pair[1].state(), "replicas have diverged");
+        assert_eq!(pair[0].live(), pair[1].live(), "replicas have diverged");
         let fingerprints = [
             pair[0].partition.fingerprint(),
             pair[1].partition.fingerprint(),

@@ -1,0 +1,145 @@
+//! Rows of the command table as values: what `COMMAND` and `COMMAND DOCS` show.
+
+use crate::resp::Value;
+use crate::server::spec::{Arg, Keys, Spec};
+
+/// A row as `COMMAND` shows it, in the order that Redis fixed.
+pub(super) fn row(spec: &Spec, name: &str) -> Value {
+    let subcommands = spec.subcommands.iter();
+    Value::Array(vec![
+        Value::bulk(name.to_owned()),
+        Value::Integer(spec.arity),
+        words(spec.flags.iter().copied()),
+        Value::Integer(spec.keys.first),
+        Value::Integer(spec.keys.last),
+        Value::Integer(spec.keys.step),
+        Value::Set(categories(spec).into_iter().map(Value::Simple).collect()),
+        Value::Array(Vec::new()),
+        Value::Array(key_specs(spec)),
+        Value::Array(
+            subcommands
+                .map(|sub| row(sub, &format!("{name}|{}", sub.name)))
+                .collect(),
+        ),
+    ])
+}
+
+fn words<'a>(words: impl Iterator<Item = &'a str>) -> Value {
+    Value::Set(words.map(Value::simple).collect())
+}
+
+/// Access categories, which follow from the flags and the group.
+pub(super) fn categories(spec: &Spec) -> Vec<String> {
+    let has = |flag| spec.flags.contains(&flag);
+    let mut categories = Vec::new();
+    if has("write") {
+        categories.push("@write".to_owned());
+    }
+    if has("readonly") {
+        categories.push("@read".to_owned());
+    }
+    match spec.group {
+        "generic" => categories.push("@keyspace".to_owned()),
+        "server" => {}
+        group => categories.push(format!("@{group}")),
+    }
+    categories.push(if has("fast") { "@fast" } else { "@slow" }.to_owned());
+    categories
+}
+
+/// Where the keys are, in the form that replaced first, last and step.
+fn key_specs(spec: &Spec) -> Vec<Value> {
+    let Keys { first, last, step } = spec.keys;
+    if first == 0 {
+        return Vec::new();
+    }
+    let access = if spec.flags.contains(&"write") {
+        ["OW", "update"]
+    } else {
+        ["RO", "access"]
+    };
+    let last = if last < 0 {
+        last
+    } else {
+        last.saturating_sub(first)
+    };
+    vec![Value::Map(vec![
+        (Value::bulk("flags"), words(access.into_iter())),
+        (
+            Value::bulk("begin_search"),
+            typed("index", vec![("index", first)]),
+        ),
+        (
+            Value::bulk("find_keys"),
+            typed(
+                "range",
+                vec![("lastkey", last), ("keystep", step), ("limit", 0)],
+            ),
+        ),
+    ])]
+}
+
+fn typed(kind: &'static str, fields: Vec<(&'static str, i64)>) -> Value {
+    let fields = fields.into_iter();
+    let spec = fields.map(|(name, value)| (Value::bulk(name), Value::Integer(value)));
+    Value::Map(vec![
+        (Value::bulk("type"), Value::bulk(kind)),
+        (Value::bulk("spec"), Value::Map(spec.collect())),
+    ])
+}
+
+/// A row as `COMMAND DOCS` shows it.
+pub(super) fn documentation(spec: &Spec, name: &str) -> Value {
+    let mut fields = vec![
+        (Value::bulk("summary"), Value::bulk(spec.summary)),
+        (Value::bulk("since"), Value::bulk(spec.since)),
+        (Value::bulk("group"), Value::bulk(spec.group)),
+    ];
+    if !spec.args.is_empty() {
+        fields.push((Value::bulk("arguments"), arguments(spec.args)));
+    }
+    if !spec.subcommands.is_empty() {
+        let subcommands = spec.subcommands.iter().map(|sub| {
+            let full_name = format!("{name}|{}", sub.name);
+            let docs = documentation(sub, &full_name);
+            (Value::bulk(full_name), docs)
+        });
+        fields.push((
+            Value::bulk("subcommands"),
+            Value::Map(subcommands.collect()),
+        ));
+    }
+    Value::Map(fields)
+}
+
+fn arguments(args: &[Arg]) -> Value {
+    Value::Array(args.iter().map(argument).collect())
+}
+
+fn argument(arg: &Arg) -> Value {
+    let mut fields = vec![
+        (Value::bulk("name"), Value::bulk(arg.name)),
+        (Value::bulk("type"), Value::bulk(arg.kind)),
+    ];
+    if !matches!(arg.kind, "block" | "oneof" | "pure-token") {
+        fields.push((Value::bulk("display_text"), Value::bulk(arg.name)));
+    }
+    if arg.kind == "key" {
+        fields.push((Value::bulk("key_spec_index"), Value::Integer(0)));
+    }
+    if let Some(token) = arg.token {
+        fields.push((Value::bulk("token"), Value::bulk(token)));
+    }
+    let flags = [(arg.optional, "optional"), (arg.multiple, "multiple")];
+    let flags: Vec<&str> = flags
+        .into_iter()
+        .filter_map(|(set, flag)| set.then_some(flag))
+        .collect();
+    if !flags.is_empty() {
+        fields.push((Value::bulk("flags"), words(flags.into_iter())));
+    }
+    if !arg.parts.is_empty() {
+        fields.push((Value::bulk("arguments"), arguments(arg.parts)));
+    }
+    Value::Map(fields)
+}

@@ -1,0 +1,28 @@
+//! The knobs of the server.
+
+use std::time::Duration;
+
+use crate::resp::RequestLimits;
+
+/// What clients may take of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Most connections at once; further ones are told so and closed. More cost memory
+    /// and file descriptors, fewer turn clients away.
+    pub clients_max: usize,
+    /// Largest argument and largest command. A larger one ends its connection.
+    pub request: RequestLimits,
+    /// How long a client may leave its replies unread before it is dropped. Longer keeps
+    /// slow readers, shorter frees their memory sooner.
+    pub stall: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            clients_max: 10_000,
+            request: RequestLimits::default(),
+            stall: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! What each command answers.
+
+use super::*;
+
+#[tokio::test]
+async fn put_get_delete() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    assert_eq!(peer.call("SET a 1").await, Value::ok());
+    assert_eq!(peer.call("get a").await, Value::bulk("1"));
+    assert_eq!(peer.call("SET b 2").await, Value::ok());
+    assert_eq!(peer.call("EXISTS a b a c").await, Value::Integer(3));
+    assert_eq!(peer.call("DBSIZE").await, Value::Integer(2));
+    assert_eq!(peer.call("DEL a b c").await, Value::Integer(2));
+    assert_eq!(peer.call("GET a").await, Value::Null);
+    assert_eq!(peer.call("PING").await, Value::simple("PONG"));
+    assert_eq!(peer.call("PING x").await, Value::bulk("x"));
+    assert_eq!(peer.call("ECHO x").await, Value::bulk("x"));
+}
+
+#[tokio::test]
+async fn errors_have_the_words_that_clients_know() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    for (line, text) in [
+        ("GET", "ERR wrong number of arguments for 'get' command"),
+        ("get a b", "ERR wrong number of arguments for 'get' command"),
+        (
+            "PING a b",
+            "ERR wrong number of arguments for 'ping' command",
+        ),
+        (
+            "CLIENT",
+            "ERR wrong number of arguments for 'client' command",
+        ),
+        (
+            "CLIENT SETNAME",
+            "ERR wrong number of arguments for 'client|setname' command",
+        ),
+        (
+            "CLIENT FOO",
+            "ERR unknown subcommand 'FOO'. Try CLIENT HELP.",
+        ),
+        (
+            "foo a b",
+            "ERR unknown command 'foo', with args beginning with: 'a' 'b' ",
+        ),
+        ("SET a 1 EX 10", "ERR syntax error"),
+        ("SELECT 1", "ERR DB index is out of range"),
+        ("SELECT x", "ERR value is not an integer or out of range"),
+        ("HELLO 4", "NOPROTO unsupported protocol version"),
+        (
+            "HELLO x",
+            "ERR Protocol version is not an integer or out of range",
+        ),
+        ("HELLO 3 FOO", "ERR Syntax error in HELLO option 'FOO'"),
+        (
+            "AUTH nobody x",
+            "WRONGPASS invalid username-password pair or user is disabled.",
+        ),
+        ("SCAN x", "ERR invalid cursor"),
+        ("SCAN 0 COUNT 0", "ERR syntax error"),
+        (
+            "SCAN 0 COUNT x",
+            "ERR value is not an integer or out of range",
+        ),
+        ("SCAN 0 MATCH", "ERR syntax error"),
+        (
+            "COMMAND GETKEYS PING x",
+            "ERR The command has no key arguments",
+        ),
+        ("COMMAND GETKEYS NOPE x", "ERR Invalid command specified"),
+    ] {
+        assert_eq!(peer.error(line).await, text, "{line}");
+    }
+    assert_eq!(peer.call("PING").await, Value::simple("PONG"));
+}
+
+#[tokio::test]
+async fn hello_chooses_the_dialect() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    assert_eq!(peer.call_line("GET none").await, "$-1\r\n");
+    let hello = peer.call("HELLO 3 AUTH default any SETNAME me").await;
+    let Value::Map(pairs) = hello else {
+        panic!("{hello:?}");
+    };
+    assert_eq!(field(&pairs, "proto"), &Value::Integer(3));
+    assert_eq!(field(&pairs, "server"), &Value::bulk("netdb"));
+    assert_eq!(peer.call("CLIENT GETNAME").await, Value::bulk("me"));
+    assert_eq!(peer.call_line("GET none").await, "_\r\n");
+    assert!(matches!(peer.call("HELLO").await, Value::Map(_)));
+    assert!(matches!(peer.call("HELLO 2").await, Value::Array(_)));
+    assert_eq!(peer.call_line("GET none").await, "$-1\r\n");
+    assert!(matches!(peer.call("HELLO 3").await, Value::Map(_)));
+    assert_eq!(peer.call("RESET").await, Value::simple("RESET"));
+    assert_eq!(peer.call_line("CLIENT GETNAME").await, "$-1\r\n");
+}
+
+#[tokio::test]
+async fn a_refused_hello_changes_nothing() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    for line in [
+        "HELLO 3 AUTH nobody x",
+        "HELLO 3 SETNAME a\u{7f}",
+        "HELLO 3 SETNAME",
+    ] {
+        peer.error(line).await;
+        assert_eq!(peer.call_line("GET none").await, "$-1\r\n");
+    }
+}
+
+#[tokio::test]
+async fn client_commands() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    let mut other = server.connect().await;
+    assert_eq!(other.call("PING").await, Value::simple("PONG"));
+    assert_eq!(peer.call("CLIENT SETNAME first").await, Value::ok());
+    assert_eq!(peer.call("CLIENT SETINFO LIB-NAME lib").await, Value::ok());
+    assert_eq!(peer.call("CLIENT SETINFO LIB-VER 1.2").await, Value::ok());
+    peer.error("CLIENT SETINFO COLOUR red").await;
+    peer.send(&request(&["CLIENT", "SETNAME", "a b"])).await;
+    assert!(matches!(peer.receive().await, Some(Value::Error(_))));
+    assert_eq!(peer.call("CLIENT NO-EVICT on").await, Value::ok());
+    let Value::Integer(id) = peer.call("CLIENT ID").await else {
+        panic!("an id");
+    };
+    let list = peer.call("CLIENT LIST").await;
+    let list = String::from_utf8(list.as_bytes().unwrap().to_vec()).unwrap();
+    assert_eq!(list.lines().count(), 2, "{list}");
+    let mine = format!("id={id} addr=");
+    let line = list.lines().find(|line| line.starts_with(&mine)).unwrap();
+    assert!(
+        line.contains(" name=first ") && line.contains(" lib-name=lib "),
+        "{line}"
+    );
+    let one = peer.call(&format!("CLIENT LIST ID {id}")).await;
+    let one = String::from_utf8(one.as_bytes().unwrap().to_vec()).unwrap();
+    assert_eq!(one.lines().count(), 1, "{one}");
+}
+
+#[tokio::test]
+async fn keys_and_scan() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    for n in 0..25 {
+        peer.call(&format!("SET key:{n:02} v")).await;
+    }
+    peer.call("SET other v").await;
+    assert_eq!(
+        peer.call("KEYS key:0[1-3]").await,
+        bulks(&["key:01", "key:02", "key:03"])
+    );
+    let mut cursor = "0".to_owned();
+    let mut seen = 0;
+    loop {
+        let page = peer
+            .call(&format!("SCAN {cursor} MATCH key:* COUNT 7 TYPE string"))
+            .await;
+        let Value::Array(parts) = page else {
+            panic!("{page:?}");
+        };
+        let [Value::Bulk(next), Value::Array(keys)] = &parts[..] else {
+            panic!("{parts:?}");
+        };
+        seen += keys.len();
+        cursor = String::from_utf8(next.to_vec()).unwrap();
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert_eq!(seen, 25);
+    let none = peer.call("SCAN 0 TYPE hash COUNT 100").await;
+    assert_eq!(none, Value::Array(vec![Value::bulk("0"), bulks(&[])]));
+    let long = "x".repeat(2_000);
+    assert!(
+        peer.error(&format!("KEYS {long}"))
+            .await
+            .contains("too long")
+    );
+}
+
+#[tokio::test]
+async fn command_describes_the_table() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    let Value::Integer(count) = peer.call("COMMAND COUNT").await else {
+        panic!("a count");
+    };
+    for line in ["COMMAND", "COMMAND INFO", "COMMAND LIST"] {
+        let Value::Array(rows) = peer.call(line).await else {
+            panic!("{line}");
+        };
+        assert_eq!(rows.len(), count as usize, "{line}");
+    }
+    let docs = peer.call("COMMAND DOCS").await.into_pairs().unwrap();
+    assert_eq!(docs.len(), count as usize);
+    let get = field(&docs, "get").clone().into_pairs().unwrap();
+    assert_eq!(field(&get, "group"), &Value::bulk("string"));
+    let Value::Array(rows) = peer.call("COMMAND INFO get nope client|id").await else {
+        panic!("rows");
+    };
+    assert!(matches!(
+        &rows[..],
+        [Value::Array(_), Value::Null, Value::Array(_)]
+    ));
+    assert_eq!(
+        peer.call("COMMAND GETKEYS DEL a b c").await,
+        bulks(&["a", "b", "c"])
+    );
+    assert_eq!(peer.call("COMMAND GETKEYS SET a b").await, bulks(&["a"]));
+    assert_eq!(
+        peer.call("COMMAND LIST FILTERBY PATTERN ge*").await,
+        bulks(&["get"])
+    );
+    assert_eq!(
+        peer.call("COMMAND LIST FILTERBY ACLCAT string").await,
+        bulks(&["get", "set"])
+    );
+    for container in ["COMMAND", "CLIENT", "NETDB"] {
+        let Value::Array(lines) = peer.call(&format!("{container} HELP")).await else {
+            panic!("{container}");
+        };
+        assert!(lines.len() > 4);
+    }
+}
+
+#[tokio::test]
+async fn info_has_its_sections() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    peer.call("SET a 1").await;
+    let text = |value: Value| String::from_utf8(value.as_bytes().unwrap().to_vec()).unwrap();
+    let all = text(peer.call("INFO").await);
+    for line in [
+        "# Server\r\n",
+        "redis_version:",
+        "connected_clients:1\r\n",
+        "role:master\r\n",
+        "cluster_enabled:0\r\n",
+        "db0:keys=1,expires=0,avg_ttl=0\r\n",
+        "members_alive:1\r\n",
+        "pushes_sent:5\r\n",
+        "loading:0\r\n",
+    ] {
+        assert!(all.contains(line), "{line} in {all}");
+    }
+    let some = text(peer.call("INFO keyspace CLIENTS").await);
+    assert!(some.starts_with("# Clients\r\n") && some.contains("# Keyspace"));
+    assert!(!some.contains("# Server"), "{some}");
+    assert_eq!(text(peer.call("INFO nothing").await), "");
+}
+
+#[tokio::test]
+async fn netdb_members_and_status_in_both_dialects() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    for protocol in [Protocol::Resp2, Protocol::Resp3] {
+        peer.call(&format!("HELLO {}", protocol.number())).await;
+        let Value::Array(members) = peer.call("NETDB MEMBERS").await else {
+            panic!("members");
+        };
+        let first = members[0].clone().into_pairs().unwrap();
+        assert_eq!(field(&first, "name"), &Value::bulk("one"));
+        assert_eq!(field(&first, "client"), &Value::bulk("127.0.0.1:7379"));
+        let me = match protocol {
+            Protocol::Resp2 => Value::Integer(1),
+            Protocol::Resp3 => Value::Boolean(true),
+        };
+        assert_eq!(field(&first, "me"), &me);
+        let second = members[1].clone().into_pairs().unwrap();
+        assert_eq!(field(&second, "client"), &Value::Null);
+        let status = peer.call("NETDB STATUS").await.into_pairs().unwrap();
+        assert_eq!(field(&status, "cluster"), &Value::bulk("test"));
+        assert_eq!(field(&status, "pushes_sent"), &Value::Integer(5));
+    }
+}

@@ -1,0 +1,157 @@
+//! Bytes in and bytes out: pipelines, pieces, order, ends.
+
+use super::*;
+
+#[tokio::test]
+async fn ten_thousand_commands_in_one_pipeline() {
+    let server = Server::with_defaults().await;
+    let peer = server.connect().await;
+    let (mut read, mut write) = peer.stream.into_split();
+    let count = 10_000;
+    let writer = tokio::spawn(async move {
+        let mut bytes = Vec::new();
+        for n in 0..count / 2 {
+            let value = n.to_string();
+            bytes.extend(request(&["SET", "key", &value]));
+            bytes.extend(request(&["GET", "key"]));
+        }
+        write.write_all(&bytes).await.unwrap();
+        write
+    });
+    let mut decoder = ReplyDecoder::new(ReplyLimits::default());
+    let mut input = BytesMut::new();
+    for n in 0..count / 2 {
+        for expected in [Value::ok(), Value::bulk(n.to_string())] {
+            let reply = loop {
+                match decoder.decode(&mut input).unwrap() {
+                    Some(reply) => break reply,
+                    None => assert_ne!(read.read_buf(&mut input).await.unwrap(), 0),
+                }
+            };
+            assert_eq!(reply, expected);
+        }
+    }
+    writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn replies_keep_their_order_though_some_are_late() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    let mut bytes = Vec::new();
+    for n in 0..100 {
+        let (key, value) = (format!("late{n}"), n.to_string());
+        bytes.extend(request(&["SET", &key, &value]));
+        bytes.extend(request(&["GET", &key]));
+        bytes.extend(request(&["DEL", &key, "late-none", "other"]));
+        bytes.extend(request(&["GET", &key]));
+    }
+    peer.send(&bytes).await;
+    let fake = Arc::clone(&server.fake);
+    // The burst is cut as the bytes arrive, so answers are given as often as it takes.
+    let answers = tokio::spawn(async move {
+        let mut given = 0;
+        loop {
+            given += 1;
+            fake.answer_late(given).await;
+            given = *fake.late_count.borrow();
+        }
+    });
+    for n in 0..100 {
+        assert_eq!(peer.receive().await, Some(Value::ok()));
+        assert_eq!(peer.receive().await, Some(Value::bulk(n.to_string())));
+        assert_eq!(peer.receive().await, Some(Value::Integer(1)));
+        assert_eq!(peer.receive().await, Some(Value::Null));
+    }
+    answers.abort();
+}
+
+#[tokio::test]
+async fn a_command_in_single_bytes() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    for byte in request(&["SET", "key", "a\r\nb"]) {
+        peer.send(&[byte]).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(peer.receive().await, Some(Value::ok()));
+    // A command that never ends disturbs nobody and ends with its connection.
+    peer.send(b"*2\r\n$3\r\nGET\r\n$3\r\nke").await;
+    let mut other = server.connect().await;
+    assert_eq!(other.call("GET key").await, Value::bulk("a\r\nb"));
+    peer.send(b"y\r\n").await;
+    assert_eq!(peer.receive().await, Some(Value::bulk("a\r\nb")));
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_half_still_gets_its_replies() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    peer.send(&request(&["PING"]).repeat(1_000)).await;
+    peer.stream.shutdown().await.unwrap();
+    for _ in 0..1_000 {
+        assert_eq!(peer.receive().await, Some(Value::simple("PONG")));
+    }
+    assert_eq!(peer.receive().await, None);
+}
+
+#[tokio::test]
+async fn large_values_pass_in_both_directions() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    let value = "x".repeat(3 * 1024 * 1024);
+    peer.send(&request(&["SET", "key", &value])).await;
+    assert_eq!(peer.receive().await, Some(Value::ok()));
+    assert_eq!(peer.call("GET key").await, Value::bulk(value));
+}
+
+#[tokio::test]
+async fn inline_commands() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    peer.send(b"\r\nset k \"hello world\"\r\nGET k\nPING\r\n")
+        .await;
+    assert_eq!(peer.receive().await, Some(Value::ok()));
+    assert_eq!(peer.receive().await, Some(Value::bulk("hello world")));
+    assert_eq!(peer.receive().await, Some(Value::simple("PONG")));
+}
+
+#[tokio::test]
+async fn quit_answers_and_closes() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    peer.send(b"PING\r\nQUIT\r\nPING\r\n").await;
+    assert_eq!(peer.receive().await, Some(Value::simple("PONG")));
+    assert_eq!(peer.receive().await, Some(Value::ok()));
+    assert_eq!(peer.receive().await, None);
+}
+
+#[tokio::test]
+async fn client_reply_silences() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    peer.send(b"CLIENT REPLY SKIP\r\nPING skipped\r\nPING a\r\n")
+        .await;
+    assert_eq!(peer.receive().await, Some(Value::bulk("a")));
+    peer.send(
+        b"CLIENT REPLY OFF\r\nPING off\r\nnonsense\r\nSET late v\r\nCLIENT REPLY ON\r\nPING b\r\n",
+    )
+    .await;
+    assert_eq!(peer.receive().await, Some(Value::ok()));
+    assert_eq!(peer.receive().await, Some(Value::bulk("b")));
+    assert_eq!(peer.call("GET late").await, Value::bulk("v"));
+}
+
+#[tokio::test]
+async fn stopping_ends_connections_and_the_server() {
+    let server = Server::with_defaults().await;
+    let mut idle = server.connect().await;
+    assert_eq!(idle.call("PING").await, Value::simple("PONG"));
+    server.stopping.cancel();
+    assert_eq!(idle.receive().await, None);
+    tokio::time::timeout(PATIENCE, server.task)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(TcpStream::connect(server.addr).await.is_err());
+}

@@ -1,0 +1,245 @@
+//! The server over a real loopback socket, in front of a store that is a map.
+
+mod abuse;
+mod commands;
+mod flow;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::store::Store;
+use super::{ServerLimits, serve_store};
+use crate::clock::NodeId;
+use crate::node::request::{Reply, Request};
+use crate::resp::{Protocol, ReplyDecoder, ReplyLimits, Value, encode_request};
+use crate::runtime::{MemberView, ScanPage, Status, Submitted};
+
+/// No test waits longer than this for anything.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A store in a map. Writes to keys that begin with `late` take effect at once and are
+/// answered when the test says so.
+struct Fake {
+    map: Mutex<BTreeMap<Bytes, Bytes>>,
+    late: Mutex<Vec<(oneshot::Sender<Reply>, Reply)>>,
+    late_count: watch::Sender<usize>,
+    gets: AtomicUsize,
+}
+
+impl Fake {
+    fn new() -> Self {
+        Self {
+            map: Mutex::default(),
+            late: Mutex::default(),
+            late_count: watch::Sender::new(0),
+            gets: AtomicUsize::new(0),
+        }
+    }
+
+    fn apply(&self, request: &Request) -> Reply {
+        let mut map = self.map.lock();
+        match request {
+            Request::Get { key } => {
+                self.gets.fetch_add(1, Ordering::Relaxed);
+                Reply::Value(map.get(key).cloned())
+            }
+            Request::Exists { key } => Reply::Exists(map.contains_key(key)),
+            Request::Inspect { .. } => unreachable!("no command asks for it yet"),
+            Request::Put { key, value, .. } => {
+                map.insert(key.clone(), value.clone());
+                Reply::Stored
+            }
+            Request::Delete { key, .. } => Reply::Deleted(map.remove(key).is_some()),
+        }
+    }
+
+    /// Waits until `count` answers are late, then gives them, the last one first.
+    async fn answer_late(&self, count: usize) {
+        let mut counts = self.late_count.subscribe();
+        counts.wait_for(|late| *late >= count).await.unwrap();
+        let mut late = std::mem::take(&mut *self.late.lock());
+        while let Some((sender, reply)) = late.pop() {
+            sender.send(reply).unwrap();
+        }
+    }
+}
+
+impl Store for Fake {
+    fn submit(&self, request: Request) -> Submitted {
+        let reply = self.apply(&request);
+        match request {
+            Request::Put { key, .. } | Request::Delete { key, .. } if key.starts_with(b"late") => {
+                let (sender, receiver) = oneshot::channel();
+                self.late.lock().push((sender, reply));
+                self.late_count.send_modify(|count| *count += 1);
+                Submitted::Waiting(receiver)
+            }
+            _ => Submitted::Ready(reply),
+        }
+    }
+
+    fn scan(&self, cursor: u64, count: usize) -> ScanPage {
+        let map = self.map.lock();
+        let from = cursor as usize;
+        let keys: Vec<Bytes> = map.keys().skip(from).take(count).cloned().collect();
+        let next = from + keys.len();
+        ScanPage {
+            cursor: if next < map.len() { next as u64 } else { 0 },
+            keys,
+        }
+    }
+
+    fn key_count(&self) -> u64 {
+        self.map.lock().len() as u64
+    }
+
+    fn members(&self) -> Vec<MemberView> {
+        let member = |name: &str, client_addr, me| MemberView {
+            name: name.to_owned(),
+            id: NodeId(7),
+            cluster_addr: "127.0.0.1:7979".parse().unwrap(),
+            client_addr,
+            state: "alive",
+            incarnation: 1,
+            generation: 2,
+            since_ms: 3,
+            me,
+        };
+        let addr = "127.0.0.1:7379".parse().ok();
+        vec![member("one", addr, true), member("two", None, false)]
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            name: "one".to_owned(),
+            id: NodeId(7),
+            cluster: "test".to_owned(),
+            version: "0.0.0",
+            cluster_addr: "127.0.0.1:7979".parse().unwrap(),
+            client_addr: "127.0.0.1:7379".parse().unwrap(),
+            uptime_ms: 61_000,
+            members_alive: 1,
+            members_total: 2,
+            partitions: 64,
+            keys: self.key_count(),
+            data: "memory".to_owned(),
+            counters: vec![("pushes_sent", 5)],
+        }
+    }
+}
+
+struct Server {
+    addr: SocketAddr,
+    fake: Arc<Fake>,
+    stopping: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(limits: ServerLimits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let fake = Arc::new(Fake::new());
+        let stopping = CancellationToken::new();
+        let store = Arc::clone(&fake);
+        let task = tokio::spawn(serve_store(listener, store, stopping.clone(), limits));
+        Self {
+            addr,
+            fake,
+            stopping,
+            task,
+        }
+    }
+
+    async fn with_defaults() -> Self {
+        Self::start(ServerLimits::default()).await
+    }
+
+    async fn connect(&self) -> Peer {
+        let stream = TcpStream::connect(self.addr).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Peer {
+            stream,
+            decoder: ReplyDecoder::new(ReplyLimits::default()),
+            input: BytesMut::new(),
+        }
+    }
+}
+
+/// A client that sends whatever bytes it is told to.
+struct Peer {
+    stream: TcpStream,
+    decoder: ReplyDecoder,
+    input: BytesMut,
+}
+
+impl Peer {
+    async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// The next reply; `None` when the server has closed.
+    async fn receive(&mut self) -> Option<Value> {
+        loop {
+            if let Some(reply) = self.decoder.decode(&mut self.input).unwrap() {
+                return Some(reply);
+            }
+            let read = self.stream.read_buf(&mut self.input);
+            match tokio::time::timeout(PATIENCE, read).await.expect("a reply") {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    async fn call(&mut self, line: &str) -> Value {
+        let args: Vec<&str> = line.split(' ').collect();
+        self.send(&request(&args)).await;
+        self.receive().await.expect("a reply")
+    }
+
+    /// The reply as it is on the wire, up to its first line end.
+    async fn call_line(&mut self, line: &str) -> String {
+        self.send(format!("{line}\r\n").as_bytes()).await;
+        while !self.input.contains(&b'\n') {
+            assert_ne!(self.stream.read_buf(&mut self.input).await.unwrap(), 0);
+        }
+        String::from_utf8(self.input.split().to_vec()).unwrap()
+    }
+
+    async fn error(&mut self, line: &str) -> String {
+        match self.call(line).await {
+            Value::Error(text) => text,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+}
+
+fn request(args: &[&str]) -> Vec<u8> {
+    let mut bytes = BytesMut::new();
+    encode_request(args, &mut bytes);
+    bytes.to_vec()
+}
+
+fn bulks(items: &[&str]) -> Value {
+    let bulk = |item: &&str| Value::bulk((*item).to_owned());
+    Value::Array(items.iter().map(bulk).collect())
+}
+
+fn field<'a>(pairs: &'a [(Value, Value)], name: &str) -> &'a Value {
+    let found = pairs
+        .iter()
+        .find(|(key, _)| key.as_bytes() == Some(name.as_bytes()));
+    &found.unwrap_or_else(|| panic!("{name} in {pairs:?}")).1
+}
