@@ -15,10 +15,13 @@ pub mod codec;
 pub mod engine;
 mod error;
 pub mod exchange;
+mod mutation;
 mod partition;
 
 pub use error::{Refusal, StoreError};
+#[cfg(any(test, feature = "mutations"))]
+pub use mutation::Mutation;
 pub use partition::{
-    Applied, DeltaAnswer, EXPIRE_KEYS_MAX, FullChunk, FullSource, Options, Partition,
-    PartitionStats, Write,
+    Applied, DeltaAnswer, EXPIRE_KEYS_MAX, FullChunk, FullSource, LOG_ROW_BYTES, Options,
+    Partition, PartitionStats, Write,
 };
