@@ -23,6 +23,7 @@ mod full;
 mod log;
 mod slot;
 mod source;
+mod stage;
 mod stats;
 mod table;
 #[cfg(test)]
@@ -42,8 +43,8 @@ pub use self::upkeep::EXPIRE_KEYS_MAX;
 pub use self::write::Write;
 
 use self::advance::Advance;
-use self::full::Stage;
 use self::log::DotLog;
+use self::stage::Stage;
 use self::table::Table;
 use super::engine::{Batch, Engine};
 use super::exchange::Digest;
@@ -51,10 +52,6 @@ use super::{Refusal, StoreError};
 use crate::clock::{ActorId, Clock, Dot, HybridClock, NodeId, RUNS_MAX, VersionVector};
 use crate::object::{Object, Row, Version, Versions};
 use crate::placement::{Keyspace, PartitionId};
-
-/// The most bytes of one row that fit a peer frame of 4 MiB, with room for the frame's own
-/// fields and contexts.
-pub(crate) const ROW_BYTES_MAX: usize = 3_584 * 1024;
 
 /// What one partition may use.
 #[derive(Clone, Copy, Debug)]
