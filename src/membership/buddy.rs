@@ -30,7 +30,12 @@ pub(super) struct Buddies {
 impl Buddies {
     /// Starts telling `target`, at once; goes on as before if it is being told already.
     pub(super) fn start(&mut self, now: Instant, target: Identity, incarnation: u16) {
-        let notice = Notice { target, incarnation, sent: 0, due: now };
+        let notice = Notice {
+            target,
+            incarnation,
+            sent: 0,
+            due: now,
+        };
         let under_way = self.notices.get(&target.id);
         if !under_way.is_some_and(|n| n.target == target && n.incarnation == incarnation) {
             self.notices.insert(target.id, notice);

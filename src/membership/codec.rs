@@ -166,7 +166,11 @@ pub(super) fn close(opened: &Opened) -> Result<Vec<u8>, CodecError> {
 }
 
 fn ensure_room(buf: &impl BufMut, bytes: usize) -> Result<(), CodecError> {
-    if buf.remaining_mut() < bytes { Err(CodecError::Full) } else { Ok(()) }
+    if buf.remaining_mut() < bytes {
+        Err(CodecError::Full)
+    } else {
+        Ok(())
+    }
 }
 
 fn put_identity(buf: &mut impl BufMut, identity: &Identity) {
@@ -196,7 +200,12 @@ fn take_identity(buf: &mut impl Buf) -> Result<Identity, CodecError> {
         tag => return Err(CodecError::Tag(tag)),
     };
     let addr = SocketAddr::new(ip, buf.try_get_u16()?);
-    let identity = Identity { id, generation, bump, addr };
+    let identity = Identity {
+        id,
+        generation,
+        bump,
+        addr,
+    };
     identity.check()?;
     Ok(identity)
 }
@@ -208,10 +217,22 @@ fn put_message(buf: &mut impl BufMut, message: &Message<Identity>) {
         buf.put_u8(number);
     };
     match message {
-        Message::PingReq { target, probe_number } => relayed(2, target, *probe_number),
-        Message::IndirectPing { origin, probe_number } => relayed(3, origin, *probe_number),
-        Message::IndirectAck { target, probe_number } => relayed(4, target, *probe_number),
-        Message::ForwardedAck { origin, probe_number } => relayed(5, origin, *probe_number),
+        Message::PingReq {
+            target,
+            probe_number,
+        } => relayed(2, target, *probe_number),
+        Message::IndirectPing {
+            origin,
+            probe_number,
+        } => relayed(3, origin, *probe_number),
+        Message::IndirectAck {
+            target,
+            probe_number,
+        } => relayed(4, target, *probe_number),
+        Message::ForwardedAck {
+            origin,
+            probe_number,
+        } => relayed(5, origin, *probe_number),
         Message::Ping(number) => buf.put_slice(&[0, *number]),
         Message::Ack(number) => buf.put_slice(&[1, *number]),
         Message::Announce => buf.put_u8(6),
@@ -231,10 +252,22 @@ fn take_message(buf: &mut impl Buf) -> Result<Message<Identity>, CodecError> {
             let peer = take_identity(buf)?;
             let probe_number = buf.try_get_u8()?;
             match tag {
-                2 => Message::PingReq { target: peer, probe_number },
-                3 => Message::IndirectPing { origin: peer, probe_number },
-                4 => Message::IndirectAck { target: peer, probe_number },
-                _ => Message::ForwardedAck { origin: peer, probe_number },
+                2 => Message::PingReq {
+                    target: peer,
+                    probe_number,
+                },
+                3 => Message::IndirectPing {
+                    origin: peer,
+                    probe_number,
+                },
+                4 => Message::IndirectAck {
+                    target: peer,
+                    probe_number,
+                },
+                _ => Message::ForwardedAck {
+                    origin: peer,
+                    probe_number,
+                },
             }
         }
         6 => Message::Announce,
@@ -259,14 +292,19 @@ mod tests {
             (1u32..0xdfff_ffff).prop_map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits))),
             (1u128..u128::MAX >> 8).prop_map(|bits| IpAddr::V6(Ipv6Addr::from_bits(bits))),
         ];
-        (1..u64::MAX, 1..=GENERATION_MAX, 0..=BUMP_MAX, ip, 1..u16::MAX).prop_map(
-            |(id, generation, bump, ip, port)| Identity {
+        (
+            1..u64::MAX,
+            1..=GENERATION_MAX,
+            0..=BUMP_MAX,
+            ip,
+            1..u16::MAX,
+        )
+            .prop_map(|(id, generation, bump, ip, port)| Identity {
                 id: NodeId(id),
                 generation,
                 bump,
                 addr: SocketAddr::new(ip, port),
-            },
-        )
+            })
     }
 
     fn members() -> impl Strategy<Value = foca::Member<Identity>> {
@@ -283,10 +321,22 @@ mod tests {
         (0u8..10, identities(), any::<u8>()).prop_map(|(kind, peer, probe_number)| match kind {
             0 => Message::Ping(probe_number),
             1 => Message::Ack(probe_number),
-            2 => Message::PingReq { target: peer, probe_number },
-            3 => Message::IndirectPing { origin: peer, probe_number },
-            4 => Message::IndirectAck { target: peer, probe_number },
-            5 => Message::ForwardedAck { origin: peer, probe_number },
+            2 => Message::PingReq {
+                target: peer,
+                probe_number,
+            },
+            3 => Message::IndirectPing {
+                origin: peer,
+                probe_number,
+            },
+            4 => Message::IndirectAck {
+                target: peer,
+                probe_number,
+            },
+            5 => Message::ForwardedAck {
+                origin: peer,
+                probe_number,
+            },
             6 => Message::Announce,
             7 => Message::Feed,
             8 => Message::Gossip,
@@ -296,7 +346,12 @@ mod tests {
 
     fn opened() -> impl Strategy<Value = Opened> {
         let header = (identities(), 0..LEFT_INCARNATION, identities(), messages()).prop_map(
-            |(src, src_incarnation, dst, message)| Header { src, src_incarnation, dst, message },
+            |(src, src_incarnation, dst, message)| Header {
+                src,
+                src_incarnation,
+                dst,
+                message,
+            },
         );
         (header, proptest::collection::vec(members(), 0..20)).prop_map(|(header, mut updates)| {
             if header.message == Message::Announce {

@@ -164,7 +164,8 @@ impl Membership {
 
     /// Whether this node may be made to change its name now.
     pub(super) fn may_renew(&self, now: Now) -> bool {
-        self.renewed.is_none_or(|at| now.mono.since(at) >= RENEWAL_PAUSE)
+        self.renewed
+            .is_none_or(|at| now.mono.since(at) >= RENEWAL_PAUSE)
     }
 
     /// Takes a name that supersedes both the present one and `other`.
@@ -225,22 +226,29 @@ impl Membership {
 
     fn active_addrs(&self) -> BTreeMap<crate::clock::NodeId, SocketAddr> {
         let active = self.view.others().filter(|member| member.state.is_active());
-        active.map(|member| (member.identity.id, member.identity.addr)).collect()
+        active
+            .map(|member| (member.identity.id, member.identity.addr))
+            .collect()
     }
 
     /// This node was away: answers may lie unread, so nobody is buried for a while.
     fn stalled(&mut self, now: Now, lag: Duration) {
         self.stats.stalls += 1;
         let until = now.mono + lag.min(STALL_MAX).max(self.params.stall_grace);
-        self.stats.verdicts_postponed += self
-            .timers
-            .postpone(until, |timer| matches!(timer, Timer::ChangeSuspectToDown { .. }));
+        self.stats.verdicts_postponed += self.timers.postpone(until, |timer| {
+            matches!(timer, Timer::ChangeSuspectToDown { .. })
+        });
     }
 
     /// Delivers one timer to foca. A verdict is dropped unless the suspicion still stands:
     /// foca 2.0.0 makes a healthy member renew its identity otherwise.
     fn fire(&mut self, timer: Timer<Identity>) {
-        if let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = &timer {
+        if let Timer::ChangeSuspectToDown {
+            member_id,
+            incarnation,
+            ..
+        } = &timer
+        {
             if !self.swim.is_suspect(member_id, *incarnation) {
                 self.stats.verdicts_dropped += 1;
                 return;
@@ -268,15 +276,23 @@ impl Membership {
     fn knock(&mut self, now: Now) {
         let active = self.is_active();
         let view = &self.view;
-        let seeds = self.knocker.due_seeds(now.mono, active, &mut self.rng, |addr, member| {
-            member.is_some_and(|id| view.is_active(id))
-                || view.iter().any(|m| m.state.is_active() && m.identity.addr == addr)
-        });
+        let seeds = self
+            .knocker
+            .due_seeds(now.mono, active, &mut self.rng, |addr, member| {
+                member.is_some_and(|id| view.is_active(id))
+                    || view
+                        .iter()
+                        .any(|m| m.state.is_active() && m.identity.addr == addr)
+            });
         for addr in seeds {
             self.hello(now, addr, Why::Seed(addr));
         }
         if self.knocker.members_due(now.mono, active, &mut self.rng) {
-            let fanout = if active { self.params.failed_knock_fanout } else { LOST_KNOCK_FANOUT };
+            let fanout = if active {
+                self.params.failed_knock_fanout
+            } else {
+                LOST_KNOCK_FANOUT
+            };
             let doors = self.view.others().filter(|member| match member.state {
                 State::Failed => true,
                 State::Left => false,
@@ -291,10 +307,15 @@ impl Membership {
 
     fn notify_suspects(&mut self, now: Now) {
         let swim = &self.swim;
-        let due = self.buddies.due(now.mono, &self.params, |id, n| swim.is_suspect(id, n));
+        let due = self
+            .buddies
+            .due(now.mono, &self.params, |id, n| swim.is_suspect(id, n));
         for notice in due {
             self.stats.notices += 1;
-            let packet = Packet::Suspect { target: notice.target, incarnation: notice.incarnation };
+            let packet = Packet::Suspect {
+                target: notice.target,
+                incarnation: notice.incarnation,
+            };
             self.send(notice.target.addr, packet);
         }
     }
@@ -305,9 +326,13 @@ impl Membership {
         }
         let nonce = self.rng.random();
         let digest = self.view.digest();
-        let ask = self.puller.ask(now.mono, nonce, digest, &self.params, &mut self.rng);
+        let ask = self
+            .puller
+            .ask(now.mono, nonce, digest, &self.params, &mut self.rng);
         let active = self.view.others().filter(|member| member.state.is_active());
-        let peer = active.map(|member| member.identity.addr).choose(&mut self.rng);
+        let peer = active
+            .map(|member| member.identity.addr)
+            .choose(&mut self.rng);
         if let (Some(ask), Some(peer)) = (ask, peer) {
             self.stats.roster_asks += 1;
             self.send(peer, Packet::RosterAsk(ask));
@@ -318,7 +343,9 @@ impl Membership {
     /// A suspicion whose accuser died before the verdict would stand for ever if its
     /// subject lives and never hears of it. Somebody tells it.
     fn adopt_orphans(&mut self, now: Now) {
-        let tellers = u32::try_from(self.view.active_count()).unwrap_or(u32::MAX).max(3);
+        let tellers = u32::try_from(self.view.active_count())
+            .unwrap_or(u32::MAX)
+            .max(3);
         let old = self.params.suspect_to_failed * 2;
         for member in self.view.others() {
             let is_orphan =
@@ -345,7 +372,12 @@ impl Membership {
             self.send(to, Packet::Swim(bytes));
         }
         for (after, timer) in effects.timers {
-            if let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = &timer {
+            if let Timer::ChangeSuspectToDown {
+                member_id,
+                incarnation,
+                ..
+            } = &timer
+            {
                 self.buddies.start(now.mono, *member_id, *incarnation);
             }
             self.timers.set(now.mono + after, timer);
@@ -368,7 +400,8 @@ impl Membership {
     }
 
     fn refresh(&mut self, now: Now) {
-        self.view.set_me(*self.swim.identity(), self.swim.incarnation());
+        self.view
+            .set_me(*self.swim.identity(), self.swim.incarnation());
         for event in self.view.refresh(now, || self.swim.members()) {
             self.stats.departures += u64::from(matches!(event, Event::Left(_)));
             self.tell(event);
@@ -405,7 +438,9 @@ impl Machine for Membership {
             Phase::Leaving(_) => return self.say_farewell(now),
             Phase::Running | Phase::Conflicted => {}
         }
-        let lag = self.poll_timeout().map_or(Duration::ZERO, |due| now.mono.since(due));
+        let lag = self
+            .poll_timeout()
+            .map_or(Duration::ZERO, |due| now.mono.since(due));
         if lag > self.params.stall_threshold {
             self.stalled(now, lag);
         }

@@ -21,7 +21,11 @@ pub(super) struct Farewell {
 
 impl Farewell {
     pub(super) fn new(now: Instant, members: BTreeMap<NodeId, SocketAddr>) -> Self {
-        Self { unconfirmed: members, due: now, sent: 0 }
+        Self {
+            unconfirmed: members,
+            due: now,
+            sent: 0,
+        }
     }
 
     /// `by` has noted the departure.

@@ -34,10 +34,22 @@ impl Membership {
             (_, Packet::Welcome(welcome)) => self.on_welcome(now, from, welcome),
             (_, Packet::Refused { nonce, refusal }) => self.on_refused(now, from, nonce, refusal),
             (Phase::Conflicted, _) => {}
-            (_, Packet::Suspect { target, incarnation }) => {
+            (
+                _,
+                Packet::Suspect {
+                    target,
+                    incarnation,
+                },
+            ) => {
                 self.on_suspect(now, from, target, incarnation);
             }
-            (_, Packet::Alive { identity, incarnation }) => self.on_alive(identity, incarnation),
+            (
+                _,
+                Packet::Alive {
+                    identity,
+                    incarnation,
+                },
+            ) => self.on_alive(identity, incarnation),
             (_, Packet::Swim(bytes)) => self.on_swim(now, &bytes),
             (_, Packet::RosterAsk(ask)) => self.on_roster_ask(now, from, &ask),
             (_, Packet::Roster(roster)) => self.on_roster(now, &roster),
@@ -62,8 +74,10 @@ impl Membership {
             self.swim.refute(incarnation);
         }
         // Whoever suspects an earlier name of this node learns the present one.
-        let answer =
-            Packet::Alive { identity: *self.me(), incarnation: self.swim.incarnation() };
+        let answer = Packet::Alive {
+            identity: *self.me(),
+            incarnation: self.swim.incarnation(),
+        };
         self.send(from, answer);
     }
 
@@ -77,7 +91,10 @@ impl Membership {
             self.stats.rejected_unasked += 1;
         } else {
             self.stats.refutations += 1;
-            self.swim.apply([foca::Member::new(identity, incarnation, foca::State::Alive)], true);
+            self.swim.apply(
+                [foca::Member::new(identity, incarnation, foca::State::Alive)],
+                true,
+            );
         }
     }
 
@@ -205,7 +222,14 @@ impl Membership {
         } else {
             self.view.page(now, ask.after, ROSTER_ENTRIES_MAX)
         };
-        self.send(from, Packet::Roster(Roster { nonce: ask.nonce, entries, more }));
+        self.send(
+            from,
+            Packet::Roster(Roster {
+                nonce: ask.nonce,
+                entries,
+                more,
+            }),
+        );
     }
 
     fn on_roster(&mut self, now: Now, roster: &Roster) {
@@ -218,7 +242,10 @@ impl Membership {
             self.stats.rejected_identity += 1;
             return;
         }
-        if !self.puller.accept(now.mono, roster, &self.params, &mut self.rng) {
+        if !self
+            .puller
+            .accept(now.mono, roster, &self.params, &mut self.rng)
+        {
             self.stats.rejected_unasked += 1;
             return;
         }
@@ -233,7 +260,11 @@ impl Membership {
         }
         self.swim.apply(news, false);
         self.settle(now);
-        for entry in roster.entries.iter().filter(|entry| !entry.state.is_active()) {
+        for entry in roster
+            .entries
+            .iter()
+            .filter(|entry| !entry.state.is_active())
+        {
             if entry.state == State::Left {
                 self.view.note_left(entry.identity);
             }

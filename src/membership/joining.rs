@@ -29,13 +29,19 @@ impl Membership {
         let packet = match refusal {
             Some(refusal) => {
                 self.stats.refusals_out += 1;
-                Packet::Refused { nonce: hello.nonce, refusal }
+                Packet::Refused {
+                    nonce: hello.nonce,
+                    refusal,
+                }
             }
             None => Packet::Welcome(Welcome {
                 nonce: hello.nonce,
                 identity: *self.me(),
                 fingerprint: self.fingerprint.clone(),
-                known: self.view.member(hello.identity.id).map(|m| self.view.entry(now, m)),
+                known: self
+                    .view
+                    .member(hello.identity.id)
+                    .map(|m| self.view.entry(now, m)),
             }),
         };
         self.send(from, packet);
@@ -76,7 +82,10 @@ impl Membership {
         if claim.answering {
             self.report(now, from, RefusedReason::NameTaken(holder));
         }
-        Refusal::NameTaken { holder, answering: claim.answering }
+        Refusal::NameTaken {
+            holder,
+            answering: claim.answering,
+        }
     }
 
     fn report(&mut self, now: Now, from: SocketAddr, reason: RefusedReason) {
@@ -88,8 +97,7 @@ impl Membership {
     /// A HELLO in this node's own name: from itself, by way of a seed, or from a namesake.
     fn on_own_name(&mut self, now: Now, from: SocketAddr, hello: &Hello) {
         let me = *self.me();
-        let is_self =
-            hello.identity.generation == me.generation && hello.identity.addr == me.addr;
+        let is_self = hello.identity.generation == me.generation && hello.identity.addr == me.addr;
         if is_self {
             if let Some(Why::Seed(addr)) = self.questions.answer(now.mono, hello.nonce) {
                 self.knocker.is_self(now.mono, addr);
@@ -98,12 +106,27 @@ impl Membership {
             // We have yielded the name and do not claim it.
         } else if self.fingerprint.mismatch(&hello.fingerprint).is_some() {
             let refusal = Refusal::Fingerprint(self.fingerprint.clone());
-            self.send(from, Packet::Refused { nonce: hello.nonce, refusal });
+            self.send(
+                from,
+                Packet::Refused {
+                    nonce: hello.nonce,
+                    refusal,
+                },
+            );
         } else if keeps_name((&me, self.is_active()), (&hello.identity, hello.active)) {
             self.stats.refusals_out += 1;
             self.report(now, from, RefusedReason::NameTaken(me));
-            let refusal = Refusal::NameTaken { holder: me, answering: true };
-            self.send(from, Packet::Refused { nonce: hello.nonce, refusal });
+            let refusal = Refusal::NameTaken {
+                holder: me,
+                answering: true,
+            };
+            self.send(
+                from,
+                Packet::Refused {
+                    nonce: hello.nonce,
+                    refusal,
+                },
+            );
         } else {
             self.conflict(now, hello.identity);
         }
@@ -140,7 +163,9 @@ impl Membership {
             return;
         }
         self.phase = Phase::Running;
-        let known = welcome.known.filter(|k| k.is_possible() && k.identity.id == self.me().id);
+        let known = welcome
+            .known
+            .filter(|k| k.is_possible() && k.identity.id == self.me().id);
         if let Some(known) = known {
             let is_buried = known.identity == *self.me() && !known.state.is_active();
             if is_buried || known.identity.supersedes(self.me()) {
@@ -148,22 +173,17 @@ impl Membership {
             }
         }
         let knows_me = known.is_some_and(|k| k.identity == *self.me() && k.state.is_active());
-        let is_known = self.view.member(welcome.identity.id).is_some_and(|member| {
-            member.identity == welcome.identity && member.state.is_active()
-        });
+        let is_known = self
+            .view
+            .member(welcome.identity.id)
+            .is_some_and(|member| member.identity == welcome.identity && member.state.is_active());
         if !(knows_me && is_known && self.is_active()) {
             self.swim.announce(welcome.identity);
         }
     }
 
     /// A door stays shut.
-    pub(super) fn on_refused(
-        &mut self,
-        now: Now,
-        from: SocketAddr,
-        nonce: u64,
-        refusal: Refusal,
-    ) {
+    pub(super) fn on_refused(&mut self, now: Now, from: SocketAddr, nonce: u64, refusal: Refusal) {
         let Some(why) = self.questions.answer(now.mono, nonce) else {
             self.stats.rejected_unasked += 1;
             return;

@@ -61,9 +61,14 @@ pub(super) struct Questions {
 impl Questions {
     /// Notes a question and returns its nonce.
     pub(super) fn ask(&mut self, now: Instant, why: Why, rng: &mut SmallRng) -> u64 {
-        self.asked.retain(|_, (at, _)| now.since(*at) < ANSWER_WITHIN);
+        self.asked
+            .retain(|_, (at, _)| now.since(*at) < ANSWER_WITHIN);
         if self.asked.len() >= QUESTIONS_MAX {
-            let oldest = self.asked.iter().min_by_key(|(_, (at, _))| *at).map(|(n, _)| *n);
+            let oldest = self
+                .asked
+                .iter()
+                .min_by_key(|(_, (at, _))| *at)
+                .map(|(n, _)| *n);
             oldest.map(|nonce| self.asked.remove(&nonce));
         }
         let nonce = rng.random();
@@ -108,10 +113,15 @@ impl Knocker {
 
     /// Replaces the seeds. Those that stay keep their pace.
     pub(super) fn set_seeds(&mut self, now: Instant, addrs: Vec<SocketAddr>) {
-        let fresh = Seed { due: Some(now), backoff: self.params.knock_backoff_min, member: None };
+        let fresh = Seed {
+            due: Some(now),
+            backoff: self.params.knock_backoff_min,
+            member: None,
+        };
         let known = std::mem::take(&mut self.seeds);
         for addr in addrs.into_iter().take(SEEDS_MAX) {
-            self.seeds.insert(addr, known.get(&addr).copied().unwrap_or(fresh));
+            self.seeds
+                .insert(addr, known.get(&addr).copied().unwrap_or(fresh));
         }
     }
 
@@ -130,7 +140,11 @@ impl Knocker {
 
     /// When the next knock is due.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.seeds.values().filter_map(|seed| seed.due).chain(self.members_due).min()
+        self.seeds
+            .values()
+            .filter_map(|seed| seed.due)
+            .chain(self.members_due)
+            .min()
     }
 
     /// The seeds to knock at now. `is_in` says whether a seed's address, or the member that
@@ -152,7 +166,11 @@ impl Knocker {
             if !present {
                 due.push(*addr);
             }
-            let pause = if active { params.seed_period } else { seed.backoff };
+            let pause = if active {
+                params.seed_period
+            } else {
+                seed.backoff
+            };
             seed.backoff = (seed.backoff * 2).min(params.knock_backoff_max);
             seed.due = params.knocking.then(|| now + jittered(pause, rng));
         }
@@ -164,7 +182,11 @@ impl Knocker {
         if self.members_due.is_none_or(|at| at > now) {
             return false;
         }
-        let pause = if active { self.params.failed_knock_period } else { self.members_backoff };
+        let pause = if active {
+            self.params.failed_knock_period
+        } else {
+            self.members_backoff
+        };
         self.members_backoff = (self.members_backoff * 2).min(self.params.knock_backoff_max);
         self.members_due = Some(now + jittered(pause, rng));
         true
@@ -229,7 +251,10 @@ mod tests {
 
     #[test]
     fn the_test_switch_leaves_one_knock() {
-        let params = Params { knocking: false, ..Params::lan() };
+        let params = Params {
+            knocking: false,
+            ..Params::lan()
+        };
         assert_eq!(knocks_in(false, params, 3_600), 1);
     }
 

@@ -69,7 +69,12 @@ pub(super) struct View {
 
 impl View {
     pub(super) fn new(me: Identity, remove_down_after: Duration, now: Now) -> Self {
-        let member = Member { identity: me, state: State::Alive, incarnation: 0, since: now };
+        let member = Member {
+            identity: me,
+            state: State::Alive,
+            incarnation: 0,
+            since: now,
+        };
         Self {
             me: me.id,
             members: BTreeMap::from([(me.id, member)]),
@@ -86,7 +91,9 @@ impl View {
 
     /// Everybody but this node.
     pub(super) fn others(&self) -> impl Iterator<Item = &Member> {
-        self.members.values().filter(|member| member.identity.id != self.me)
+        self.members
+            .values()
+            .filter(|member| member.identity.id != self.me)
     }
 
     /// How many are remembered, this node included.
@@ -96,7 +103,9 @@ impl View {
 
     /// How many others are active.
     pub(super) fn active_count(&self) -> usize {
-        self.others().filter(|member| member.state.is_active()).count()
+        self.others()
+            .filter(|member| member.state.is_active())
+            .count()
     }
 
     pub(super) fn member(&self, id: NodeId) -> Option<&Member> {
@@ -105,7 +114,8 @@ impl View {
 
     /// Whether `id` is an active member.
     pub(super) fn is_active(&self, id: NodeId) -> bool {
-        self.member(id).is_some_and(|member| member.state.is_active())
+        self.member(id)
+            .is_some_and(|member| member.state.is_active())
     }
 
     /// Brings this node's own entry up to date.
@@ -133,11 +143,7 @@ impl View {
     }
 
     /// Takes over foca's list, which `swim` iterates over. Returns what changed.
-    pub(super) fn refresh<'a, List>(
-        &mut self,
-        now: Now,
-        swim: impl Fn() -> List,
-    ) -> Vec<Event>
+    pub(super) fn refresh<'a, List>(&mut self, now: Now, swim: impl Fn() -> List) -> Vec<Event>
     where
         List: Iterator<Item = &'a foca::Member<Identity>>,
     {
@@ -150,7 +156,10 @@ impl View {
             }
         }
         if self.members.len() > count {
-            let seen: BTreeSet<_> = swim().map(|member| member.id().id).chain([self.me]).collect();
+            let seen: BTreeSet<_> = swim()
+                .map(|member| member.id().id)
+                .chain([self.me])
+                .collect();
             self.members.retain(|id, _| seen.contains(id));
             self.left.retain(|id, _| seen.contains(id));
             self.forget_at.retain(|id, _| seen.contains(id));
@@ -172,18 +181,29 @@ impl View {
             Some(old) if old.state == state && same_life(&old.identity, &identity) => old.since,
             _ => now,
         };
-        let new = Member { identity, state, incarnation, since };
+        let new = Member {
+            identity,
+            state,
+            incarnation,
+            since,
+        };
         if old == Some(new) {
             return None;
         }
         self.members.insert(identity.id, new);
-        if self.left.get(&identity.id).is_some_and(|left| *left != identity) {
+        if self
+            .left
+            .get(&identity.id)
+            .is_some_and(|left| *left != identity)
+        {
             self.left.remove(&identity.id);
         }
         if state.is_active() {
             self.forget_at.remove(&identity.id);
         } else {
-            self.forget_at.entry(identity.id).or_insert(now.mono + self.remove_down_after);
+            self.forget_at
+                .entry(identity.id)
+                .or_insert(now.mono + self.remove_down_after);
         }
         transition(old, new)
     }
@@ -233,14 +253,19 @@ impl View {
         use std::ops::Bound;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut rest = self.members.range((from, Bound::Unbounded));
-        let entries = rest.by_ref().take(entries_max).map(|(_, m)| self.entry(now, m)).collect();
+        let entries = rest
+            .by_ref()
+            .take(entries_max)
+            .map(|(_, m)| self.entry(now, m))
+            .collect();
         (entries, rest.next().is_some())
     }
 
     /// What is told to others about one member.
     pub(super) fn entry(&self, now: Now, member: &Member) -> RosterEntry {
         let gone_for = self.forget_at.get(&member.identity.id).map(|forget_at| {
-            self.remove_down_after.saturating_sub(forget_at.since(now.mono))
+            self.remove_down_after
+                .saturating_sub(forget_at.since(now.mono))
         });
         let age = gone_for.unwrap_or_else(|| now.mono.since(member.since.mono));
         RosterEntry {
@@ -254,12 +279,19 @@ impl View {
     /// A digest of who is a member and who is gone; equal lists have equal digests.
     /// Suspicion and incarnations are left out: they change while nothing is amiss.
     pub(super) fn digest(&self) -> u64 {
-        self.members.values().fold(0u64, |sum, member| sum.wrapping_add(hash(member)))
+        self.members
+            .values()
+            .fold(0u64, |sum, member| sum.wrapping_add(hash(member)))
     }
 }
 
 fn hash(member: &Member) -> u64 {
-    let Identity { id, generation, bump, addr } = member.identity;
+    let Identity {
+        id,
+        generation,
+        bump,
+        addr,
+    } = member.identity;
     let mut bytes = Vec::with_capacity(40);
     bytes.extend(id.0.to_be_bytes());
     bytes.extend(generation.to_be_bytes());
@@ -290,7 +322,10 @@ fn transition(old: Option<Member>, new: Member) -> Option<Event> {
     };
     let same_life = same_life(&old.identity, &new.identity);
     match (old.state.is_active(), new.state.is_active()) {
-        (true, true) if !same_life => Some(Event::Restarted { old: old.identity, new }),
+        (true, true) if !same_life => Some(Event::Restarted {
+            old: old.identity,
+            new,
+        }),
         (false, true) if !same_life => Some(Event::Joined(new)),
         (false, true) => Some(Event::Recovered(new)),
         (true, true) => match (old.state, new.state) {
@@ -311,11 +346,19 @@ mod tests {
     use super::*;
 
     fn now(ms: u64) -> Now {
-        Now { mono: Instant::from_elapsed(Duration::from_millis(ms)), wall_ms: 1_000_000 + ms }
+        Now {
+            mono: Instant::from_elapsed(Duration::from_millis(ms)),
+            wall_ms: 1_000_000 + ms,
+        }
     }
 
     fn identity(id: u64, generation: u64) -> Identity {
-        Identity { id: NodeId(id), generation, bump: 0, addr: "10.0.0.1:7000".parse().unwrap() }
+        Identity {
+            id: NodeId(id),
+            generation,
+            bump: 0,
+            addr: "10.0.0.1:7000".parse().unwrap(),
+        }
     }
 
     fn view() -> View {
@@ -331,15 +374,33 @@ mod tests {
     fn a_suspect_that_dies_and_returns_is_told_step_by_step() {
         use foca::State as S;
         let (mut view, b) = (view(), identity(2, 5));
-        assert!(matches!(tell(&mut view, 1, b, 0, S::Alive)[..], [Event::Joined(_)]));
-        assert!(matches!(tell(&mut view, 2, b, 0, S::Suspect)[..], [Event::Suspected(_)]));
-        assert!(matches!(tell(&mut view, 3, b, 1, S::Alive)[..], [Event::Recovered(_)]));
-        assert!(matches!(tell(&mut view, 4, b, 1, S::Down)[..], [Event::Failed(_)]));
+        assert!(matches!(
+            tell(&mut view, 1, b, 0, S::Alive)[..],
+            [Event::Joined(_)]
+        ));
+        assert!(matches!(
+            tell(&mut view, 2, b, 0, S::Suspect)[..],
+            [Event::Suspected(_)]
+        ));
+        assert!(matches!(
+            tell(&mut view, 3, b, 1, S::Alive)[..],
+            [Event::Recovered(_)]
+        ));
+        assert!(matches!(
+            tell(&mut view, 4, b, 1, S::Down)[..],
+            [Event::Failed(_)]
+        ));
         assert_eq!(view.member(b.id).unwrap().since, now(4));
         let bumped = Identity { bump: 1, ..b };
-        assert!(matches!(tell(&mut view, 5, bumped, 0, S::Alive)[..], [Event::Recovered(_)]));
+        assert!(matches!(
+            tell(&mut view, 5, bumped, 0, S::Alive)[..],
+            [Event::Recovered(_)]
+        ));
         let restarted = identity(2, 6);
-        assert!(matches!(tell(&mut view, 6, restarted, 0, S::Alive)[..], [Event::Restarted { .. }]));
+        assert!(matches!(
+            tell(&mut view, 6, restarted, 0, S::Alive)[..],
+            [Event::Restarted { .. }]
+        ));
         assert!(view.refresh(now(7), || [].iter()).is_empty());
         assert_eq!(view.len(), 1);
     }
@@ -352,12 +413,21 @@ mod tests {
         tell(&mut view, 2, b, 0, S::Down);
         assert_eq!(view.member(b.id).unwrap().state, State::Failed);
         view.note_left(b);
-        assert!(matches!(tell(&mut view, 3, b, 0, S::Down)[..], [Event::Left(_)]));
+        assert!(matches!(
+            tell(&mut view, 3, b, 0, S::Down)[..],
+            [Event::Left(_)]
+        ));
         assert!(tell(&mut view, 4, b, 0, S::Down).is_empty());
         // The next life is not taken for a departed one.
         let next = identity(2, 6);
-        assert!(matches!(tell(&mut view, 5, next, 0, S::Alive)[..], [Event::Joined(_)]));
-        assert!(matches!(tell(&mut view, 6, next, 0, S::Down)[..], [Event::Failed(_)]));
+        assert!(matches!(
+            tell(&mut view, 5, next, 0, S::Alive)[..],
+            [Event::Joined(_)]
+        ));
+        assert!(matches!(
+            tell(&mut view, 6, next, 0, S::Down)[..],
+            [Event::Failed(_)]
+        ));
     }
 
     #[test]
@@ -377,8 +447,9 @@ mod tests {
     #[test]
     fn equal_lists_have_equal_digests_and_pages_cover_the_list() {
         use foca::State as S;
-        let members: Vec<_> =
-            (2..60).map(|id| foca::Member::new(identity(id, id), 0, S::Alive)).collect();
+        let members: Vec<_> = (2..60)
+            .map(|id| foca::Member::new(identity(id, id), 0, S::Alive))
+            .collect();
         let (mut a, mut b) = (view(), view());
         a.refresh(now(1), || members.iter());
         assert_ne!(a.digest(), b.digest());

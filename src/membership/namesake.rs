@@ -40,7 +40,11 @@ pub(super) fn keeps_name(
     (mine, my_active): (&Identity, bool),
     (other, other_active): (&Identity, bool),
 ) -> bool {
-    if my_active == other_active { other.supersedes(mine) } else { my_active }
+    if my_active == other_active {
+        other.supersedes(mine)
+    } else {
+        my_active
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,8 +72,14 @@ pub(super) struct Claim {
 impl Holders {
     /// Somebody claims the name of `holder`.
     pub(super) fn claim(&mut self, now: Instant, holder: Identity) -> Claim {
-        self.disputes.retain(|_, d| now.since(d.asked.max(d.answered.unwrap_or(d.asked))) < ANSWER_HOLDS * 2);
-        let known = self.disputes.get(&holder.id).copied().filter(|d| d.holder == holder);
+        self.disputes.retain(|_, d| {
+            now.since(d.asked.max(d.answered.unwrap_or(d.asked))) < ANSWER_HOLDS * 2
+        });
+        let known = self
+            .disputes
+            .get(&holder.id)
+            .copied()
+            .filter(|d| d.holder == holder);
         let answering = known
             .and_then(|dispute| dispute.answered)
             .is_some_and(|at| now.since(at) < ANSWER_HOLDS);
@@ -77,7 +87,14 @@ impl Holders {
             && (known.is_some() || self.disputes.len() < DISPUTES_MAX);
         if ask {
             let answered = known.and_then(|dispute| dispute.answered);
-            self.disputes.insert(holder.id, Dispute { holder, asked: now, answered });
+            self.disputes.insert(
+                holder.id,
+                Dispute {
+                    holder,
+                    asked: now,
+                    answered,
+                },
+            );
         }
         Claim { answering, ask }
     }
@@ -102,19 +119,54 @@ mod tests {
     }
 
     fn identity(id: u64, generation: u64) -> Identity {
-        Identity { id: NodeId(id), generation, bump: 0, addr: "10.0.0.1:7000".parse().unwrap() }
+        Identity {
+            id: NodeId(id),
+            generation,
+            bump: 0,
+            addr: "10.0.0.1:7000".parse().unwrap(),
+        }
     }
 
     #[test]
     fn a_claim_is_held_against_only_by_a_fresh_answer() {
         let (mut holders, holder) = (Holders::default(), identity(1, 1));
-        assert_eq!(holders.claim(at(0), holder), Claim { answering: false, ask: true });
-        assert_eq!(holders.claim(at(100), holder), Claim { answering: false, ask: false });
+        assert_eq!(
+            holders.claim(at(0), holder),
+            Claim {
+                answering: false,
+                ask: true
+            }
+        );
+        assert_eq!(
+            holders.claim(at(100), holder),
+            Claim {
+                answering: false,
+                ask: false
+            }
+        );
         holders.answered(at(150), &identity(1, 2));
-        assert_eq!(holders.claim(at(600), holder), Claim { answering: false, ask: true });
+        assert_eq!(
+            holders.claim(at(600), holder),
+            Claim {
+                answering: false,
+                ask: true
+            }
+        );
         holders.answered(at(700), &holder);
-        assert_eq!(holders.claim(at(1_200), holder), Claim { answering: true, ask: true });
-        assert_eq!(holders.claim(at(6_000), holder), Claim { answering: false, ask: true });
+        assert_eq!(
+            holders.claim(at(1_200), holder),
+            Claim {
+                answering: true,
+                ask: true
+            }
+        );
+        assert_eq!(
+            holders.claim(at(6_000), holder),
+            Claim {
+                answering: false,
+                ask: true
+            }
+        );
     }
 
     #[test]

@@ -41,12 +41,20 @@ pub(super) struct Puller {
 
 impl Puller {
     pub(super) fn new() -> Self {
-        Self { due: None, round: None, rounds: 0 }
+        Self {
+            due: None,
+            round: None,
+            rounds: 0,
+        }
     }
 
     /// Starts a round at once: this node has just begun to take part.
     pub(super) fn start(&mut self, now: Instant) {
-        *self = Self { due: Some(now), round: None, rounds: 0 };
+        *self = Self {
+            due: Some(now),
+            round: None,
+            rounds: 0,
+        };
     }
 
     /// Stops asking: this node takes no part any more.
@@ -68,7 +76,11 @@ impl Puller {
         rng: &mut SmallRng,
     ) -> Option<RosterAsk> {
         self.due.filter(|at| *at <= now)?;
-        let mut round = self.round.unwrap_or(Round { nonce, after: None, silent: 0 });
+        let mut round = self.round.unwrap_or(Round {
+            nonce,
+            after: None,
+            silent: 0,
+        });
         if round.silent >= SILENT_MAX {
             self.end_round(now, params, rng);
             return None;
@@ -77,7 +89,11 @@ impl Puller {
         round.silent += 1;
         self.round = Some(round);
         self.due = Some(now + params.roster_timeout);
-        Some(RosterAsk { nonce, after: round.after, digest })
+        Some(RosterAsk {
+            nonce,
+            after: round.after,
+            digest,
+        })
     }
 
     /// Whether `roster` answers the question asked last. Prepares the next one.
@@ -88,13 +104,21 @@ impl Puller {
         params: &Params,
         rng: &mut SmallRng,
     ) -> bool {
-        let Some(round) = self.round.as_mut().filter(|round| round.nonce == roster.nonce) else {
+        let Some(round) = self
+            .round
+            .as_mut()
+            .filter(|round| round.nonce == roster.nonce)
+        else {
             return false;
         };
         let last = roster.entries.last().map(|entry| entry.identity.id);
         // A page that does not lead on ends the round, whatever it says: no endless lists.
         if roster.more && last > round.after {
-            *round = Round { nonce: 0, after: last, silent: 0 };
+            *round = Round {
+                nonce: 0,
+                after: last,
+                silent: 0,
+            };
             self.due = Some(now);
         } else {
             self.end_round(now, params, rng);
@@ -105,7 +129,11 @@ impl Puller {
     fn end_round(&mut self, now: Instant, params: &Params, rng: &mut SmallRng) {
         self.rounds += 1;
         self.round = None;
-        let period = if self.rounds == 1 { SECOND_ROUND } else { params.roster_period };
+        let period = if self.rounds == 1 {
+            SECOND_ROUND
+        } else {
+            params.roster_period
+        };
         self.due = Some(now + jittered(period, rng));
     }
 }
@@ -121,9 +149,23 @@ mod tests {
 
     fn page(nonce: u64, last: u64, more: bool) -> Roster {
         let addr = "10.0.0.1:1".parse().unwrap();
-        let identity = Identity { id: NodeId(last), generation: 1, bump: 0, addr };
-        let entry = RosterEntry { identity, incarnation: 0, state: State::Alive, age_s: 0 };
-        Roster { nonce, entries: vec![entry], more }
+        let identity = Identity {
+            id: NodeId(last),
+            generation: 1,
+            bump: 0,
+            addr,
+        };
+        let entry = RosterEntry {
+            identity,
+            incarnation: 0,
+            state: State::Alive,
+            age_s: 0,
+        };
+        Roster {
+            nonce,
+            entries: vec![entry],
+            more,
+        }
     }
 
     #[test]

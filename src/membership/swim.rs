@@ -93,7 +93,9 @@ impl Swim {
         news: impl IntoIterator<Item = foca::Member<Identity>>,
         broadcast: bool,
     ) {
-        let result = self.foca.apply_many(news.into_iter(), broadcast, &mut self.runtime);
+        let result = self
+            .foca
+            .apply_many(news.into_iter(), broadcast, &mut self.runtime);
         self.runtime.count(result);
     }
 
@@ -102,7 +104,10 @@ impl Swim {
     pub(super) fn refute(&mut self, incarnation: u16) -> u16 {
         let me = *self.identity();
         if incarnation >= self.incarnation() {
-            self.apply([foca::Member::new(me, incarnation, foca::State::Suspect)], true);
+            self.apply(
+                [foca::Member::new(me, incarnation, foca::State::Suspect)],
+                true,
+            );
             if *self.identity() == me {
                 // foca says its incarnation only with a message, and sends none while it
                 // knows nobody.

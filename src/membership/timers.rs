@@ -17,7 +17,10 @@ pub(super) struct Timers<T> {
 
 impl<T> Timers<T> {
     pub(super) fn new() -> Self {
-        Self { queue: BTreeMap::new(), sequence: 0 }
+        Self {
+            queue: BTreeMap::new(),
+            sequence: 0,
+        }
     }
 
     /// Drops every timer.
@@ -33,7 +36,9 @@ impl<T> Timers<T> {
 
     /// The earliest deadline.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.queue.first_key_value().map(|((deadline, _), _)| *deadline)
+        self.queue
+            .first_key_value()
+            .map(|((deadline, _), _)| *deadline)
     }
 
     /// Takes the earliest timer if it is due.

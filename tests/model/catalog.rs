@@ -10,8 +10,10 @@
 
 use std::collections::HashMap;
 
-use super::ghost::{Books, Body, MessageId, Node, dot_names, letter};
-use super::replica::{Input, Replica, Rule, Sent, View};
+use super::ghost::{
+    Body, Books, MessageId, Node, Numbered, dot_name, dot_names, dots, letter, runs,
+};
+use super::replica::{Input, Replica, Sent, View};
 use super::scenario::Scenario;
 
 /// The number of a [`View`].
@@ -25,7 +27,7 @@ const ROUNDS_MAX: usize = 16;
 pub struct Catalog {
     scenario: Scenario,
     pub books: Books,
-    pub replicas: super::ghost::Numbered<View>,
+    pub replicas: Numbered<View>,
     /// By replica state, the state and input that first led to it; none for the first states.
     origins: Vec<Option<(ReplicaId, Input)>>,
     steps: HashMap<(ReplicaId, Input), (ReplicaId, Sent)>,
@@ -33,6 +35,8 @@ pub struct Catalog {
     healed: HashMap<Vec<ReplicaId>, Option<String>>,
     /// How often an answer to an earlier opening was refused.
     pub stale: usize,
+    /// Every step taken since it was set, for who wants to take them too.
+    pub journal: Option<Vec<(ReplicaId, Input, ReplicaId)>>,
 }
 
 impl Catalog {
@@ -40,12 +44,13 @@ impl Catalog {
         Self {
             scenario,
             books: Books::new(),
-            replicas: super::ghost::Numbered::new(),
+            replicas: Numbered::new(),
             origins: Vec::new(),
             steps: HashMap::new(),
             digests: HashMap::new(),
             healed: HashMap::new(),
             stale: 0,
+            journal: None,
         }
     }
 
@@ -57,6 +62,14 @@ impl Catalog {
 
     /// Where `input` leads from the state `id`, and what is sent.
     pub fn step(&mut self, id: ReplicaId, input: Input) -> (ReplicaId, Sent) {
+        let (next, sent) = self.look_up(id, input);
+        if let Some(journal) = &mut self.journal {
+            journal.push((id, input, next));
+        }
+        (next, sent)
+    }
+
+    fn look_up(&mut self, id: ReplicaId, input: Input) -> (ReplicaId, Sent) {
         if let Some(known) = self.steps.get(&(id, input)) {
             return known.clone();
         }
@@ -139,7 +152,9 @@ impl Catalog {
             if view.clock != first.clock {
                 return Some(format!("clocks of A and {name} stay different"));
             }
-            if view.keys != first.keys || view.fingerprint != first.fingerprint {
+            let live =
+                |view: &View| -> Vec<_> { view.keys.iter().map(|k| k.live.clone()).collect() };
+            if live(view) != live(first) || view.fingerprint != first.fingerprint {
                 return Some(format!("rows of A and {name} stay different"));
             }
         }
@@ -185,11 +200,6 @@ impl Catalog {
         replica
     }
 
-    /// Whether a state breaks `rule` by itself.
-    pub fn breaks(&self, id: ReplicaId, rule: Rule) -> bool {
-        self.view(id).faults.iter().any(|(broken, _)| *broken == rule)
-    }
-
     /// What a message says, in the words of PROTOCOL section 13.
     pub fn describe(&self, id: MessageId) -> String {
         let message = self.books.messages.get(id);
@@ -198,13 +208,13 @@ impl Catalog {
         match &message.body {
             Body::Push(write, push) => {
                 let write = self.books.writes.get(*write);
-                let name = super::ghost::dot_name(push.dot);
+                let name = dot_name(push.dot);
                 format!("push of {name} (k{}) to {to}", write.key)
             }
             Body::Digest(digest) => {
-                let clock = super::ghost::runs(&digest.clock);
-                let dots = super::ghost::dots(&clock).collect();
-                format!("digest {} of {from} to {to}", covered(dots))
+                let clock = runs(&digest.clock);
+                let held = dots(&clock).collect();
+                format!("digest {} of {from} to {to}", covered(held))
             }
             Body::Delta(delta) => {
                 let dots = delta.covers.iter().flat_map(|cover| cover.dots.dots());
@@ -217,9 +227,9 @@ impl Catalog {
                 format!("piece {sequence} {dots} of full sync from {from} to {to}")
             }
             Body::End(end) => {
-                let clock = super::ghost::runs(&end.clock);
-                let dots = super::ghost::dots(&clock).collect();
-                format!("end {} of full sync from {from} to {to}", covered(dots))
+                let clock = runs(&end.clock);
+                let held = dots(&clock).collect();
+                format!("end {} of full sync from {from} to {to}", covered(held))
             }
         }
     }

@@ -3,10 +3,13 @@
 
 use std::sync::{Mutex, MutexGuard};
 
+use netdb::clock::ActorId;
 use stateright::{Model, Property};
 
 use super::catalog::{Catalog, ReplicaId};
-use super::ghost::{Body, Key, MessageId, Node, TokenId, WriteId, dot_names, letter};
+use super::ghost::{
+    Body, Key, MessageId, Node, TokenId, WriteId, dot_name, dot_names, dots, letter,
+};
 use super::replica::{Input, Replica, Rule, Sent, View};
 use super::scenario::{Budget, Scenario, Witness};
 
@@ -297,7 +300,7 @@ impl ClusterModel {
             Witness::Siblings => view.keys.iter().any(|key| key.live.len() > 1),
             Witness::Hole => view.clock.iter().any(|(_, first, _)| *first > 1),
             Witness::Residual => view.residual_rows > 0,
-            Witness::BelowFloor => super::ghost::dots(&view.clock).count() > view.log.len(),
+            Witness::BelowFloor => dots(&view.clock).count() > view.log.len(),
             Witness::Staged => view.stage.is_some(),
             Witness::Stale => unreachable!("counted by the catalog"),
         })
@@ -311,7 +314,10 @@ impl ClusterModel {
             Seen::Earlier(token) => {
                 let catalog = self.catalog();
                 let seen = &catalog.books.tokens.get(token).seen;
-                format!(" with a token of {}", dot_names(&catalog.books.dots_of(seen)))
+                format!(
+                    " with a token of {}",
+                    dot_names(&catalog.books.dots_of(seen))
+                )
             }
         };
         let pair = |what: &str, source, asker| {
@@ -331,7 +337,9 @@ impl ClusterModel {
             Action::Pull { source, asker } => pair("send delta", source, asker),
             Action::Full { source, asker } => pair("send full sync", source, asker),
             Action::Fsync(node) => format!("{} syncs its disk", letter(node)),
-            Action::Crash(node) => format!("{} loses power and what it had not synced", letter(node)),
+            Action::Crash(node) => {
+                format!("{} loses power and what it had not synced", letter(node))
+            }
             Action::Restart(node) => format!("{} restarts", letter(node)),
             Action::Wipe(node) => format!("{} loses its disk", letter(node)),
             Action::Truncate(node) => format!("{} drops its log", letter(node)),
@@ -364,11 +372,10 @@ impl Cluster {
                 let issued = catalog.books.writes.get(*write);
                 let key = usize::from(issued.key);
                 let mut context = view.keys[key].context.iter();
-                let claimed = context.any(|(actor, n)| {
-                    *actor == issued.dot.actor && issued.dot.n <= *n
-                });
+                let claimed =
+                    context.any(|(actor, n)| *actor == issued.dot.actor && issued.dot.n <= *n);
                 if claimed != view.history[key].contains(write) {
-                    let (name, dot) = (letter(view.node), super::ghost::dot_name(issued.dot));
+                    let (name, dot) = (letter(view.node), dot_name(issued.dot));
                     let verb = if claimed { "claims" } else { "forgets" };
                     return Some(format!("{name}: context of k{key} {verb} {dot}"));
                 }
@@ -379,7 +386,7 @@ impl Cluster {
 
     /// S7: a replica that has what a token names has what the token's reader saw.
     fn session_lies(&self, catalog: &Catalog) -> Option<String> {
-        let reaches = |view: &View, key: usize, (actor, n): (netdb::clock::ActorId, u64)| {
+        let reaches = |view: &View, key: usize, (actor, n): (ActorId, u64)| {
             let mut context = view.keys[key].context.iter();
             context.any(|(own, has)| *own == actor && n <= *has)
         };
@@ -388,7 +395,10 @@ impl Cluster {
             for view in self.replicas.iter().map(|id| catalog.view(*id)) {
                 let has = token.context.iter().all(|entry| reaches(view, key, *entry));
                 if has && !token.seen.is_subset(&view.history[key]) {
-                    return Some(format!("{}: a token of k{key} is not there", letter(view.node)));
+                    return Some(format!(
+                        "{}: a token of k{key} is not there",
+                        letter(view.node)
+                    ));
                 }
             }
         }
@@ -407,7 +417,10 @@ impl Cluster {
                 };
                 if left.clock == right.clock && !same() {
                     let names = (letter(left.node), letter(right.node));
-                    return Some(format!("{} and {} differ at equal clocks", names.0, names.1));
+                    return Some(format!(
+                        "{} and {} differ at equal clocks",
+                        names.0, names.1
+                    ));
                 }
             }
         }
@@ -471,41 +484,47 @@ impl Model for ClusterModel {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let mut all = vec![
-            Property::always("S1", |m: &Self, s| m.holds(s, Rule::S1)),
-            Property::always("S2", |m: &Self, s| m.holds(s, Rule::S2)),
-            Property::always("S3", |m: &Self, s| m.holds(s, Rule::S3)),
-            Property::always("S4", |m: &Self, s| m.holds(s, Rule::S4)),
-            Property::always("S5", |m: &Self, s| m.holds(s, Rule::S5)),
-            Property::always("S7", |m: &Self, s| m.holds(s, Rule::S7)),
-            Property::always("S8", |m: &Self, s| m.holds(s, Rule::S8)),
-            Property::always("S9", |m: &Self, s| m.holds(s, Rule::S9)),
-            Property::always("accepted", |m: &Self, s| m.holds(s, Rule::Accepted)),
-            Property::always("form", |m: &Self, s| m.holds(s, Rule::Form)),
-            Property::always("L", |m: &Self, s| m.holds(s, Rule::L)),
-        ];
-        for witness in self.scenario.witnesses {
-            all.extend(match witness {
-                Witness::Siblings => Some(Property::sometimes("siblings", |m: &Self, s| {
-                    m.met(s, Witness::Siblings)
-                })),
-                Witness::Hole => Some(Property::sometimes("a hole", |m: &Self, s| {
-                    m.met(s, Witness::Hole)
-                })),
-                Witness::Residual => Some(Property::sometimes("a residual", |m: &Self, s| {
-                    m.met(s, Witness::Residual)
-                })),
-                Witness::BelowFloor => Some(Property::sometimes("below the floor", |m: &Self, s| {
-                    m.met(s, Witness::BelowFloor)
-                })),
-                Witness::Staged => Some(Property::sometimes("half a full sync", |m: &Self, s| {
-                    m.met(s, Witness::Staged)
-                })),
-                Witness::Stale => None,
-            });
-        }
+        let mut all = rules();
+        all.extend(
+            self.scenario
+                .witnesses
+                .iter()
+                .filter_map(|met| witness(*met)),
+        );
         all
     }
+}
+
+/// What must hold in every state.
+fn rules() -> Vec<Property<ClusterModel>> {
+    type M = ClusterModel;
+    vec![
+        Property::always(Rule::S1.name(), |m: &M, s| m.holds(s, Rule::S1)),
+        Property::always(Rule::S2.name(), |m: &M, s| m.holds(s, Rule::S2)),
+        Property::always(Rule::S3.name(), |m: &M, s| m.holds(s, Rule::S3)),
+        Property::always(Rule::S4.name(), |m: &M, s| m.holds(s, Rule::S4)),
+        Property::always(Rule::S5.name(), |m: &M, s| m.holds(s, Rule::S5)),
+        Property::always(Rule::S7.name(), |m: &M, s| m.holds(s, Rule::S7)),
+        Property::always(Rule::S8.name(), |m: &M, s| m.holds(s, Rule::S8)),
+        Property::always(Rule::S9.name(), |m: &M, s| m.holds(s, Rule::S9)),
+        Property::always(Rule::Accepted.name(), |m: &M, s| m.holds(s, Rule::Accepted)),
+        Property::always(Rule::Form.name(), |m: &M, s| m.holds(s, Rule::Form)),
+        Property::always(Rule::L.name(), |m: &M, s| m.holds(s, Rule::L)),
+    ]
+}
+
+/// What must hold in some state; none for what the catalog counts.
+fn witness(witness: Witness) -> Option<Property<ClusterModel>> {
+    type M = ClusterModel;
+    let found: fn(&M, &Cluster) -> bool = match witness {
+        Witness::Siblings => |m, s| m.met(s, Witness::Siblings),
+        Witness::Hole => |m, s| m.met(s, Witness::Hole),
+        Witness::Residual => |m, s| m.met(s, Witness::Residual),
+        Witness::BelowFloor => |m, s| m.met(s, Witness::BelowFloor),
+        Witness::Staged => |m, s| m.met(s, Witness::Staged),
+        Witness::Stale => return None,
+    };
+    Some(Property::sometimes(witness.name(), found))
 }
 
 /// Puts `number` into an ascending set.

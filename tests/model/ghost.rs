@@ -179,7 +179,11 @@ impl Books {
 
     /// What a key must hold when `known` took effect: S3, the puts that nothing replaced.
     pub fn maximal(&self, known: &Writes) -> BTreeSet<Dot> {
-        let replaced = |id: &WriteId| known.iter().any(|by| self.writes.get(*by).past.contains(id));
+        let replaced = |id: &WriteId| {
+            known
+                .iter()
+                .any(|by| self.writes.get(*by).past.contains(id))
+        };
         known
             .iter()
             .filter(|id| self.writes.get(**id).put && !replaced(id))

@@ -21,7 +21,7 @@ pub enum Mutation {
     FloorAnsweredAsVoid,
     /// N22: the end of a full sync does not wait for all of its pieces.
     EndCountsOnePiece,
-    /// N29: an answer for an earlier opening is taken by the present one.
+    /// N27: an answer for an earlier opening is taken by the present one.
     StaleAnswerTaken,
     /// N34: a delta leaves out one of the dots of a key whose row it carries.
     DeltaCutsGroup,
@@ -49,7 +49,7 @@ impl Mutation {
             Self::DeltaCoversClock => "N05",
             Self::FloorAnsweredAsVoid => "N10",
             Self::EndCountsOnePiece => "N22",
-            Self::StaleAnswerTaken => "N29",
+            Self::StaleAnswerTaken => "N27",
             Self::DeltaCutsGroup => "N34",
         }
     }

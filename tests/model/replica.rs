@@ -87,6 +87,39 @@ pub enum Rule {
     Form,
 }
 
+impl Rule {
+    /// In the order in which broken ones are told: causes before their consequences.
+    pub const ALL: [Self; 11] = [
+        Self::S5,
+        Self::S1,
+        Self::S2,
+        Self::S3,
+        Self::S4,
+        Self::S8,
+        Self::S9,
+        Self::S7,
+        Self::Accepted,
+        Self::Form,
+        Self::L,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::S1 => "S1",
+            Self::S2 => "S2",
+            Self::S3 => "S3",
+            Self::S4 => "S4",
+            Self::S5 => "S5",
+            Self::S7 => "S7",
+            Self::S8 => "S8",
+            Self::S9 => "S9",
+            Self::L => "L",
+            Self::Accepted => "accepted",
+            Self::Form => "form",
+        }
+    }
+}
+
 /// A rule that does not hold, and why.
 pub type Fault = (Rule, String);
 
@@ -638,11 +671,17 @@ impl Replica {
             let key = named.and_then(|name| key_of(&name, self.scenario.keys));
             let true_key = self.write_of(*dot, books).map(|write| write.key);
             if key != true_key {
-                faults.push((Rule::Form, format!("log has another key for {}", dot_name(*dot))));
+                faults.push((
+                    Rule::Form,
+                    format!("log has another key for {}", dot_name(*dot)),
+                ));
             }
         }
         if self.partition.stats().log_rows != view.log.len() {
-            faults.push((Rule::Form, "log has rows of dots that are not here".to_owned()));
+            faults.push((
+                Rule::Form,
+                "log has rows of dots that are not here".to_owned(),
+            ));
         }
     }
 
@@ -697,7 +736,10 @@ fn check_knowledge(view: &View, books: &Books, faults: &mut Vec<Fault>) {
     for (key, of_key) in view.keys.iter().enumerate() {
         let history = &view.history[key];
         if !of_key.live.is_subset(&clock) {
-            faults.push((Rule::S2, format!("k{key} has versions that the clock has not")));
+            faults.push((
+                Rule::S2,
+                format!("k{key} has versions that the clock has not"),
+            ));
         }
         let maximal = books.maximal(history);
         if of_key.live != maximal {
@@ -707,7 +749,10 @@ fn check_knowledge(view: &View, books: &Books, faults: &mut Vec<Fault>) {
         if *history != explained[key] {
             let known = dot_names(&books.dots_of(history));
             let told = dot_names(&books.dots_of(&explained[key]));
-            faults.push((Rule::S8, format!("k{key} knows {known}, its clock tells of {told}")));
+            faults.push((
+                Rule::S8,
+                format!("k{key} knows {known}, its clock tells of {told}"),
+            ));
         }
     }
 }
@@ -733,4 +778,3 @@ fn open(
 fn value_of(dot: Dot, key: Key) -> Bytes {
     Bytes::from(format!("{}=k{key}", dot_name(dot)))
 }
-

@@ -49,6 +49,19 @@ pub enum Witness {
     Stale,
 }
 
+impl Witness {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Siblings => "siblings",
+            Self::Hole => "hole in a clock",
+            Self::Residual => "residual context",
+            Self::BelowFloor => "dot below the floor",
+            Self::Staged => "half a full sync",
+            Self::Stale => "stale answer",
+        }
+    }
+}
+
 /// One exploration.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
