@@ -1,7 +1,7 @@
 //! All replicas of one partition and everything that is in flight between them, as a
 //! `stateright` model.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use netdb::clock::ActorId;
 use stateright::{Model, Property};
@@ -79,6 +79,9 @@ pub enum Action {
 pub struct ClusterModel {
     pub scenario: Scenario,
     catalog: Mutex<Catalog>,
+    /// The first state that broke a rule. Breadth first it is one of the nearest; the checker
+    /// would go on for a while and report the last that it saw.
+    first_broken: OnceLock<Cluster>,
 }
 
 impl ClusterModel {
@@ -86,6 +89,7 @@ impl ClusterModel {
         Self {
             scenario,
             catalog: Mutex::new(Catalog::new(scenario)),
+            first_broken: OnceLock::new(),
         }
     }
 
@@ -234,12 +238,13 @@ impl ClusterModel {
             }
             Action::Pull { source, asker } => {
                 let digest = catalog.digest(state.at(asker), source);
+                let before = state.at(source);
                 let sent = state.step(catalog, source, Input::Answer { digest, collect });
-                state.send(&sent);
-                state.left.pulls -= 1;
-                if sent.messages.is_empty() {
+                if sent.messages.is_empty() && state.at(source) == before {
                     return None;
                 }
+                state.send(&sent);
+                state.left.pulls -= 1;
             }
             Action::Full { source, asker } => {
                 let digest = catalog.digest(state.at(asker), source);
@@ -290,7 +295,15 @@ impl ClusterModel {
     }
 
     fn holds(&self, state: &Cluster, rule: Rule) -> bool {
-        self.broken(state, rule).is_none()
+        match self.first_broken.get() {
+            Some(first) => first != state || self.broken(state, rule).is_none(),
+            None if self.broken(state, rule).is_none() => true,
+            None => {
+                // Checking is on one thread, so nobody else has set it.
+                let _ = self.first_broken.set(state.clone());
+                false
+            }
+        }
     }
 
     fn met(&self, state: &Cluster, witness: Witness) -> bool {

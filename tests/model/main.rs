@@ -52,7 +52,7 @@ const WORKERS: usize = 2;
 
 /// What one exploration may take before it is said to be bounded.
 const LIMIT_SMALL: Duration = Duration::from_secs(300);
-const LIMIT_LARGE: Duration = Duration::from_secs(900);
+const LIMIT_LARGE: Duration = Duration::from_secs(300);
 
 /// What was found.
 struct Found {
@@ -203,7 +203,12 @@ fn small() -> Vec<Scenario> {
         s.budget.writes = 2;
         s.budget.pulls = 1;
         s.chunked = true;
+        s.witnesses = &[Witness::Hole];
+    });
+    add("3, logs collected", 3, 2, &|s| {
+        s.budget.writes = 2;
         s.collect = true;
+        s.witnesses = &[Witness::BelowFloor];
     });
     add("3, crash", 3, 1, &|s| {
         s.budget.writes = 2;
@@ -215,26 +220,25 @@ fn small() -> Vec<Scenario> {
     all
 }
 
-/// The same with more of everything.
+/// More of everything: some complete in minutes, the others are cut off.
 fn large() -> Vec<Scenario> {
     let mut all = small();
     for scenario in &mut all {
         scenario.budget.writes += 1;
     }
-    let mut add = |name, nodes, keys, set: &dyn Fn(&mut Scenario)| {
-        let mut scenario = Scenario::new(name, nodes, keys);
-        scenario.fresh_contexts = true;
-        scenario.direct_sync = true;
-        set(&mut scenario);
-        all.push(scenario);
-    };
-    add("3 replicas, 2 keys", 3, 2, &|s| s.budget.writes = 4);
-    add("3, crash, full sync", 3, 1, &|s| {
-        s.budget.writes = 2;
-        s.budget.crashes = 1;
-        s.budget.fsyncs = 1;
-        s.budget.fulls = 1;
-    });
+    let mut more = Scenario::new("3 replicas, 2 keys", 3, 2);
+    more.fresh_contexts = true;
+    more.direct_sync = true;
+    more.budget.writes = 4;
+    all.push(more);
+    let mut more = Scenario::new("3, crash, full sync", 3, 1);
+    more.fresh_contexts = true;
+    more.direct_sync = true;
+    more.budget.writes = 2;
+    more.budget.crashes = 1;
+    more.budget.fsyncs = 1;
+    more.budget.fulls = 1;
+    all.push(more);
     all
 }
 
