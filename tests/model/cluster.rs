@@ -498,6 +498,10 @@ impl Model for ClusterModel {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut all = rules();
+        if self.scenario.mutation.is_some() {
+            // What follows from a mistake is not needed to see it: S1 to S9 must tell.
+            all.retain(|rule| rule.name != Rule::Form.name() && rule.name != Rule::L.name());
+        }
         all.extend(
             self.scenario
                 .witnesses

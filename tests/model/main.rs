@@ -210,6 +210,14 @@ fn small() -> Vec<Scenario> {
         s.collect = true;
         s.witnesses = &[Witness::BelowFloor];
     });
+    add("3 replicas, 2 keys", 3, 2, &|s| s.budget.writes = 3);
+    add("3, crash, full sync", 3, 1, &|s| {
+        s.budget.writes = 1;
+        s.budget.crashes = 1;
+        s.budget.fsyncs = 1;
+        s.budget.fulls = 1;
+        s.witnesses = &[Witness::Staged];
+    });
     add("3, crash", 3, 1, &|s| {
         s.budget.writes = 2;
         s.budget.crashes = 1;
@@ -220,25 +228,12 @@ fn small() -> Vec<Scenario> {
     all
 }
 
-/// More of everything: some complete in minutes, the others are cut off.
+/// One write more of everything: some complete in minutes, the others are cut off.
 fn large() -> Vec<Scenario> {
     let mut all = small();
     for scenario in &mut all {
         scenario.budget.writes += 1;
     }
-    let mut more = Scenario::new("3 replicas, 2 keys", 3, 2);
-    more.fresh_contexts = true;
-    more.direct_sync = true;
-    more.budget.writes = 4;
-    all.push(more);
-    let mut more = Scenario::new("3, crash, full sync", 3, 1);
-    more.fresh_contexts = true;
-    more.direct_sync = true;
-    more.budget.writes = 2;
-    more.budget.crashes = 1;
-    more.budget.fsyncs = 1;
-    more.budget.fulls = 1;
-    all.push(more);
     all
 }
 
