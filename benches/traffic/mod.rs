@@ -1,0 +1,167 @@
+//! What crosses the wire between two nodes, in the real encoding, and what it is made of.
+//!
+//! Messages travel here as they do between processes: packed into batches of the real frame
+//! format, decoded again by the receiver. Only the seal is absent; it adds
+//! [`SEAL_BYTES`] to each frame that fits one record.
+
+use std::collections::BTreeMap;
+
+use netdb::object::Row;
+use netdb::replication::Message;
+use netdb::store::codec;
+use netdb::wire::{BatchPacker, Frame};
+
+/// What the sealed stream adds to a frame of one record: its length 2, the frame's 4, tag 16.
+pub const SEAL_BYTES: u64 = 2 + 4 + 16;
+
+/// The budget of a batch, the runtime's.
+const FRAME_BUDGET: usize = 128 * 1024;
+
+/// In front of each message of a batch: its length.
+const MESSAGE_HEADER_BYTES: u64 = 4;
+
+/// In front of each batch: version and kind.
+const FRAME_HEADER_BYTES: u64 = 2;
+
+/// Messages of one kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sum {
+    pub messages: u64,
+    /// Everything, lengths included.
+    pub bytes: u64,
+    /// Keys and values, each once per row; the rest is metadata.
+    pub payload: u64,
+}
+
+impl Sum {
+    pub fn metadata(&self) -> u64 {
+        self.bytes - self.payload
+    }
+
+    fn add(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+        self.payload += other.payload;
+    }
+}
+
+/// Where the metadata of the deltas goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeltaParts {
+    pub rows: u64,
+    /// The sender's bases, once per delta.
+    pub base: u64,
+    /// Dots, timestamps and lengths of the rows.
+    pub row_fields: u64,
+    /// What the receiver may add to its clock.
+    pub covers: u64,
+    /// Residual contexts of the rows.
+    pub residual: u64,
+}
+
+/// Everything that was sent.
+#[derive(Clone, Debug, Default)]
+pub struct Traffic {
+    pub kinds: BTreeMap<&'static str, Sum>,
+    pub frames: u64,
+    pub delta: DeltaParts,
+}
+
+impl Traffic {
+    /// The frames that carry `messages`, in order; all of it is counted.
+    pub fn pack(&mut self, messages: &[Message]) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        let mut packer = BatchPacker::new(FRAME_BUDGET);
+        for message in messages {
+            self.count(message);
+            if !packer.push(message).expect("a message fits a frame") {
+                frames.extend(packer.frame().map(<[u8]>::to_vec));
+                packer.clear();
+                assert!(packer.push(message).expect("a message fits a frame"));
+            }
+        }
+        frames.extend(packer.frame().map(<[u8]>::to_vec));
+        self.frames += frames.len() as u64;
+        frames
+    }
+
+    /// All bytes of all frames, before sealing.
+    pub fn total(&self) -> Sum {
+        let mut total = Sum::default();
+        for sum in self.kinds.values() {
+            total.add(*sum);
+        }
+        total.bytes += self.frames * FRAME_HEADER_BYTES;
+        total
+    }
+
+    pub fn frame_headers(&self) -> u64 {
+        self.frames * FRAME_HEADER_BYTES
+    }
+
+    fn count(&mut self, message: &Message) {
+        let sum = Sum {
+            messages: 1,
+            bytes: MESSAGE_HEADER_BYTES + encoded(message),
+            payload: rows_of(message).map(payload).sum(),
+        };
+        self.kinds.entry(kind(message)).or_default().add(sum);
+        if let Message::Delta(delta) = message {
+            let parts = &mut self.delta;
+            parts.rows += delta.rows.len() as u64;
+            parts.base += encoded(&delta.base);
+            parts.covers += encoded(&delta.covers);
+            for (key, row) in &delta.rows {
+                let residual = encoded(&row.residual);
+                parts.residual += residual;
+                parts.row_fields += encoded(&(key, row)) - payload((key, row)) - residual;
+            }
+        }
+    }
+}
+
+/// The messages of a frame.
+pub fn unpack(frame: &[u8]) -> Vec<Message> {
+    match Frame::<Message, ()>::decode(frame) {
+        Ok(Frame::Batch(messages)) => messages,
+        other => panic!("not a batch: {other:?}"),
+    }
+}
+
+/// Bytes of `value` on the wire.
+pub fn encoded<T: serde::Serialize>(value: &T) -> u64 {
+    codec::encode(value)
+        .expect("a wire value has an encoding")
+        .len() as u64
+}
+
+fn payload((key, row): (&bytes::Bytes, &Row)) -> u64 {
+    (key.len() + row.versions.value_bytes()) as u64
+}
+
+fn rows_of(message: &Message) -> impl Iterator<Item = (&bytes::Bytes, &Row)> {
+    let rows = match message {
+        Message::Delta(delta) => delta.rows.as_slice(),
+        Message::FullRows(piece) => piece.rows.as_slice(),
+        _ => &[],
+    };
+    rows.iter().map(|(key, row)| (key, row))
+}
+
+fn kind(message: &Message) -> &'static str {
+    match message {
+        Message::Push { .. } => "push",
+        Message::Pushed { .. } => "pushed",
+        Message::Root(_) => "root",
+        Message::Same(_) => "same",
+        Message::Hashes(_) => "hashes",
+        Message::Digest { .. } => "digest",
+        Message::Delta(_) => "delta",
+        Message::CaughtUp { .. } => "caught up",
+        Message::TooFarBehind { .. } => "too far behind",
+        Message::FullRequest(_) => "full request",
+        Message::FullRows(_) => "full rows",
+        Message::FullNext(_) => "full next",
+        Message::FullEnd(_) => "full end",
+    }
+}
