@@ -32,7 +32,7 @@ use netdb::store::exchange::{Delta, Digest, Push};
 use netdb::store::{Applied, DeltaAnswer, Options, Partition, Write};
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
-use traffic::{SEAL_BYTES, Traffic, encoded};
+use traffic::{FRAME_HEADER_BYTES, Traffic, encoded};
 use xxhash_rust::xxh3::xxh3_64;
 
 const NODES: usize = 16;
@@ -366,9 +366,10 @@ impl Cluster {
     /// All that was left for one peer travels together, as from a queue.
     fn send(&mut self, from: NodeId, out: Outbox) {
         for (to, messages) in out.0 {
-            for frame in self.figures.traffic.pack(&messages) {
-                self.frames.push_back((from, to, frame));
-            }
+            let frames = traffic::pack(&messages);
+            self.figures.traffic.count(&messages, &frames);
+            self.frames
+                .extend(frames.into_iter().map(|frame| (from, to, frame)));
         }
     }
 
@@ -761,7 +762,7 @@ fn print_breakdown(figures: &Figures) {
         ("of delta: covers", parts.covers),
         ("of delta: row fields", parts.row_fields),
         ("of delta: residual contexts", parts.residual),
-        ("frame headers", traffic.frame_headers()),
+        ("frame headers", traffic.frames * FRAME_HEADER_BYTES),
     ] {
         println!(
             "| {part} | | | {bytes} | {:.1} % | {:.1} B |",
@@ -777,10 +778,7 @@ fn print_breakdown(figures: &Figures) {
         total.metadata(),
         per_key(total.metadata())
     );
-    println!(
-        "Sealing adds {SEAL_BYTES} bytes to a frame: {:.2} KB.\n",
-        kb(traffic.frames * SEAL_BYTES)
-    );
+    println!("Sealing would add {:.2} KB.\n", kb(traffic.seal_bytes()));
 }
 
 fn print_scenarios(scenarios: &[(&str, Figures)]) {

@@ -1,8 +1,7 @@
 //! What crosses the wire between two nodes, in the real encoding, and what it is made of.
 //!
 //! Messages travel here as they do between processes: packed into batches of the real frame
-//! format, decoded again by the receiver. Only the seal is absent; it adds
-//! [`SEAL_BYTES`] to each frame that fits one record.
+//! format, decoded again by the receiver. Only the seal is absent: [`Traffic::seal_bytes`].
 
 use std::collections::BTreeMap;
 
@@ -12,7 +11,7 @@ use netdb::store::codec;
 use netdb::wire::{BatchPacker, Frame};
 
 /// What the sealed stream adds to a frame of one record: its length 2, the frame's 4, tag 16.
-pub const SEAL_BYTES: u64 = 2 + 4 + 16;
+const SEAL_BYTES: u64 = 2 + 4 + 16;
 
 /// The budget of a batch, the runtime's.
 const FRAME_BUDGET: usize = 128 * 1024;
@@ -21,7 +20,7 @@ const FRAME_BUDGET: usize = 128 * 1024;
 const MESSAGE_HEADER_BYTES: u64 = 4;
 
 /// In front of each batch: version and kind.
-const FRAME_HEADER_BYTES: u64 = 2;
+pub const FRAME_HEADER_BYTES: u64 = 2;
 
 /// Messages of one kind.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +33,7 @@ pub struct Sum {
 }
 
 impl Sum {
+    /// Bytes that are neither key nor value.
     pub fn metadata(&self) -> u64 {
         self.bytes - self.payload
     }
@@ -68,21 +68,16 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// The frames that carry `messages`, in order; all of it is counted.
-    pub fn pack(&mut self, messages: &[Message]) -> Vec<Vec<u8>> {
-        let mut frames = Vec::new();
-        let mut packer = BatchPacker::new(FRAME_BUDGET);
+    /// Counts messages and the frames that carry them.
+    pub fn count(&mut self, messages: &[Message], frames: &[Vec<u8>]) {
+        let before = self.total().bytes;
         for message in messages {
-            self.count(message);
-            if !packer.push(message).expect("a message fits a frame") {
-                frames.extend(packer.frame().map(<[u8]>::to_vec));
-                packer.clear();
-                assert!(packer.push(message).expect("a message fits a frame"));
-            }
+            self.count_one(message);
         }
-        frames.extend(packer.frame().map(<[u8]>::to_vec));
         self.frames += frames.len() as u64;
-        frames
+        let counted = self.total().bytes - before;
+        let sent: usize = frames.iter().map(Vec::len).sum();
+        assert_eq!(counted, sent as u64, "every byte is accounted for");
     }
 
     /// All bytes of all frames, before sealing.
@@ -95,11 +90,12 @@ impl Traffic {
         total
     }
 
-    pub fn frame_headers(&self) -> u64 {
-        self.frames * FRAME_HEADER_BYTES
+    /// What sealing adds, if each frame fits one record.
+    pub fn seal_bytes(&self) -> u64 {
+        self.frames * SEAL_BYTES
     }
 
-    fn count(&mut self, message: &Message) {
+    fn count_one(&mut self, message: &Message) {
         let sum = Sum {
             messages: 1,
             bytes: MESSAGE_HEADER_BYTES + encoded(message),
@@ -118,6 +114,21 @@ impl Traffic {
             }
         }
     }
+}
+
+/// The frames that carry `messages`, in order.
+pub fn pack(messages: &[Message]) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    let mut packer = BatchPacker::new(FRAME_BUDGET);
+    for message in messages {
+        if !packer.push(message).expect("a message fits a frame") {
+            frames.extend(packer.frame().map(<[u8]>::to_vec));
+            packer.clear();
+            assert!(packer.push(message).expect("a message fits a frame"));
+        }
+    }
+    frames.extend(packer.frame().map(<[u8]>::to_vec));
+    frames
 }
 
 /// The messages of a frame.
