@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use netdb::clock::VersionVector;
 use netdb::object::Row;
 use netdb::replication::Message;
 use netdb::store::codec;
+use netdb::store::exchange::Delta;
 use netdb::wire::{BatchPacker, Frame};
 
 /// What the sealed stream adds to a frame of one record: its length 2, the frame's 4, tag 16.
@@ -45,18 +47,52 @@ impl Sum {
     }
 }
 
-/// Where the metadata of the deltas goes.
+/// Where the metadata of deltas goes, each part found by leaving it out.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeltaParts {
-    pub rows: u64,
-    /// The sender's bases, once per delta.
+    /// The sender's bases and the names of actors.
     pub base: u64,
     /// Dots, timestamps and lengths of the rows.
     pub row_fields: u64,
-    /// What the receiver may add to its clock.
-    pub covers: u64,
     /// Residual contexts of the rows.
     pub residual: u64,
+    /// What the receiver may add to its clock.
+    pub covers: u64,
+}
+
+impl DeltaParts {
+    /// The parts of one delta.
+    pub fn of(delta: &Delta) -> Self {
+        let all = encoded(delta);
+        let mut less = delta.clone();
+        for (_, row) in &mut less.rows {
+            row.residual = VersionVector::new();
+        }
+        let without_residual = encoded(&less);
+        less.covers.clear();
+        let without_covers = encoded(&less);
+        less.rows.clear();
+        let without_rows = encoded(&less);
+        less.base = VersionVector::new();
+        let payload: u64 = delta
+            .rows
+            .iter()
+            .map(|(key, row)| payload((key, row)))
+            .sum();
+        Self {
+            base: without_rows - encoded(&less),
+            row_fields: without_covers - without_rows - payload,
+            residual: all - without_residual,
+            covers: without_residual - without_covers,
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.base += other.base;
+        self.row_fields += other.row_fields;
+        self.residual += other.residual;
+        self.covers += other.covers;
+    }
 }
 
 /// Everything that was sent.
@@ -103,15 +139,7 @@ impl Traffic {
         };
         self.kinds.entry(kind(message)).or_default().add(sum);
         if let Message::Delta(delta) = message {
-            let parts = &mut self.delta;
-            parts.rows += delta.rows.len() as u64;
-            parts.base += encoded(&delta.base);
-            parts.covers += encoded(&delta.covers);
-            for (key, row) in &delta.rows {
-                let residual = encoded(&row.residual);
-                parts.residual += residual;
-                parts.row_fields += encoded(&(key, row)) - payload((key, row)) - residual;
-            }
+            self.delta.add(DeltaParts::of(delta));
         }
     }
 }
