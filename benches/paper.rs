@@ -26,7 +26,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use cluster::{Cluster, Figures, NODES, REPLICAS};
-use traffic::FRAME_HEADER_BYTES;
+use traffic::{ACTOR_BYTES, FRAME_HEADER_BYTES};
 
 /// Kibibytes, as the authors' `human_filesize` divides.
 const KB: f64 = 1024.0;
@@ -222,7 +222,12 @@ fn print_breakdown(figures: &Figures) {
         total.metadata(),
         per_key(total.metadata())
     );
-    println!("Sealing would add {:.2} KB.\n", kb(traffic.seal_bytes()));
+    let names = traffic.actors * ACTOR_BYTES;
+    println!(
+        "Names of actors are {names} of these bytes ({:.1} %). Sealing would add {:.2} KB.\n",
+        share(names),
+        kb(traffic.seal_bytes())
+    );
 }
 
 fn print_scenarios(runs: &[(Scenario, Figures)]) {

@@ -3,7 +3,10 @@
 //! Messages travel here as they do between processes: packed into batches of the real frame
 //! format, decoded again by the receiver. Only the seal is absent: [`Traffic::seal_bytes`].
 
-use std::collections::BTreeMap;
+// Each benchmark has its own copy and uses a part of it.
+#![allow(dead_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use netdb::clock::VersionVector;
 use netdb::object::Row;
@@ -14,6 +17,9 @@ use netdb::wire::{BatchPacker, Frame};
 
 /// What the sealed stream adds to a frame of one record: its length 2, the frame's 4, tag 16.
 const SEAL_BYTES: u64 = 2 + 4 + 16;
+
+/// The name of an actor: two random 64-bit numbers as variable-length integers.
+pub const ACTOR_BYTES: u64 = 2 * 9;
 
 /// The budget of a batch, the runtime's.
 const FRAME_BUDGET: usize = 128 * 1024;
@@ -101,6 +107,8 @@ pub struct Traffic {
     pub kinds: BTreeMap<&'static str, Sum>,
     pub frames: u64,
     pub delta: DeltaParts,
+    /// Names of actors in questions and answers, of [`ACTOR_BYTES`] each.
+    pub actors: u64,
 }
 
 impl Traffic {
@@ -138,10 +146,30 @@ impl Traffic {
             payload: rows_of(message).map(payload).sum(),
         };
         self.kinds.entry(kind(message)).or_default().add(sum);
+        self.actors += match message {
+            Message::Digest { digest, .. } => 1 + digest.clock.len() as u64,
+            Message::Delta(delta) => actors_of(delta),
+            Message::CaughtUp { .. } | Message::TooFarBehind { .. } => 1,
+            _ => 0,
+        };
         if let Message::Delta(delta) = message {
             self.delta.add(DeltaParts::of(delta));
         }
     }
+}
+
+/// How many actors a delta names.
+fn actors_of(delta: &Delta) -> u64 {
+    let mut actors = BTreeSet::from([delta.to]);
+    actors.extend(delta.base.iter().map(|(actor, _)| actor));
+    for (_, row) in &delta.rows {
+        actors.extend(row.versions.dots().map(|dot| dot.actor));
+        actors.extend(row.residual.iter().map(|(actor, _)| actor));
+    }
+    for cover in &delta.covers {
+        actors.extend(cover.dots.actors().map(|(actor, _)| actor));
+    }
+    actors.len() as u64
 }
 
 /// The frames that carry `messages`, in order.
