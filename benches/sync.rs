@@ -18,7 +18,7 @@ use clap::Parser;
 use netdb::clock::NodeId;
 use netdb::config::Strength;
 use netdb::machine::{Instant, Now};
-use netdb::node::request::{Reply, Request};
+use netdb::node::request::{Consistency, Reply, Request};
 use netdb::node::{Data, DataParams, Effect, Note, View};
 use netdb::placement::Keyspace;
 use netdb::replication::{Message, SyncParams};
@@ -131,8 +131,7 @@ impl Pair {
             let params = DataParams {
                 me: id,
                 keyspace: Keyspace::default(),
-                strength: Strength::One,
-                write_timeout: Duration::from_secs(2),
+                timeout: Duration::from_secs(2),
                 sync: SyncParams::default(),
                 options: Options {
                     log_rows_max,
@@ -232,10 +231,17 @@ impl Pair {
 
     fn put(&mut self, at: usize, key: Bytes, value: Bytes) {
         self.now.wall_ms += 1;
+        let put = Request::Put {
+            key,
+            value,
+            context: None,
+        };
+        let alone = Consistency {
+            write: Strength::One,
+            ..Consistency::default()
+        };
         self.call(at, |side, now, effects| {
-            let reply = side
-                .data
-                .submit(now, Request::Put { key, value }, || (), effects);
+            let reply = side.data.submit(now, put, alone, || (), effects);
             assert_eq!(reply, Some(Reply::Stored));
         });
     }

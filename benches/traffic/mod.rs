@@ -230,5 +230,6 @@ fn kind(message: &Message) -> &'static str {
         Message::FullRows(_) => "full rows",
         Message::FullNext(_) => "full next",
         Message::FullEnd(_) => "full end",
+        _ => "other",
     }
 }
