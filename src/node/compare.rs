@@ -152,6 +152,7 @@ impl<W> Data<W> {
                         message,
                     }));
                 }
+                Output::GaveUp(partition) => self.shard(partition).lock().give_up(partition),
                 Output::Finished(peer, tally) => {
                     effects.push(Effect::Note(Note::Synced { peer, tally }));
                 }

@@ -48,6 +48,7 @@ pub struct DataParams {
 
 /// A node's data: shards and synchroniser. `W` is whoever waits for a reply.
 pub struct Data<W> {
+    me: NodeId,
     pub(super) keyspace: Keyspace,
     pub(super) shards: Vec<Mutex<Shard<W>>>,
     pub(super) sync: Mutex<Synchronizer>,
@@ -82,6 +83,7 @@ impl<W> Data<W> {
             }
         }
         Ok(Self {
+            me: params.me,
             keyspace: params.keyspace,
             shards: shards
                 .into_iter()
@@ -149,8 +151,9 @@ impl<W> Data<W> {
         }
         if self.housekeeping_is_due(now) {
             let view = self.view();
+            let my_turn = self.is_my_turn(now, &view);
             for shard in &self.shards {
-                shard.lock().keep_house(now, &view.replicas, effects);
+                shard.lock().keep_house(now, &view, my_turn, effects);
             }
         }
         let mut sync = self.sync.lock();
@@ -238,6 +241,12 @@ impl<W> Data<W> {
     /// The shard of a partition that a peer named; `None` if there is no such partition.
     pub(super) fn known_shard(&self, id: PartitionId) -> Option<&Mutex<Shard<W>>> {
         (id.0 < self.keyspace.partitions).then(|| self.shard(id))
+    }
+
+    /// Replicas take turns at what all of them could do, so that they seldom do it at once.
+    fn is_my_turn(&self, now: Now, view: &View) -> bool {
+        let turn = now.wall_ms / HOUSEKEEPING_INTERVAL.as_millis() as u64;
+        turn.wrapping_add(self.me.0) % (view.replicas.len() as u64 + 1) == 0
     }
 
     fn housekeeping_is_due(&self, now: Now) -> bool {

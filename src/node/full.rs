@@ -122,6 +122,13 @@ impl<W> Shard<W> {
         }
     }
 
+    /// The source of a running full sync has fallen silent.
+    pub(super) fn give_up(&mut self, id: PartitionId) {
+        if let Some(partition) = self.partitions.get_mut(&id) {
+            partition.unstage();
+        }
+    }
+
     /// Puts a staged full sync into effect.
     pub(super) fn full_end(
         &mut self,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::effect::Effect;
 use super::gathering::{Gathering, Question, read_reply, write_reply};
 use super::request::{Consistency, Reply, Request, RequestError};
-use super::shard::Shard;
+use super::shard::{Shard, push_to};
 use super::view::View;
 use crate::clock::{NodeId, VersionVector};
 use crate::machine::Now;
@@ -139,13 +139,7 @@ impl<W> Shard<W> {
             Err(error) => return Some(Reply::Failed(write_error(&error))),
         };
         let id = self.writes.next_id();
-        effects.extend(task.view.reachable.iter().map(|peer| Effect::Send {
-            to: *peer,
-            message: Message::Push {
-                id,
-                push: push.clone(),
-            },
-        }));
+        effects.extend(push_to(task.view, id, &push));
         let needed = task.view.needed(strength);
         if needed <= 1 {
             return Some(done);

@@ -4,7 +4,8 @@
 //! commits, and leaves [`Effect`]s to be executed after the lock is released. What clients
 //! ask is in `requests`, what replicas fetch from each other in `pull` and `full`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::effect::Effect;
@@ -14,11 +15,16 @@ use super::view::View;
 use crate::clock::NodeId;
 use crate::machine::{Instant, Now};
 use crate::placement::PartitionId;
-use crate::replication::Waits;
+use crate::replication::{Message, Waits};
+use crate::store::exchange::Push;
 use crate::store::{FullSource, Partition, PartitionStats};
 
 /// A full sync whose receiver asks for nothing for this long is forgotten.
 const SOURCE_IDLE: Duration = Duration::from_secs(30);
+
+/// Rows of one partition that are rewritten per turn because their versions together outgrew
+/// a message: each may take megabytes on every link.
+const COLLAPSED_MAX: usize = 1;
 
 /// Requests of one kind and shard that may wait for replicas at the same time. Each holds a small
 /// record and keeps one client waiting.
@@ -94,20 +100,32 @@ impl<W> Shard<W> {
         }
     }
 
-    /// Removes what has expired, and the dot-log rows that every replica has.
+    /// Removes what has expired, and the dot-log rows that every replica has; if it is this
+    /// node's turn, also rewrites rows that outgrew a message.
     pub(super) fn keep_house(
         &mut self,
         now: Now,
-        replicas: &BTreeSet<NodeId>,
+        view: &View,
+        my_turn: bool,
         effects: &mut Vec<Effect<W>>,
     ) {
         self.sources
             .retain(|_, source| now.mono.since(source.used) < SOURCE_IDLE);
         for (id, partition) in &mut self.partitions {
-            if let Err(error) = partition.expire(now.wall_ms) {
-                effects.push(Effect::storage(*id, &error));
+            partition.collect(&view.replicas);
+            let kept = partition.expire(now.wall_ms).and_then(|_| {
+                let keys_max = if my_turn { COLLAPSED_MAX } else { 0 };
+                partition.collapse(keys_max)
+            });
+            match kept {
+                Ok(pushes) => {
+                    for push in pushes.into_iter().map(Arc::new) {
+                        let id = self.writes.next_id();
+                        effects.extend(push_to(view, id, &push));
+                    }
+                }
+                Err(error) => effects.push(Effect::storage(*id, &error)),
             }
-            partition.collect(replicas);
         }
     }
 
@@ -131,4 +149,19 @@ impl<W> Shard<W> {
     pub(super) fn stats(&self) -> impl Iterator<Item = PartitionStats> {
         self.partitions.values().map(Partition::stats)
     }
+}
+
+/// One push to every replica that can be reached.
+pub(super) fn push_to<W>(
+    view: &View,
+    id: u64,
+    push: &Arc<Push>,
+) -> impl Iterator<Item = Effect<W>> {
+    view.reachable.iter().map(move |peer| Effect::Send {
+        to: *peer,
+        message: Message::Push {
+            id,
+            push: push.clone(),
+        },
+    })
 }
