@@ -246,7 +246,8 @@ impl<W> Data<W> {
     /// Replicas take turns at what all of them could do, so that they seldom do it at once.
     fn is_my_turn(&self, now: Now, view: &View) -> bool {
         let turn = now.wall_ms / HOUSEKEEPING_INTERVAL.as_millis() as u64;
-        turn.wrapping_add(self.me.0) % (view.replicas.len() as u64 + 1) == 0
+        let turns = view.replicas.len() as u64 + 1;
+        turn.wrapping_add(self.me.0).is_multiple_of(turns)
     }
 
     fn housekeeping_is_due(&self, now: Now) -> bool {
