@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::clock::NodeId;
-use crate::config::Strength;
 use crate::membership::{Member, State};
+use crate::replication::Strength;
 
 /// The other replicas of every partition, as this node sees them.
 ///
@@ -53,7 +53,10 @@ impl View {
             Strength::One => 1,
             Strength::Quorum => reachable / 2 + 1,
             Strength::All => reachable,
-            Strength::StrictQuorum => (self.replicas.len() + 1) / 2 + 1,
+            Strength::StrictQuorum => {
+                let all = self.replicas.len() + 1;
+                all / 2 + 1
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What two replicas of one partition say to each other.
 //!
 //! Values only: who sends them where is the caller's. Every causal context travels whole
-//! (PROTOCOL 15.3: a truncated one breaks convergence), sets of dots travel as runs.
+//! (PROTOCOL 15.3: a truncated one breaks convergence), sets of dots travel as runs. Messages
+//! that name the same few actors many times have encodings of their own: `store::compact`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +41,7 @@ pub struct Digest {
 }
 
 /// The answer to a digest: rows of keys that the asker is behind on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delta {
     /// The partition.
     pub partition: PartitionId,
@@ -80,7 +81,7 @@ pub struct FullRequest {
 }
 
 /// One piece of a full sync. It takes effect with the [`FullEnd`], not before (N33).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FullRows {
     /// The partition.
     pub partition: PartitionId,

@@ -12,6 +12,7 @@
 //! unclean crash leaves stay; dropping of a copy (3.11); counters and collections (8).
 
 pub mod codec;
+mod compact;
 pub mod engine;
 mod error;
 pub mod exchange;

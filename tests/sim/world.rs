@@ -171,7 +171,7 @@ impl World {
             self.trace.update(format!("{at:?} {event:?}\n").as_bytes());
             self.handled += 1;
             self.handle(event);
-            if self.handled % 256 == 0 {
+            if self.handled.is_multiple_of(256) {
                 invariants::anytime(self).map_err(|what| self.failure(what))?;
             }
         }

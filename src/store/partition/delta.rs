@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::table::row_bytes;
-use super::{Partition, ROW_BYTES_MAX};
+use super::Partition;
+use super::table::{ROW_BYTES_MAX, row_bytes};
 use crate::clock::{Clock, DotSet};
 use crate::object::Row;
 use crate::store::exchange::{Cover, Delta, Digest};

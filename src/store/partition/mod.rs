@@ -26,6 +26,7 @@ mod naive;
 mod options;
 mod slot;
 mod source;
+mod stage;
 mod stats;
 mod table;
 #[cfg(test)]
@@ -48,8 +49,8 @@ pub use self::write::Write;
 
 use self::advance::Advance;
 use self::closing::Closings;
-use self::full::Stage;
 use self::log::DotLog;
+use self::stage::Stage;
 use self::table::Table;
 use super::engine::{Batch, Engine};
 use super::exchange::Digest;
@@ -58,10 +59,6 @@ use super::{Refusal, StoreError};
 use crate::clock::{ActorId, Clock, Dot, HybridClock, NodeId, RUNS_MAX, VersionVector};
 use crate::object::{Object, Row, Version, Versions};
 use crate::placement::PartitionId;
-
-/// The most bytes of one row that fit a peer frame of 4 MiB, with room for the frame's own
-/// fields and contexts.
-pub(crate) const ROW_BYTES_MAX: usize = 3_584 * 1024;
 
 /// What became of something that a peer sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::table::row_bytes;
-use super::{Advance, Partition, ROW_BYTES_MAX};
+use super::table::{ROW_BYTES_MAX, row_bytes};
+use super::{Advance, Partition};
 use crate::clock::{COUNTER_MAX, Dot, Hlc, VersionVector};
 use crate::object::{KEY_BYTES_MAX, Row, SIBLINGS_MAX, VALUE_BYTES_MAX, Version, Versions};
 use crate::store::StoreError;
