@@ -8,8 +8,7 @@
 //!
 //! Store does not know that there is a network, who is a member, or what time it is.
 //!
-//! Not here yet: freezing and sealing of dead actors (PROTOCOL 3.9), so the holes that an
-//! unclean crash leaves stay; dropping of a copy (3.11); counters and collections (8).
+//! Not here yet: dropping of a copy (PROTOCOL 3.11); counters and collections (8).
 
 pub mod codec;
 mod compact;
