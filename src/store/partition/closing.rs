@@ -180,7 +180,7 @@ impl Partition {
             from: self.actor,
             view: self.closings.view(self.actor),
             frozen: made.collect(),
-            wanted: self.table.residual_actors().collect(),
+            wanted: self.wanted().collect(),
         }
     }
 
@@ -202,20 +202,26 @@ impl Partition {
         Ok(())
     }
 
-    /// Notes that `peer` has the same [`sync_hash`](Self::sync_hash): the same clock, and the
-    /// same to say about dead actors.
+    /// Notes that `peer` has the same [`sync_hash`](Self::sync_hash): the same clock, and if
+    /// there is something to say about dead actors, the same view and promises.
     pub fn note_even(&mut self, peer: NodeId) {
         self.known.insert(peer, self.clock.clone());
         if self.closing_hash() == 0 {
             return;
         }
         let mine = self.closing_answer();
-        if let Some(heard) = self.closings.heard.get_mut(&peer)
-            && self.closings.openings.get(&peer) == Some(&heard.from)
-        {
-            heard.view = mine.view;
-            heard.frozen = mine.frozen;
-        }
+        let Some(&from) = self.closings.openings.get(&peer) else {
+            return;
+        };
+        let before = self.closings.heard.remove(&peer);
+        let wanted = before.filter(|before| before.from == from);
+        let wanted = wanted.map(|before| before.wanted).unwrap_or_default();
+        let heard = Closing {
+            from,
+            wanted,
+            ..mine
+        };
+        self.closings.heard.insert(peer, heard);
     }
 
     /// What two replicas compare to see whether they have something to say to each other:
@@ -248,13 +254,29 @@ impl Partition {
             .max(1)
     }
 
-    /// The actors that this replica or another would like closed and this one has not.
-    fn interest(&self) -> BTreeSet<ActorId> {
-        let heard = self.closings.voices().flat_map(|voice| &voice.wanted);
+    /// Actors that left residual contexts or holes here. Those of the living go by themselves,
+    /// when the dots come that they speak of.
+    fn wanted(&self) -> impl Iterator<Item = ActorId> + '_ {
+        let openings = &self.closings.openings;
+        let lives = |actor: ActorId| openings.get(&actor.node) == Some(&actor);
+        // Nearly always there are no runs, and the entries need not be looked at.
+        let holed = (self.clock.runs() > 0).then(|| self.clock.entries());
+        let holed = holed.into_iter().flatten();
+        let holed = holed.filter(|(_, entry)| !entry.above().is_empty());
         self.table
             .residual_actors()
+            .chain(holed.map(|(actor, _)| actor))
+            .filter(move |&actor| actor != self.actor && !lives(actor))
+    }
+
+    /// The actors that this replica or another would like closed, or another has frozen, and
+    /// that are open here.
+    fn interest(&self) -> BTreeSet<ActorId> {
+        let heard = self.closings.voices();
+        let heard = heard.flat_map(|voice| voice.wanted.iter().chain(voice.frozen.keys()));
+        self.wanted()
             .chain(heard.copied())
-            .filter(|actor| !self.clock.is_closed(*actor))
+            .filter(|&actor| !self.clock.is_closed(actor) && !self.closings.is_frozen(actor))
             .collect()
     }
 
@@ -397,17 +419,10 @@ impl Partition {
         if !self.closings.all(view, |_| true) {
             return Ok(());
         }
-        let mut candidates = self.interest();
-        let frozen = self.closings.voices().flat_map(|voice| voice.frozen.keys());
-        candidates.extend(frozen);
-        if self.clock.runs() > 0 {
-            let holed = self.clock.entries().filter(|(_, e)| !e.above().is_empty());
-            candidates.extend(holed.map(|(actor, _)| actor));
-        }
-        let frozen = candidates.into_iter().filter(|&actor| {
-            let open = !self.clock.is_closed(actor) && !self.closings.is_frozen(actor);
-            open && self.is_dead(actor) && self.is_same_everywhere(actor)
-        });
+        let frozen = self
+            .interest()
+            .into_iter()
+            .filter(|&actor| self.is_dead(actor) && self.is_same_everywhere(actor));
         let frozen = frozen.map(|actor| (actor, true)).collect();
         self.commit_marks(frozen, Vec::new())
     }
@@ -474,8 +489,8 @@ impl Partition {
 
     /// N17: dead actors that would be sealed as soon as all are known to hold the same.
     fn unfrozen_dead(&self) -> Vec<ActorId> {
-        let holed = self.clock.entries().map(|(actor, _)| actor);
-        let candidates = self.interest().into_iter().chain(holed);
+        let known = self.clock.entries().map(|(actor, _)| actor);
+        let candidates = self.interest().into_iter().chain(known);
         candidates
             .filter(|&actor| {
                 let presents = &self.closings.openings;
