@@ -38,10 +38,6 @@ use crate::store::{Refusal, StoreError};
 /// raised instead, and who lacks them gets a full sync: a peer may claim 2^60 holes.
 const VOIDS_LOGGED_MAX: u64 = 4096;
 
-/// Earlier openings of peers that are remembered as such. A late message of one of them must
-/// not pass for the present one; that many restarts of peers do not outlast a late message.
-const RETIRED_MAX: usize = 1024;
-
 /// What a replica knows about the closing of actors.
 #[derive(Debug, Default)]
 pub(super) struct Closings {
@@ -53,10 +49,9 @@ pub(super) struct Closings {
     replicas: BTreeSet<NodeId>,
     /// Whether membership says that these are all, and can all be reached.
     settled: bool,
-    /// The present opening of each peer that has spoken.
+    /// The opening of each peer that has spoken last. A late word of an earlier one does no
+    /// harm: the present one speaks again.
     openings: BTreeMap<NodeId, ActorId>,
-    /// Openings that were followed by another.
-    retired: BTreeSet<ActorId>,
     /// What each peer last said.
     heard: BTreeMap<NodeId, Closing>,
 }
@@ -139,27 +134,13 @@ impl Closings {
         let agreeing = self.voices().filter(|voice| voice.view == view);
         view != 0 && agreeing.filter(|voice| holds(voice)).count() == self.replicas.len()
     }
-
-    fn remember(&mut self, peer: NodeId, opening: ActorId) {
-        if self.retired.contains(&opening) {
-            return;
-        }
-        if let Some(before) = self.openings.insert(peer, opening)
-            && before != opening
-        {
-            if self.retired.len() >= RETIRED_MAX {
-                self.retired.clear();
-            }
-            self.retired.insert(before);
-        }
-    }
 }
 
 impl Partition {
     /// Notes that `peer` speaks through `opening`: the asker of a digest or request.
     pub fn note_opening(&mut self, peer: NodeId, opening: ActorId) {
         if opening.node == peer && peer != self.actor.node {
-            self.closings.remember(peer, opening);
+            self.closings.openings.insert(peer, opening);
         }
     }
 
@@ -412,18 +393,21 @@ impl Partition {
         self.commit_marks(thawed, Vec::new())
     }
 
-    /// Freezes dead actors that someone would like closed or has frozen, once all replicas are
-    /// known to hold the same of them: then only what is late is refused.
+    /// Freezes dead actors that someone would like closed, once all replicas are known to hold
+    /// the same of them: then only what is late is refused. What another has frozen is frozen
+    /// at once, because that one refuses what has not been promised.
     fn freeze_dead(&mut self) -> Result<(), StoreError> {
         let view = self.closings.view(self.actor);
         if !self.closings.all(view, |_| true) {
             return Ok(());
         }
-        let frozen = self
-            .interest()
-            .into_iter()
-            .filter(|&actor| self.is_dead(actor) && self.is_same_everywhere(actor));
-        let frozen = frozen.map(|actor| (actor, true)).collect();
+        let spreads = |actor| {
+            let mut voices = self.closings.voices();
+            voices.any(|voice| voice.frozen.contains_key(&actor))
+        };
+        let dead = self.interest().into_iter().filter(|a| self.is_dead(*a));
+        let ready = dead.filter(|&actor| spreads(actor) || self.is_same_everywhere(actor));
+        let frozen = ready.map(|actor| (actor, true)).collect();
         self.commit_marks(frozen, Vec::new())
     }
 
