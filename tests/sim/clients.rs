@@ -1,6 +1,5 @@
 //! What clients ask, and what is noted about it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use crate::ghost::Dots;
 use crate::history::{Outcome, Value};
 use crate::node::keyspace;
 use crate::plan::{Kind, Operation};
-use crate::world::{World, values};
+use crate::world::World;
 
 /// What some client read of a key, and what that reading included.
 pub struct Reading {
@@ -24,7 +23,7 @@ pub struct Reading {
 /// What a coordinator knew of a key when it was asked.
 struct Coordinator {
     known: Dots,
-    live: BTreeSet<(Dot, Value)>,
+    live: usize,
     /// Dots issued so far under its actor for the key's partition.
     own: Dot,
 }
@@ -88,9 +87,7 @@ impl World {
                 let (clock, actor) = (partition.clock(), partition.actor());
                 found = Some(Coordinator {
                     known: self.ghost.knowledge(clock, key),
-                    live: values(&partition.object(&bytes).versions)
-                        .into_iter()
-                        .collect(),
+                    live: partition.object(&bytes).versions.len(),
                     own: Dot {
                         actor,
                         n: clock.base(actor),
@@ -109,16 +106,13 @@ impl World {
             return;
         }
         assert_eq!(after.own.n, before.own.n + 1, "one write issues one dot");
-        let replaces = |dot: &Dot| seen.as_ref().is_none_or(|seen| seen.contains(dot));
-        let replaced = before.live.iter().filter(|(dot, _)| replaces(dot));
         let record = &mut self.history.records[op];
-        record.replaced = replaced.map(|(_, value)| *value).collect();
         record.dot = Some(after.own);
         let value = operation.kind.is_put().then_some(op as Value);
         let known = before.known.clone();
         self.ghost
             .issue(after.own, operation.key, value, known, seen);
-        if after.live.len() > 1 {
+        if after.live > 1 {
             self.met.insert("write that left a sibling");
         }
     }

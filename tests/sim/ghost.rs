@@ -76,4 +76,21 @@ impl Ghost {
             "{dot:?} was issued twice"
         );
     }
+
+    /// The values that write `dot` replaced.
+    pub fn replaced(&self, dot: Dot) -> BTreeSet<Value> {
+        let past = self.issued.get(&dot).map(|issue| &issue.past);
+        past.into_iter()
+            .flatten()
+            .filter_map(|dot| self.issued.get(dot)?.value)
+            .collect()
+    }
+
+    /// The values that any write replaced.
+    pub fn replaced_by_any(&self) -> BTreeSet<Value> {
+        self.issued
+            .keys()
+            .flat_map(|dot| self.replaced(*dot))
+            .collect()
+    }
 }

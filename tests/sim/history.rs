@@ -1,6 +1,5 @@
 //! What clients asked and were told, and what each write knew when it was accepted.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use netdb::clock::Dot;
@@ -29,9 +28,6 @@ pub struct Record {
     pub outcome: Outcome,
     /// The dot of a write that had an effect.
     pub dot: Option<Dot>,
-    /// Values that this write replaced: those live here that its context covers, or, if it
-    /// had none, all that were live at the coordinator.
-    pub replaced: BTreeSet<Value>,
     /// Whether a fault destroyed every copy of it. Nobody can promise such a write.
     pub destroyed: bool,
 }
@@ -55,7 +51,6 @@ impl History {
             ended: None,
             outcome: Outcome::Unknown,
             dot: None,
-            replaced: BTreeSet::new(),
             destroyed: false,
         });
         self.records.len() - 1

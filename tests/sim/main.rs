@@ -35,11 +35,10 @@ const SEEDS_DEFAULT: u64 = 300;
 
 /// Rare things that the storm must have met, or its seeds prove less than they seem to.
 /// Asked only of runs with enough seeds.
-const SOMETIMES: [&str; 10] = [
+const SOMETIMES: [&str; 9] = [
     "full sync",
     "sync that fetched something",
     "answer to an earlier life",
-    "push without a stream",
     "write that left a sibling",
     "request that too few replicas answered",
     "graceful leave",

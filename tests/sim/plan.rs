@@ -244,8 +244,13 @@ impl Draw<'_> {
         let node = self.node();
         let begin = self.during();
         self.step(begin, Fault::Crash { node, disk });
-        let latest = self.profile.weather + Duration::from_secs(1);
-        let end = self.between(begin + Duration::from_millis(50), latest);
+        // Some come back so fast that answers to their earlier life are still on the way.
+        let latest = if self.profile.storm && self.rng.random_bool(0.3) {
+            begin + Duration::from_millis(60)
+        } else {
+            self.profile.weather + Duration::from_secs(1)
+        };
+        let end = self.between(begin + Duration::from_millis(1), latest);
         self.step(end, Fault::Start { node });
     }
 

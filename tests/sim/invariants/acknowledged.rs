@@ -8,6 +8,7 @@ use crate::world::World;
 pub fn no_write_is_lost(world: &World) -> Verdict {
     let live = world.live_values();
     let replicas = world.replicas();
+    let replaced = world.ghost.replaced_by_any();
     for (id, record) in world.history.records.iter().enumerate() {
         let Some(dot) = record.dot.filter(|_| record.must_hold()) else {
             continue;
@@ -18,8 +19,7 @@ pub fn no_write_is_lost(world: &World) -> Verdict {
             ));
         }
         let value = id as u64;
-        let replaced = (world.history.records.iter()).any(|other| other.replaced.contains(&value));
-        if record.operation.kind.is_put() && !live.contains(&value) && !replaced {
+        if record.operation.kind.is_put() && !live.contains(&value) && !replaced.contains(&value) {
             return Err(format!("acknowledged write {id} is lost: {record:?}"));
         }
     }

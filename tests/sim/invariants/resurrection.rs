@@ -6,10 +6,10 @@ use crate::world::World;
 pub fn no_replaced_value_is_back(world: &World) -> Verdict {
     let live = world.live_values();
     for (id, record) in world.history.records.iter().enumerate() {
-        if !record.must_hold() {
+        let Some(dot) = record.dot.filter(|_| record.must_hold()) else {
             continue;
-        }
-        if let Some(value) = record.replaced.intersection(&live).next() {
+        };
+        if let Some(value) = world.ghost.replaced(dot).intersection(&live).next() {
             return Err(format!(
                 "value {value}, replaced by write {id}, is back: {record:?}"
             ));
