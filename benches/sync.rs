@@ -213,6 +213,7 @@ impl Pair {
         let view = View {
             replicas: [peer].into(),
             reachable: up.then_some(peer).into_iter().collect(),
+            ..View::default()
         };
         self.call(at, |side, now, effects| {
             side.data.view_changed(now, view, effects);

@@ -17,8 +17,7 @@ impl<W> Data<W> {
         for shard in &self.shards {
             for partition in shard.lock().partitions() {
                 if let Some(hash) = hashes.get_mut(usize::from(partition.id().0)) {
-                    // Equal clocks with unequal data must show as a difference.
-                    *hash = partition.hash() ^ partition.fingerprint().rotate_left(32);
+                    *hash = partition.sync_hash();
                 }
             }
         }
@@ -151,6 +150,7 @@ impl<W> Data<W> {
                         to: pull.peer,
                         message,
                     }));
+                    shard.tell_closing(pull.peer, pull.partition, effects);
                 }
                 Output::GaveUp(partition) => self.shard(partition).lock().give_up(partition),
                 Output::Finished(peer, tally) => {

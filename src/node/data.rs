@@ -31,6 +31,10 @@ const SHARDS: usize = 32;
 /// How often expiry and the dot logs are looked after.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long the view must have been the same, with every replica within reach, before dead
+/// actors are closed. Longer than any message is on its way and than news of a member take.
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
+
 /// Knobs of [`Data`].
 #[derive(Clone, Debug)]
 pub struct DataParams {
@@ -52,7 +56,10 @@ pub struct Data<W> {
     pub(super) keyspace: Keyspace,
     pub(super) shards: Vec<Mutex<Shard<W>>>,
     pub(super) sync: Mutex<Synchronizer>,
+    pub(super) engine: Arc<dyn Engine>,
     view: RwLock<Arc<View>>,
+    /// Since when the view is what it is.
+    view_since: Mutex<Instant>,
     housekeeping_due: Mutex<Instant>,
 }
 
@@ -98,7 +105,9 @@ impl<W> Data<W> {
                 SmallRng::seed_from_u64(rng.next_u64()),
                 now,
             )),
+            engine: engine.clone(),
             view: RwLock::default(),
+            view_since: Mutex::new(now.mono),
             housekeeping_due: Mutex::new(now.mono + HOUSEKEEPING_INTERVAL),
         })
     }
@@ -127,7 +136,10 @@ impl<W> Data<W> {
     /// Membership or the links changed.
     pub fn view_changed(&self, now: Now, view: View, effects: &mut Vec<Effect<W>>) {
         let view = Arc::new(view);
-        *self.view.write() = view.clone();
+        let before = std::mem::replace(&mut *self.view.write(), view.clone());
+        if before != view {
+            *self.view_since.lock() = now.mono;
+        }
         for shard in &self.shards {
             shard.lock().view_changed(now, &view, effects);
         }
@@ -155,6 +167,8 @@ impl<W> Data<W> {
             for shard in &self.shards {
                 shard.lock().keep_house(now, &view, my_turn, effects);
             }
+            let settled = now.mono.since(*self.view_since.lock()) >= SETTLED_AFTER;
+            self.close_actors(&view, settled && view.is_whole(), effects);
         }
         let mut sync = self.sync.lock();
         sync.handle_timeout(now);

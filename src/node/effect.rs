@@ -86,12 +86,14 @@ impl<W> Effect<W> {
     }
 
     /// What a peer said was not applied. An answer to a question of an earlier opening is
-    /// expected after a restart and a piece out of turn after a loss; the rest is not.
-    pub(super) fn refused(peer: NodeId, partition: PartitionId, refusal: Refusal) -> Self {
-        Self::Note(Note::Refused {
+    /// expected after a restart and a piece out of turn after a loss; the rest is not. Late
+    /// news of a dead actor is not worth a note: refusing it is what was agreed.
+    pub(super) fn refused(peer: NodeId, partition: PartitionId, refusal: Refusal) -> Option<Self> {
+        let note = Note::Refused {
             peer,
             partition,
             refusal,
-        })
+        };
+        (refusal != Refusal::Frozen).then_some(Self::Note(note))
     }
 }

@@ -116,7 +116,7 @@ impl<W> Shard<W> {
                 Pulled::More { keys }
             }
             Err(refusal) => {
-                effects.push(Effect::refused(from, id, refusal));
+                effects.extend(Effect::refused(from, id, refusal));
                 Pulled::Stale
             }
         }
@@ -150,7 +150,7 @@ impl<W> Shard<W> {
                 Pulled::All { keys: 0 }
             }
             Ok(Applied::Refused(refusal)) => {
-                effects.push(Effect::refused(from, id, refusal));
+                effects.extend(Effect::refused(from, id, refusal));
                 Pulled::Stale
             }
             Err(error) => {

@@ -9,6 +9,7 @@
 //! Order is the contract: a shard commits to its engine inside the call, and the
 //! [`Effect`]s that the call leaves (sends, then replies) are executed after it returns.
 
+mod closing;
 mod compare;
 mod data;
 mod effect;

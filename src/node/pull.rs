@@ -39,6 +39,7 @@ impl<W> Shard<W> {
                 partition: id,
             }));
         }
+        partition.note_opening(from, asker);
         partition.note_digest(from, &digest.clock);
         let message = match partition.delta(digest) {
             DeltaAnswer::Nothing => Message::CaughtUp {
@@ -52,7 +53,9 @@ impl<W> Shard<W> {
             },
         };
         effects.push(Effect::Send { to: from, message });
-        !partition.clock().dominates(&digest.clock)
+        let behind = !partition.clock().dominates(&digest.clock);
+        self.tell_closing(from, id, effects);
+        behind
     }
 
     /// Applies what a peer sent in answer to a digest, and asks on if there is more.
@@ -75,7 +78,7 @@ impl<W> Shard<W> {
             }
             Ok(Applied::New | Applied::Duplicate) => Pulled::All { keys },
             Ok(Applied::Refused(refusal)) => {
-                effects.push(Effect::refused(from, id, refusal));
+                effects.extend(Effect::refused(from, id, refusal));
                 Pulled::Stale
             }
             Err(error) => {

@@ -62,6 +62,11 @@ impl<W> Data<W> {
                     self.differ(now, from, partitions, false, effects);
                 }
             }
+            Message::Closing { closing, mutual } => {
+                if let Some(shard) = self.known_shard(closing.partition) {
+                    shard.lock().closing(from, closing, mutual, effects);
+                }
+            }
             answer => self.receive_answer(now, from, answer, effects),
         }
     }
@@ -126,6 +131,7 @@ impl<W> Data<W> {
             | Message::Root(_)
             | Message::Same(_)
             | Message::Hashes(_)
+            | Message::Closing { .. }
             | Message::Digest { .. } => {}
         }
     }

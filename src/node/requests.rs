@@ -212,7 +212,7 @@ impl<W> Shard<W> {
                 },
             }),
             Ok(Applied::Refused(refusal)) => {
-                effects.push(Effect::refused(from, partition_id, refusal))
+                effects.extend(Effect::refused(from, partition_id, refusal))
             }
             Err(error) => effects.push(Effect::storage(partition_id, &error)),
         }

@@ -94,14 +94,13 @@ impl<W> Shard<W> {
     pub(super) fn note_even(&mut self, peer: NodeId, ids: impl Iterator<Item = PartitionId>) {
         for id in ids {
             if let Some(partition) = self.partitions.get_mut(&id) {
-                let clock = partition.clock().clone();
-                partition.note_digest(peer, &clock);
+                partition.note_even(peer);
             }
         }
     }
 
-    /// Removes what has expired, and the dot-log rows that every replica has; if it is this
-    /// node's turn, also rewrites rows that outgrew a message.
+    /// Removes what has expired, and the dot-log rows that every replica has or that are too
+    /// old; if it is this node's turn, also rewrites rows that outgrew a message.
     pub(super) fn keep_house(
         &mut self,
         now: Now,
@@ -113,6 +112,7 @@ impl<W> Shard<W> {
             .retain(|_, source| now.mono.since(source.used) < SOURCE_IDLE);
         for (id, partition) in &mut self.partitions {
             partition.collect(&view.replicas);
+            partition.forget(now.mono);
             let kept = partition.expire(now.wall_ms).and_then(|_| {
                 let keys_max = if my_turn { COLLAPSED_MAX } else { 0 };
                 partition.collapse(keys_max)

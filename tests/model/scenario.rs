@@ -124,6 +124,7 @@ impl Scenario {
             log_rows_max: self.log_rows_max,
             delta_bytes: if self.chunked { 1 } else { 1 << 20 },
             stage_bytes_max: 1 << 20,
+            ..Options::default()
         }
     }
 }

@@ -1,12 +1,12 @@
 //! A disk in memory that can crash, for the simulator and for tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::{Batch, Engine, EngineError, Loaded};
-use crate::clock::Clock;
+use crate::clock::{ActorId, Clock, NodeId};
 use crate::object::Row;
 use crate::placement::PartitionId;
 
@@ -33,6 +33,8 @@ struct State {
 struct Disk {
     rows: BTreeMap<Bytes, Row>,
     clock: Clock,
+    frozen: BTreeSet<ActorId>,
+    peers: BTreeSet<NodeId>,
 }
 
 impl Disk {
@@ -46,7 +48,20 @@ impl Disk {
         for (actor, entry) in &batch.entries {
             self.clock.set(*actor, entry.clone());
         }
+        for (actor, is_frozen) in &batch.frozen {
+            set(&mut self.frozen, *actor, *is_frozen);
+        }
+        for (peer, is_peer) in &batch.peers {
+            set(&mut self.peers, *peer, *is_peer);
+        }
     }
+}
+
+fn set<T: Ord>(members: &mut BTreeSet<T>, member: T, is_in: bool) {
+    match is_in {
+        true => members.insert(member),
+        false => members.remove(&member),
+    };
 }
 
 impl Simulated {
@@ -125,6 +140,8 @@ impl Engine for Simulated {
         Ok(Loaded {
             rows: disk.rows.into_iter().collect(),
             clock: disk.clock,
+            frozen: disk.frozen,
+            peers: disk.peers,
         })
     }
 

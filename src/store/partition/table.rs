@@ -114,6 +114,11 @@ impl Table {
             .map(|(_, key)| key.clone())
     }
 
+    /// The actors that residual contexts name.
+    pub(super) fn residual_actors(&self) -> impl ExactSizeIterator<Item = ActorId> + '_ {
+        self.residuals.keys().copied()
+    }
+
     /// At most `count` keys with a version that ends at or before `until_ms`.
     pub(super) fn ending(&self, until_ms: u64, count: usize) -> BTreeSet<Bytes> {
         self.expiries
