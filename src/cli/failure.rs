@@ -2,6 +2,9 @@
 
 use std::io::Write;
 
+/// Exit status of a command that failed, or of a key that is not there.
+pub const FAILED: u8 = 1;
+
 /// What ends the program before or while it runs; the text is one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -26,7 +29,7 @@ impl Failure {
     pub fn tell(&self) -> u8 {
         let (words, status) = match self {
             Self::Usage(words) => (words, 2),
-            Self::Broken(words) => (words, super::FAILED),
+            Self::Broken(words) => (words, FAILED),
         };
         // There is nowhere left to complain to if this fails.
         let _ = writeln!(std::io::stderr(), "netdb: {words}");

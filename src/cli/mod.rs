@@ -28,9 +28,6 @@ pub use environment::Environment;
 use args::{Asked, Command};
 use failure::Failure;
 
-/// Exit status of a command that failed, or of a key that is not there.
-const FAILED: u8 = 1;
-
 /// Runs the program and gives its exit status.
 pub fn run(args: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
     let status = match dispatch(args, &environment) {

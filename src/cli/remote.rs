@@ -11,9 +11,8 @@ use netdb::repl::{
 
 use tokio::runtime::Runtime;
 
-use super::FAILED;
 use super::environment::{self, Environment};
-use super::failure::Failure;
+use super::failure::{FAILED, Failure};
 use super::prompt::{self, End};
 use super::settings;
 use super::signals::Signals;

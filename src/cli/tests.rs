@@ -165,7 +165,7 @@ fn mistakes_in_values_name_their_source() {
         ),
         (
             &["--write", "most"],
-            "--write \"most\" is none of one, quorum, all",
+            "--write \"most\" is none of one, quorum, all, strict-quorum",
         ),
         (
             &["--name", ""],

@@ -74,6 +74,12 @@ impl Clock {
         self.entry(actor).map_or(0, Entry::top)
     }
 
+    /// Whether the dots of `actor` are final: it is dead, and nothing above its base will ever
+    /// be accepted (PROTOCOL 3.9).
+    pub fn is_closed(&self, actor: ActorId) -> bool {
+        self.entry(actor).is_some_and(Entry::is_closed)
+    }
+
     /// What is known of *every* key: the bases (PROTOCOL R14: not the maxima).
     pub fn base_vector(&self) -> VersionVector {
         self.entries()
@@ -157,12 +163,12 @@ fn entry_hash(actor: ActorId, entry: &Entry) -> u64 {
     if entry.is_empty() {
         return 0;
     }
-    let words = [
-        actor.node.0,
-        actor.incarnation,
-        entry.base(),
-        entry.above().hash(),
-    ];
+    // A closed entry has no runs, so their hash is free to say so.
+    let above = match entry.is_closed() {
+        true => u64::MAX,
+        false => entry.above().hash(),
+    };
+    let words = [actor.node.0, actor.incarnation, entry.base(), above];
     let mut bytes = [0; 32];
     for (slot, word) in bytes.chunks_exact_mut(8).zip(words) {
         slot.copy_from_slice(&word.to_le_bytes());

@@ -1,6 +1,6 @@
 //! One actor's line in a clock.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::runs::{self, RunSet};
 use super::{COUNTER_MAX, ClockError};
@@ -9,12 +9,20 @@ use super::{COUNTER_MAX, ClockError};
 ///
 /// Normal form: no run starts at `base + 1` or below. The base is what fill and strip may use
 /// (PROTOCOL R14); the top is not.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "(u64, RunSet)")]
+///
+/// A *closed* entry is final: its actor is dead, and all replicas have agreed that it wrote
+/// nothing above the base (PROTOCOL 3.9). It has no runs and never grows again. As bytes it
+/// says so by one run that no counter can be in, so that an open entry costs nothing more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "(u64, Vec<(u64, u64)>)")]
 pub struct Entry {
     base: u64,
     above: RunSet,
+    closed: bool,
 }
+
+/// The encoded runs of a closed entry: beyond every counter, so no set of counters has them.
+const CLOSED: [(u64, u64); 1] = [(u64::MAX, 0)];
 
 impl Entry {
     /// The entry that holds exactly `1..=base`.
@@ -22,7 +30,18 @@ impl Entry {
         Self {
             base: base.min(COUNTER_MAX),
             above: RunSet::new(),
+            closed: false,
         }
+    }
+
+    /// The entry that holds exactly the counters of `runs`.
+    pub fn of_runs(runs: &RunSet) -> Self {
+        let mut entry = Self::default();
+        entry.join(&Self {
+            above: runs.clone(),
+            ..Self::default()
+        });
+        entry
     }
 
     /// The counter up to which nothing is missing.
@@ -45,9 +64,23 @@ impl Entry {
         n <= self.base || self.above.contains(n)
     }
 
-    /// Adds `n`. False if it was held, or is no counter.
+    /// Whether it is final: see [`Entry`].
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Fills its holes and makes it final. Only for a dead actor whose counters all replicas
+    /// have agreed on: whatever a hole stood for is lost for good (PROTOCOL R19).
+    pub fn close(&mut self) {
+        *self = Self {
+            closed: true,
+            ..Self::up_to(self.top())
+        };
+    }
+
+    /// Adds `n`. False if it was held, is no counter, or the entry is closed.
     pub fn add(&mut self, n: u64) -> bool {
-        if self.has(n) || n > COUNTER_MAX {
+        if self.closed || self.has(n) || n > COUNTER_MAX {
             return false;
         }
         if n == self.base + 1 && self.above.is_empty() {
@@ -59,8 +92,12 @@ impl Entry {
         true
     }
 
-    /// Adds all that `other` holds.
+    /// Adds all that `other` holds, and closes if `other` is closed and holds all of this. A
+    /// closed entry stays as it is.
     pub fn join(&mut self, other: &Self) {
+        if self.closed {
+            return;
+        }
         if other.base > self.base {
             self.base = other.base;
             self.above.remove_to(other.base);
@@ -69,6 +106,7 @@ impl Entry {
             self.above.insert_run(start.max(self.base + 1), last);
         }
         self.normalize();
+        self.closed = other.closed && self.top() <= other.base;
     }
 
     /// What it holds and `other` does not.
@@ -87,9 +125,9 @@ impl Entry {
         base.into_iter().chain(self.above.iter())
     }
 
-    /// Whether it holds nothing.
+    /// Whether it holds nothing and says nothing.
     pub fn is_empty(&self) -> bool {
-        self.base == 0 && self.above.is_empty()
+        self.base == 0 && self.above.is_empty() && !self.closed
     }
 
     /// Moves the base over the run that touches it.
@@ -103,15 +141,28 @@ impl Entry {
     }
 }
 
-impl TryFrom<(u64, RunSet)> for Entry {
+impl Serialize for Entry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.closed {
+            true => (self.base, CLOSED.as_slice()).serialize(serializer),
+            false => (self.base, &self.above).serialize(serializer),
+        }
+    }
+}
+
+impl TryFrom<(u64, Vec<(u64, u64)>)> for Entry {
     type Error = ClockError;
 
-    fn try_from((base, above): (u64, RunSet)) -> Result<Self, ClockError> {
+    fn try_from((base, runs): (u64, Vec<(u64, u64)>)) -> Result<Self, ClockError> {
         if base > COUNTER_MAX {
             return Err(ClockError::Counter);
         }
         let mut entry = Self::up_to(base);
-        entry.join(&Self { base: 0, above });
+        if runs == CLOSED {
+            entry.closed = true;
+            return Ok(entry);
+        }
+        entry.join(&Self::of_runs(&RunSet::try_from(runs)?));
         Ok(entry)
     }
 }

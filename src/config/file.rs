@@ -5,7 +5,8 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::knobs::{Knob, Shape};
-use super::settings::{Place, SettingError, Settings, shown};
+use super::layer::Settings;
+use super::settings::{Place, SettingError, shown};
 use super::value::ValueError;
 
 impl Settings {

@@ -5,11 +5,12 @@
 //! file (`write_timeout`) are the same word, and help, precedence and error messages are
 //! made from the row, so that none of them can lag behind.
 
-use std::path::PathBuf;
-
-use super::settings::{KeySource, LogFormat, Settings};
+use super::layer::Settings;
+use super::setters::{
+    add_seeds, address, count, file, log_format, network, put, put_key, reachable, secret,
+    set_data, set_memory, strength, text_of,
+};
 use super::value::{self, ValueError};
-use super::{HostPort, Network, Storage, Strength};
 
 /// Longest wait for the replicas of a write: ten minutes. A client has given up long before.
 const WRITE_TIMEOUT_MS_MAX: u64 = 600_000;
@@ -25,9 +26,6 @@ const CLIENTS_MAX: u64 = 1_000_000;
 
 /// Most partitions: every one has a clock on every node, compared at every sync.
 pub const PARTITIONS_MAX: u16 = 16_384;
-
-/// Most seeds: one is enough, a few survive a rack; more is a mistake in a script.
-pub const SEEDS_MAX: usize = 64;
 
 /// How a knob is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -305,110 +303,3 @@ pub static KNOBS: &[Knob] = &[
         set: |to, text| put(&mut to.log_format, log_format(text)),
     },
 ];
-
-fn put<T>(slot: &mut Option<T>, read: Result<T, ValueError>) -> Result<(), ValueError> {
-    *slot = Some(read?);
-    Ok(())
-}
-
-/// A key has two ways in; both in one source leave open which is meant.
-fn put_key(
-    slot: &mut Option<KeySource>,
-    read: Result<KeySource, ValueError>,
-    other: &'static str,
-) -> Result<(), ValueError> {
-    if slot.is_some() {
-        return Err(ValueError::Conflict(other.to_owned()));
-    }
-    put(slot, read)
-}
-
-fn address(text: &str) -> Result<HostPort, ValueError> {
-    Ok(text.parse()?)
-}
-
-fn reachable(text: &str) -> Result<HostPort, ValueError> {
-    Ok(address(text)?.reachable()?)
-}
-
-/// Commas separate in every source: it is what the variable needs, and harmless elsewhere.
-fn add_seeds(to: &mut Settings, text: &str) -> Result<(), ValueError> {
-    let seeds = to.seeds.get_or_insert_default();
-    for part in text.split(',') {
-        if seeds.len() >= SEEDS_MAX {
-            return Err(ValueError::TooMany(SEEDS_MAX));
-        }
-        seeds.push(reachable(part)?);
-    }
-    Ok(())
-}
-
-fn set_data(to: &mut Settings, text: &str) -> Result<(), ValueError> {
-    if to.storage == Some(Storage::Memory) {
-        return Err(ValueError::Conflict("memory".to_owned()));
-    }
-    let directory = text_of(text, "write a directory, for example ./netdb-data/node-1")?;
-    put(
-        &mut to.storage,
-        Ok(Storage::Directory(PathBuf::from(directory))),
-    )
-}
-
-/// `false` says nothing: it leaves the word to the other sources.
-fn set_memory(to: &mut Settings, text: &str) -> Result<(), ValueError> {
-    if !value::boolean(text)? {
-        return Ok(());
-    }
-    if to.storage.is_some() {
-        return Err(ValueError::Conflict("data".to_owned()));
-    }
-    put(&mut to.storage, Ok(Storage::Memory))
-}
-
-fn strength(text: &str) -> Result<Strength, ValueError> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "one" => Ok(Strength::One),
-        "quorum" => Ok(Strength::Quorum),
-        "all" => Ok(Strength::All),
-        "strict-quorum" => Ok(Strength::StrictQuorum),
-        _ => Err(ValueError::Choice("one, quorum, all, strict-quorum")),
-    }
-}
-
-fn network(text: &str) -> Result<Network, ValueError> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "local" => Ok(Network::Local),
-        "lan" => Ok(Network::Lan),
-        "wan" => Ok(Network::Wan),
-        _ => Err(ValueError::Choice("local, lan, wan")),
-    }
-}
-
-fn log_format(text: &str) -> Result<LogFormat, ValueError> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "human" => Ok(LogFormat::Human),
-        "json" => Ok(LogFormat::Json),
-        _ => Err(ValueError::Choice("human, json")),
-    }
-}
-
-fn count<T: TryFrom<u64>>(text: &str, min: u64, max: u64) -> Result<T, ValueError> {
-    let number = value::number(text, min, max)?;
-    T::try_from(number).map_err(|_| ValueError::Number { min, max })
-}
-
-fn file(text: &str) -> Result<KeySource, ValueError> {
-    let path = text_of(text, "write the path of a file")?;
-    Ok(KeySource::File(PathBuf::from(path)))
-}
-
-fn secret(text: &str) -> Result<KeySource, ValueError> {
-    Ok(KeySource::Inline(value::cluster_key(text.as_bytes())?))
-}
-
-fn text_of(text: &str, right: &'static str) -> Result<String, ValueError> {
-    if text.trim().is_empty() || text.contains('\0') {
-        return Err(ValueError::Empty(right));
-    }
-    Ok(text.to_owned())
-}

@@ -10,7 +10,10 @@
 mod address;
 mod file;
 mod knobs;
+mod layer;
 mod nearest;
+mod secret;
+mod setters;
 mod settings;
 mod value;
 
@@ -19,11 +22,15 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+pub use crate::replication::Strength;
 pub use address::{AddressError, HOST_BYTES_MAX, HOST_DEFAULT};
-pub use knobs::{KNOBS, Knob, PARTITIONS_MAX, SEEDS_MAX, Shape};
+pub use knobs::{KNOBS, Knob, PARTITIONS_MAX, Shape};
+pub use layer::{KeySource, LogFormat, Settings};
 pub use nearest::nearest;
-pub use settings::{KeySource, LogFormat, Place, SettingError, Settings};
-pub use value::{KEY_BYTES_MAX, KEY_BYTES_MIN, NAME_BYTES_MAX, ValueError, cluster_key};
+pub use secret::{Secret, cluster_key};
+pub use setters::SEEDS_MAX;
+pub use settings::{Place, SettingError};
+pub use value::{KEY_BYTES_MAX, KEY_BYTES_MIN, NAME_BYTES_MAX, ValueError};
 
 /// The first cluster port (UDP and TCP) that a node without `listen` tries.
 pub const CLUSTER_PORT_DEFAULT: u16 = 7979;
@@ -75,30 +82,6 @@ pub enum Storage {
     Directory(PathBuf),
     /// In memory only: gone when the process ends.
     Memory,
-}
-
-/// How many replicas must have a write before it is acknowledged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Strength {
-    /// This node alone.
-    One,
-    /// A majority of the replicas that are reachable.
-    #[default]
-    Quorum,
-    /// Every replica that is reachable.
-    All,
-    /// A majority of all replicas, reachable or not: refused when too few can be reached.
-    StrictQuorum,
-}
-
-/// A shared secret. It never shows in logs.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub Vec<u8>);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
 }
 
 /// Settings that must be equal on all members of a cluster.

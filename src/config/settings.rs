@@ -10,57 +10,13 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::knobs::{KNOBS, Knob, Shape};
+use super::layer::{KeySource, Settings};
 use super::nearest::nearest;
 use super::value::ValueError;
-use super::{Config, HostPort, Listen, Network, Secret, Storage, Strength};
+use super::{Config, Listen, Secret, Strength};
 
 /// Most characters of a refused value that an error shows: it stays readable as one line.
 const SHOWN_CHARS_MAX: usize = 120;
-
-/// Form of log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Human,
-    /// One JSON object per line.
-    Json,
-}
-
-/// Where a cluster key comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeySource {
-    /// It is in this file.
-    File(PathBuf),
-    /// It was in the environment.
-    Inline(Secret),
-}
-
-/// What one source says; each field is explained by its row in [`KNOBS`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the table of knobs has the words")]
-pub struct Settings {
-    pub name: Option<String>,
-    pub cluster: Option<String>,
-    pub listen: Option<HostPort>,
-    pub advertise: Option<HostPort>,
-    pub seeds: Option<Vec<HostPort>>,
-    pub client: Option<HostPort>,
-    pub storage: Option<Storage>,
-    pub write: Option<Strength>,
-    pub read: Option<Strength>,
-    pub write_timeout_ms: Option<u64>,
-    pub sync_interval_ms: Option<u64>,
-    pub network: Option<Network>,
-    pub clients_max: Option<usize>,
-    pub partitions: Option<u16>,
-    pub cluster_key: Option<KeySource>,
-    pub previous_cluster_key: Option<KeySource>,
-    pub insecure: Option<bool>,
-    pub no_repl: Option<bool>,
-    pub log: Option<String>,
-    pub log_format: Option<LogFormat>,
-}
 
 /// Where a value was written; prints as the operator wrote it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

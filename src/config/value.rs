@@ -134,21 +134,9 @@ pub(super) fn boolean(text: &str) -> Result<bool, ValueError> {
     }
 }
 
-/// The bytes as a cluster key, without the white space around them: editors end files with
-/// a line feed.
-///
-/// # Errors
-/// [`ValueError::Key`] unless [`KEY_BYTES_MIN`] to [`KEY_BYTES_MAX`] bytes are left.
-pub fn cluster_key(bytes: &[u8]) -> Result<super::Secret, ValueError> {
-    let key = bytes.trim_ascii();
-    if !(KEY_BYTES_MIN..=KEY_BYTES_MAX).contains(&key.len()) {
-        return Err(ValueError::Key { length: key.len() });
-    }
-    Ok(super::Secret(key.to_vec()))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::secret::cluster_key;
     use super::*;
 
     #[test]

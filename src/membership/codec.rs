@@ -16,10 +16,8 @@ use bytes::{Buf, BufMut, TryGetError};
 use foca::{Header, Message};
 
 use super::identity::{Identity, IdentityError};
+use super::members::LEFT_INCARNATION;
 use crate::clock::NodeId;
-
-/// The incarnation of a `Down` entry that means "left", not "failed".
-pub(super) const LEFT_INCARNATION: u16 = u16::MAX;
 
 /// Bytes of the largest identity: id, generation, bump, tag, IPv6 address, port.
 const IDENTITY_BYTES_MAX: usize = 8 + 8 + 4 + 1 + 16 + 2;

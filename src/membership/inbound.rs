@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 use foca::Message;
 
 use super::MEMBERS_MAX;
-use super::codec::{self, CodecError, LEFT_INCARNATION};
+use super::codec::{self, CodecError};
 use super::engine::{Membership, Phase};
 use super::identity::Identity;
 use super::knock::Why;
+use super::members::LEFT_INCARNATION;
 use super::members::State;
 use super::packet::{Packet, ROSTER_ENTRIES_MAX, Roster, RosterAsk, RosterEntry, SWIM_BYTES_MAX};
 use crate::machine::Now;

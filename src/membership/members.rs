@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::identity::Identity;
 use crate::machine::Now;
 
+/// The incarnation of a `Down` entry that means "left", not "failed".
+pub(super) const LEFT_INCARNATION: u16 = u16::MAX;
+
 /// What is believed about a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum State {

@@ -7,10 +7,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::codec::LEFT_INCARNATION;
 use super::fingerprint::Fingerprint;
 use super::identity::Identity;
-use super::members::State;
+use super::members::{LEFT_INCARNATION, State};
 use crate::clock::NodeId;
 
 /// Most bytes that one encoded packet takes: what is left of a datagram of 1,400 bytes

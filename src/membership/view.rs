@@ -14,10 +14,9 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::codec::LEFT_INCARNATION;
 use super::event::Event;
 use super::identity::Identity;
-use super::members::{Member, State};
+use super::members::{LEFT_INCARNATION, Member, State};
 use super::packet::RosterEntry;
 use crate::clock::NodeId;
 use crate::machine::{Instant, Now};

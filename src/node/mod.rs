@@ -9,10 +9,21 @@
 //! Order is the contract: a shard commits to its engine inside the call, and the
 //! [`Effect`]s that the call leaves (sends, then replies) are executed after it returns.
 
+mod closing;
+mod compare;
 mod data;
+mod effect;
+mod full;
+mod gathering;
+mod pull;
+mod receive;
 pub mod request;
+mod requests;
 mod shard;
+mod stats;
 mod view;
 
-pub use data::{Data, DataParams, DataStats, Effect, Note};
+pub use data::{Data, DataParams};
+pub use effect::{Effect, Note};
+pub use stats::DataStats;
 pub use view::View;

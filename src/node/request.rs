@@ -7,8 +7,8 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::clock::VersionVector;
-use crate::config::Strength;
 use crate::object::Object;
+use crate::replication::Strength;
 
 /// How many replicas take part before a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

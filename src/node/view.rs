@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::clock::NodeId;
-use crate::config::Strength;
 use crate::membership::{Member, State};
+use crate::replication::Strength;
 
 /// The other replicas of every partition, as this node sees them.
 ///
@@ -17,6 +17,8 @@ pub struct View {
     pub replicas: BTreeSet<NodeId>,
     /// Those of them that are alive and whose link is up.
     pub reachable: BTreeSet<NodeId>,
+    /// Nodes that said that they leave for good.
+    pub departed: BTreeSet<NodeId>,
 }
 
 impl View {
@@ -30,14 +32,20 @@ impl View {
         let mut view = Self::default();
         for member in members.filter(|member| member.identity.id != me) {
             let id = member.identity.id;
-            if member.state != State::Left {
-                view.replicas.insert(id);
-            }
+            match member.state {
+                State::Left => view.departed.insert(id),
+                _ => view.replicas.insert(id),
+            };
             if member.state.is_active() && linked(id) {
                 view.reachable.insert(id);
             }
         }
         view
+    }
+
+    /// Whether every replica can be reached.
+    pub fn is_whole(&self) -> bool {
+        self.replicas == self.reachable
     }
 
     /// How many replicas can be reached, this node included.
@@ -53,7 +61,10 @@ impl View {
             Strength::One => 1,
             Strength::Quorum => reachable / 2 + 1,
             Strength::All => reachable,
-            Strength::StrictQuorum => (self.replicas.len() + 1) / 2 + 1,
+            Strength::StrictQuorum => {
+                let all = self.replicas.len() + 1;
+                all / 2 + 1
+            }
         }
     }
 }
@@ -67,6 +78,7 @@ mod tests {
         let with = |peers: u64| View {
             replicas: (1..=9).map(NodeId).collect(),
             reachable: (1..=peers).map(NodeId).collect(),
+            ..View::default()
         };
         for (peers, quorum) in [(0, 1), (1, 2), (2, 2), (3, 3), (4, 3)] {
             assert_eq!(with(peers).needed(Strength::One), 1);

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::clock::ActorId;
 use crate::object::Object;
 use crate::placement::PartitionId;
-use crate::store::exchange::{Delta, Digest, FullEnd, FullNext, FullRequest, FullRows, Push};
+use crate::store::exchange::{
+    Closing, Delta, Digest, FullEnd, FullNext, FullRequest, FullRows, Push,
+};
 
 /// One message between peers. Any of them may be lost, repeated or late.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +60,13 @@ pub enum Message {
         /// The asker's fingerprint of live dots: equal clocks must have equal ones.
         fingerprint: u64,
         /// Whether the answerer should ask back for what it lacks itself.
+        mutual: bool,
+    },
+    /// What the sender has to say about dead actors, beside a digest (PROTOCOL 3.9).
+    Closing {
+        /// The partition's.
+        closing: Closing,
+        /// Whether the receiver should say what it has to say in return.
         mutual: bool,
     },
     /// What the asker of a digest lacked.

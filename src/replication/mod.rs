@@ -12,9 +12,11 @@
 //! queue), retransmission, and any opinion about who is alive.
 
 mod message;
+mod strength;
 mod sync;
 mod waits;
 
 pub use message::Message;
+pub use strength::Strength;
 pub use sync::{Input, Output, Pull, SyncParams, Synchronizer, Tally};
 pub use waits::{Ended, Waits};

@@ -99,6 +99,9 @@ pub enum Refusal {
     /// The clock would exceed its limits.
     #[error("clock would exceed {ACTORS_MAX} actors or {RUNS_MAX} holes")]
     ClockFull,
+    /// A dot of a dead actor that its replicas did not agree on (R19).
+    #[error("names a write of a dead actor that its replicas have not agreed on")]
+    Frozen,
     /// A piece of a full sync that nobody waits for.
     #[error("piece of a full sync that is not the next of a running one")]
     UnknownSession,

@@ -1,12 +1,15 @@
 //! What two replicas of one partition say to each other.
 //!
 //! Values only: who sends them where is the caller's. Every causal context travels whole
-//! (PROTOCOL 15.3: a truncated one breaks convergence), sets of dots travel as runs.
+//! (PROTOCOL 15.3: a truncated one breaks convergence), sets of dots travel as runs. Messages
+//! that name the same few actors many times have encodings of their own: `store::compact`.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{ActorId, Clock, Dot, DotSet, VersionVector};
+use crate::clock::{ActorId, Clock, Dot, DotSet, Entry, VersionVector};
 use crate::object::{Row, Versions};
 use crate::placement::PartitionId;
 
@@ -38,7 +41,7 @@ pub struct Digest {
 }
 
 /// The answer to a digest: rows of keys that the asker is behind on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delta {
     /// The partition.
     pub partition: PartitionId,
@@ -78,7 +81,7 @@ pub struct FullRequest {
 }
 
 /// One piece of a full sync. It takes effect with the [`FullEnd`], not before (N33).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FullRows {
     /// The partition.
     pub partition: PartitionId,
@@ -120,4 +123,21 @@ pub struct FullEnd {
     pub live_total: u64,
     /// The source's clock, from the snapshot of its rows (R7).
     pub clock: Clock,
+}
+
+/// What a replica says about dead actors, beside its digest (PROTOCOL 3.9).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closing {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The opening that speaks.
+    pub from: ActorId,
+    /// A hash of the openings that the speaker knows as all replicas of the partition, itself
+    /// included; zero while it is not sure that they are all.
+    pub view: u64,
+    /// The actors that the speaker has frozen and what it holds of each: a promise, durable
+    /// before it was made, to take in no dot of them that no replica has promised.
+    pub frozen: BTreeMap<ActorId, Entry>,
+    /// Actors that left residual contexts at the speaker, which go when they are closed.
+    pub wanted: BTreeSet<ActorId>,
 }

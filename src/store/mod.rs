@@ -8,17 +8,20 @@
 //!
 //! Store does not know that there is a network, who is a member, or what time it is.
 //!
-//! Not here yet: freezing and sealing of dead actors (PROTOCOL 3.9), so the holes that an
-//! unclean crash leaves stay; dropping of a copy (3.11); counters and collections (8).
+//! Not here yet: dropping of a copy (PROTOCOL 3.11); counters and collections (8).
 
 pub mod codec;
+mod compact;
 pub mod engine;
 mod error;
 pub mod exchange;
+mod mutation;
 mod partition;
 
 pub use error::{Refusal, StoreError};
+#[cfg(any(test, feature = "mutations"))]
+pub use mutation::Mutation;
 pub use partition::{
-    Applied, DeltaAnswer, EXPIRE_KEYS_MAX, FullChunk, FullSource, Options, Partition,
-    PartitionStats, Write,
+    Applied, DeltaAnswer, EXPIRE_KEYS_MAX, FullChunk, FullSource, LOG_ROW_BYTES, Options,
+    Partition, PartitionStats, Write,
 };

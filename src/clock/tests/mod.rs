@@ -1,5 +1,6 @@
 //! Laws of the clocks, each against the simplest model there is: a set of dots.
 
+mod closed;
 mod encoding;
 mod hlc;
 mod sets;

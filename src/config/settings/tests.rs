@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use super::super::{Network, Storage};
 use super::*;
 
 fn flags(given: &[(&str, &[&str])]) -> Result<Settings, SettingError> {
@@ -62,7 +63,7 @@ fn flag_beats_variable_beats_file_beats_default() {
 fn example(knob: &Knob) -> &'static str {
     match knob.key {
         "listen" | "seed" | "client" | "advertise" => "10.0.0.1:1",
-        "write" => "all",
+        "write" | "read" => "all",
         "write_timeout" | "sync_interval" => "77",
         "network" => "wan",
         "clients_max" | "partitions" => "77",

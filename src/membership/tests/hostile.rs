@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::codec::{self, LEFT_INCARNATION, Opened};
+use super::super::codec::{self, Opened};
+use super::super::members::LEFT_INCARNATION;
 use super::super::{
     GENERATION_MAX, Hello, Identity, Input, MEMBERS_MAX, PACKET_BYTES_MAX, Packet,
     ROSTER_ENTRIES_MAX, Refusal, Roster, RosterAsk, RosterEntry, SWIM_BYTES_MAX, State, Welcome,

@@ -1,7 +1,7 @@
 //! The engine on disk: one fjall database per node.
 //!
 //! Layout: keyspace `rows` holds partition and key to row, `clock` holds partition and actor
-//! to entry, `meta` holds the number of the last batch. One batch of the database per
+//! to entry, `marks` holds partition and frozen actor or known replica, `meta` holds the number of the last batch. One batch of the database per
 //! [`Batch`], so rows and clock are never apart (PROTOCOL R13). Every record opens with a
 //! version and ends with a checksum over its key and itself; what does not check is an error
 //! (R26).
@@ -26,7 +26,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Batch, Engine, EngineError, Loaded};
-use crate::clock::{ActorId, Clock, Entry, NodeId};
+use crate::clock::{ActorId, Entry, NodeId};
 use crate::object::Row;
 use crate::placement::PartitionId;
 use crate::store::codec;
@@ -52,6 +52,10 @@ const PLAIN_KEY_MAX: usize = 32 * 1024;
 const TAG_PLAIN: u8 = 0;
 const TAG_HASHED: u8 = 1;
 
+/// Tags of the two kinds of marks.
+const TAG_FROZEN: u8 = 0;
+const TAG_PEER: u8 = 1;
+
 /// The key of the batch number in `meta`.
 const META_BATCH: &[u8] = b"batch";
 
@@ -63,6 +67,7 @@ pub struct Fjall {
     database: Database,
     rows: Keyspace,
     clock: Keyspace,
+    marks: Keyspace,
     meta: Keyspace,
     /// The number of the last batch; its lock keeps batches in order.
     batch: Mutex<u64>,
@@ -83,7 +88,8 @@ impl Fjall {
         let path = dir.join("fjall");
         let database = Database::builder(&path).open()?;
         let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default);
-        let (rows, clock, meta) = (keyspace("rows")?, keyspace("clock")?, keyspace("meta")?);
+        let (rows, clock) = (keyspace("rows")?, keyspace("clock")?);
+        let (marks, meta) = (keyspace("marks")?, keyspace("meta")?);
         let batch = match meta.get(META_BATCH)? {
             Some(record) => open_record::<u64>(META_BATCH, &record)?,
             None => 0,
@@ -100,6 +106,7 @@ impl Fjall {
             database,
             rows,
             clock,
+            marks,
             meta,
             batch: Mutex::new(batch),
             synced: Mutex::new(synced),
@@ -111,18 +118,26 @@ impl Fjall {
 impl Engine for Fjall {
     fn load(&self, partition: PartitionId) -> Result<Loaded, EngineError> {
         let prefix = partition.0.to_be_bytes();
-        let mut rows = Vec::new();
+        let mut loaded = Loaded::default();
         for item in self.rows.prefix(prefix) {
             let (place, record) = item.into_inner()?;
             let (key, row) = open_record::<(Option<Bytes>, Row)>(&place, &record)?;
-            rows.push((key_of(&place, key)?, row));
+            loaded.rows.push((key_of(&place, key)?, row));
         }
-        let mut clock = Clock::new();
         for item in self.clock.prefix(prefix) {
             let (place, record) = item.into_inner()?;
-            clock.set(actor_of(&place)?, open_record::<Entry>(&place, &record)?);
+            let entry = open_record::<Entry>(&place, &record)?;
+            loaded.clock.set(actor_of(&place)?, entry);
         }
-        Ok(Loaded { rows, clock })
+        for item in self.marks.prefix(prefix) {
+            let (place, record) = item.into_inner()?;
+            open_record::<()>(&place, &record)?;
+            match mark_of(&place)? {
+                Mark::Frozen(actor) => loaded.frozen.insert(actor),
+                Mark::Peer(node) => loaded.peers.insert(node),
+            };
+        }
+        Ok(loaded)
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), EngineError> {
@@ -141,6 +156,18 @@ impl Engine for Fjall {
             let place = clock_place(batch.partition, *actor);
             let record = seal_record(&place, entry)?;
             write.insert(&self.clock, place, record);
+        }
+        let frozen = batch.frozen.iter().map(|&(a, set)| (Mark::Frozen(a), set));
+        let peers = batch.peers.iter().map(|&(p, set)| (Mark::Peer(p), set));
+        for (mark, is_set) in frozen.chain(peers) {
+            let place = mark_place(batch.partition, mark);
+            match is_set {
+                true => {
+                    let record = seal_record(&place, &())?;
+                    write.insert(&self.marks, place, record);
+                }
+                false => write.remove(&self.marks, place),
+            }
         }
         let mut number = self.batch.lock();
         let next = *number + 1;
@@ -220,23 +247,61 @@ fn key_of(place: &[u8], whole: Option<Bytes>) -> Result<Bytes, EngineError> {
 
 fn clock_place(partition: PartitionId, actor: ActorId) -> Vec<u8> {
     let mut place = partition.0.to_be_bytes().to_vec();
-    place.extend_from_slice(&actor.node.0.to_be_bytes());
-    place.extend_from_slice(&actor.incarnation.to_be_bytes());
+    put_actor(&mut place, actor);
     place
 }
 
+fn put_actor(place: &mut Vec<u8>, actor: ActorId) {
+    place.extend_from_slice(&actor.node.0.to_be_bytes());
+    place.extend_from_slice(&actor.incarnation.to_be_bytes());
+}
+
 fn actor_of(place: &[u8]) -> Result<ActorId, EngineError> {
-    let word = |at: usize| {
-        let bytes = place.get(at..at + 8)?;
-        Some(u64::from_be_bytes(bytes.try_into().ok()?))
-    };
-    match (word(2), word(10), place.len()) {
+    match (word(place, 2), word(place, 10), place.len()) {
         (Some(node), Some(incarnation), 18) => Ok(ActorId {
             node: NodeId(node),
             incarnation,
         }),
         _ => Err(EngineError::Damaged("unknown form of an actor")),
     }
+}
+
+/// Something about a partition that is so or is not.
+#[derive(Clone, Copy)]
+enum Mark {
+    Frozen(ActorId),
+    Peer(NodeId),
+}
+
+fn mark_place(partition: PartitionId, mark: Mark) -> Vec<u8> {
+    let mut place = partition.0.to_be_bytes().to_vec();
+    match mark {
+        Mark::Frozen(actor) => {
+            place.push(TAG_FROZEN);
+            put_actor(&mut place, actor);
+        }
+        Mark::Peer(node) => {
+            place.push(TAG_PEER);
+            place.extend_from_slice(&node.0.to_be_bytes());
+        }
+    }
+    place
+}
+
+fn mark_of(place: &[u8]) -> Result<Mark, EngineError> {
+    match (place.get(2), word(place, 3), word(place, 11), place.len()) {
+        (Some(&TAG_FROZEN), Some(node), Some(incarnation), 19) => Ok(Mark::Frozen(ActorId {
+            node: NodeId(node),
+            incarnation,
+        })),
+        (Some(&TAG_PEER), Some(node), _, 11) => Ok(Mark::Peer(NodeId(node))),
+        _ => Err(EngineError::Damaged("unknown form of a mark")),
+    }
+}
+
+fn word(place: &[u8], at: usize) -> Option<u64> {
+    let bytes = place.get(at..at.checked_add(8)?)?;
+    Some(u64::from_be_bytes(bytes.try_into().ok()?))
 }
 
 /// Takes the directory for this process, or says which has it.

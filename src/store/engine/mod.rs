@@ -15,6 +15,8 @@ mod simulated;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -22,7 +24,7 @@ pub use self::fjall::Fjall;
 pub use self::memory::Memory;
 pub use self::simulated::Simulated;
 use super::codec::CodecError;
-use crate::clock::{ActorId, Clock, Entry};
+use crate::clock::{ActorId, Clock, Entry, NodeId};
 use crate::object::Row;
 use crate::placement::PartitionId;
 
@@ -35,6 +37,10 @@ pub struct Batch {
     pub rows: Vec<(Bytes, Option<Row>)>,
     /// The entries of the clock that change, with their new values.
     pub entries: Vec<(ActorId, Entry)>,
+    /// Dead actors that become frozen, or no longer are (PROTOCOL 3.9).
+    pub frozen: Vec<(ActorId, bool)>,
+    /// Nodes that become replicas of the partition, or left it for good.
+    pub peers: Vec<(NodeId, bool)>,
 }
 
 /// What an engine holds of one partition.
@@ -44,6 +50,10 @@ pub struct Loaded {
     pub rows: Vec<(Bytes, Row)>,
     /// The clock.
     pub clock: Clock,
+    /// The frozen actors.
+    pub frozen: BTreeSet<ActorId>,
+    /// The nodes that are replicas as far as is known, without this one.
+    pub peers: BTreeSet<NodeId>,
 }
 
 /// Keeps the partitions of one node.

@@ -1,12 +1,12 @@
 //! A disk in memory that can crash, for the simulator and for tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::{Batch, Engine, EngineError, Loaded};
-use crate::clock::Clock;
+use crate::clock::{ActorId, Clock, NodeId};
 use crate::object::Row;
 use crate::placement::PartitionId;
 
@@ -19,7 +19,7 @@ pub struct Simulated {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     /// All batches that were synced, applied.
     synced: BTreeMap<PartitionId, Disk>,
@@ -33,6 +33,8 @@ struct State {
 struct Disk {
     rows: BTreeMap<Bytes, Row>,
     clock: Clock,
+    frozen: BTreeSet<ActorId>,
+    peers: BTreeSet<NodeId>,
 }
 
 impl Disk {
@@ -46,7 +48,20 @@ impl Disk {
         for (actor, entry) in &batch.entries {
             self.clock.set(*actor, entry.clone());
         }
+        for (actor, is_frozen) in &batch.frozen {
+            set(&mut self.frozen, *actor, *is_frozen);
+        }
+        for (peer, is_peer) in &batch.peers {
+            set(&mut self.peers, *peer, *is_peer);
+        }
     }
+}
+
+fn set<T: Ord>(members: &mut BTreeSet<T>, member: T, is_in: bool) {
+    match is_in {
+        true => members.insert(member),
+        false => members.remove(&member),
+    };
 }
 
 impl Simulated {
@@ -79,6 +94,29 @@ impl Simulated {
         *self.state.lock() = State::default();
     }
 
+    /// A copy of the disk as it is now, unsynced batches included.
+    pub fn backup(&self) -> Self {
+        Self {
+            state: Mutex::new(self.state.lock().clone()),
+        }
+    }
+
+    /// The disk is replaced by what it was when `backup` was taken.
+    pub fn restore(&self, backup: &Self) {
+        let state = backup.state.lock().clone();
+        *self.state.lock() = state;
+    }
+
+    /// How many rows are kept, of all partitions.
+    pub fn rows(&self) -> usize {
+        let state = self.state.lock();
+        let mut disks = state.synced.clone();
+        for batch in &state.tail {
+            disks.entry(batch.partition).or_default().apply(batch);
+        }
+        disks.values().map(|disk| disk.rows.len()).sum()
+    }
+
     /// From now on, or no longer, every commit and sync fails and keeps nothing.
     pub fn fail(&self, failing: bool) {
         self.state.lock().failing = failing;
@@ -102,6 +140,8 @@ impl Engine for Simulated {
         Ok(Loaded {
             rows: disk.rows.into_iter().collect(),
             clock: disk.clock,
+            frozen: disk.frozen,
+            peers: disk.peers,
         })
     }
 

@@ -42,6 +42,7 @@ fn batch(partition: u16, rows: &[(&[u8], Option<Row>)], entries: &[(u64, u64)]) 
             .iter()
             .map(|&(incarnation, base)| (actor(incarnation), Entry::up_to(base)))
             .collect(),
+        ..Batch::default()
     }
 }
 
@@ -101,6 +102,54 @@ fn suite(mut engine: Arc<dyn Engine>, mut reopen: impl FnMut(Arc<dyn Engine>) ->
         assert_eq!(engine.load(PartitionId(0)).unwrap().clock.base(actor(1)), 6);
         engine = reopen(engine);
     }
+}
+
+/// Frozen actors, known replicas and closed entries are kept as they are, per partition.
+fn marks(mut engine: Arc<dyn Engine>, mut reopen: impl FnMut(Arc<dyn Engine>) -> Arc<dyn Engine>) {
+    let mut closed = Entry::up_to(3);
+    closed.close();
+    engine
+        .commit(&Batch {
+            entries: vec![(actor(1), closed.clone())],
+            frozen: vec![(actor(2), true), (actor(3), true)],
+            peers: vec![(NodeId(8), true), (NodeId(u64::MAX), true)],
+            ..Batch::default()
+        })
+        .unwrap();
+    engine
+        .commit(&Batch {
+            frozen: vec![(actor(3), false)],
+            peers: vec![(NodeId(8), false)],
+            ..Batch::default()
+        })
+        .unwrap();
+    engine.sync().unwrap();
+    for _ in 0..2 {
+        let loaded = engine.load(PartitionId(0)).unwrap();
+        assert_eq!(loaded.clock.entry(actor(1)), Some(&closed));
+        assert_eq!(loaded.frozen, [actor(2)].into());
+        assert_eq!(loaded.peers, [NodeId(u64::MAX)].into());
+        assert_eq!(engine.load(PartitionId(1)).unwrap(), Loaded::default());
+        engine = reopen(engine);
+    }
+}
+
+#[test]
+fn simulated_keeps_marks() {
+    let disk = Arc::new(Simulated::new());
+    marks(disk.clone(), move |_| {
+        disk.crash_keeping_tail();
+        disk.clone()
+    });
+}
+
+#[test]
+fn fjall_keeps_marks() {
+    let dir = tempfile::tempdir().unwrap();
+    marks(Arc::new(Fjall::open(dir.path()).unwrap()), |engine| {
+        drop(engine);
+        Arc::new(Fjall::open(dir.path()).unwrap())
+    });
 }
 
 #[test]

@@ -4,27 +4,36 @@
 //! clock as it was *before* the message (R8, N26), all results are stripped with the clock as
 //! it will be after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::{Advance, Applied, Partition, strip};
+use super::{Advance, Applied, Partition, naive};
 use crate::clock::{Dot, VersionVector};
 use crate::object::{Object, Row, SIBLINGS_MERGED_MAX, Versions};
 use crate::store::exchange::{Delta, Push};
+use crate::store::mutation::Mutation;
 use crate::store::{Refusal, StoreError};
 
 impl Partition {
     /// Takes in one write of another replica.
     ///
     /// Only the pushed dot and the live dots enter the clock (R2): the context speaks of this
-    /// key, and the clock of all keys (N02). A push whose dot is known is ignored (R25).
+    /// key, and the clock of all keys (N02). A push whose dot is known is ignored (R25), one
+    /// that names a refused dot is dropped (3.9).
     pub fn apply_push(&mut self, push: Push, wall_ms: u64) -> Result<Applied, StoreError> {
         if let Err(refusal) = self.check_push(&push) {
             return Ok(Applied::Refused(refusal));
         }
         if self.clock.contains(push.dot) {
             return Ok(Applied::Duplicate);
+        }
+        let names_refused = {
+            let mut dots = push.versions.dots().chain([push.dot]);
+            dots.any(|dot| self.refuses(dot))
+        };
+        if names_refused {
+            return Ok(Applied::Refused(Refusal::Frozen));
         }
         let key = self.shared_key(&push.key);
         let mut dots: BTreeMap<_, _> = push
@@ -33,19 +42,22 @@ impl Partition {
             .map(|dot| (dot, Some(key.clone())))
             .collect();
         dots.insert(push.dot, Some(key.clone()));
+        if self.options.breaks(Mutation::N02) {
+            naive::claim_context(&mut dots, &push.context);
+        }
         let mut advance = Advance::new(&self.clock);
-        let logged = note(&mut advance, dots);
+        let logged = self.note(&mut advance, dots, [&push.versions]);
         let remote = Object {
             versions: push.versions,
             context: push.context,
         };
         let row = self.row(&key);
-        let merged = self.fill_for(&row, &remote.versions).merge(&remote);
+        let merged = self.merge(&row, &remote, &advance);
         if let Err(refusal) = check_merged(&advance, [&merged]) {
             return Ok(Applied::Refused(refusal));
         }
         let conflicts = conflicts(&row.versions, &remote.versions);
-        let stripped = strip(merged.versions, merged.context, &advance);
+        let stripped = self.strip(merged.versions, merged.context, &advance);
         let step = self.step(vec![(key, stripped)], advance, logged);
         self.commit(step)?;
         self.learn([&remote.versions], conflicts, wall_ms);
@@ -57,16 +69,28 @@ impl Partition {
     /// Exactly the covers and the dots of the rows enter the clock (R5), all in one batch
     /// with the rows (R6, R13), and are logged with their keys so that this replica can pass
     /// on deletes and overwritten dots too (R9, N09).
-    pub fn apply_delta(&mut self, delta: Delta, wall_ms: u64) -> Result<Applied, StoreError> {
+    ///
+    /// A group with a dot that is refused (3.9) is left out whole (R6), and the voids then too,
+    /// because they come after all groups (R18).
+    pub fn apply_delta(&mut self, mut delta: Delta, wall_ms: u64) -> Result<Applied, StoreError> {
         let mut covered = match self.check_delta(&delta) {
             Ok(covered) => covered,
             Err(refusal) => return Ok(Applied::Refused(refusal)),
         };
+        let refused = self.refused_keys(&covered);
+        if !refused.is_empty() {
+            covered.retain(|_, key| key.as_ref().is_some_and(|key| !refused.contains(key)));
+            delta.rows.retain(|(key, _)| !refused.contains(key));
+            if covered.is_empty() {
+                return Ok(Applied::Refused(Refusal::Frozen));
+            }
+        }
         for key in covered.values_mut().flatten() {
             *key = self.shared_key(key);
         }
         let mut advance = Advance::new(&self.clock);
-        let logged = note(&mut advance, covered);
+        let live = delta.rows.iter().map(|(_, row)| &row.versions);
+        let logged = self.note(&mut advance, covered, live);
         if logged.is_empty() {
             // Knowledge is a function of the clock: there is nothing to merge.
             return Ok(Applied::Duplicate);
@@ -78,7 +102,7 @@ impl Partition {
             let local = self.row(key);
             let remote = shared.object(row, &local.versions);
             conflicts += self::conflicts(&local.versions, &row.versions);
-            let object = self.fill_for(&local, &row.versions).merge(&remote);
+            let object = self.merge(&local, &remote, &advance);
             merged.push((self.shared_key(key), object));
         }
         if let Err(refusal) = check_merged(&advance, merged.iter().map(|(_, object)| object)) {
@@ -86,7 +110,7 @@ impl Partition {
         }
         let rows = merged
             .into_iter()
-            .map(|(key, object)| (key, strip(object.versions, object.context, &advance)))
+            .map(|(key, object)| (key, self.strip(object.versions, object.context, &advance)))
             .collect();
         let step = self.step(rows, advance, logged);
         self.commit(step)?;
@@ -95,13 +119,60 @@ impl Partition {
         Ok(Applied::New)
     }
 
+    /// The join of a local row, filled with the clock as it is *before* the step that leads to
+    /// `after` (R8), and a remote state. No version leaves for having lost (R15).
+    pub(super) fn merge(&self, local: &Row, remote: &Object, after: &Advance<'_>) -> Object {
+        let mut merged = self.fill_for(local, &remote.versions).merge(remote);
+        if self.options.breaks(Mutation::N26) {
+            let known = |dot: Dot| dot.n <= after.base(dot.actor);
+            let news = |dot: Dot| !local.versions.contains(dot);
+            merged.versions.retain(|dot, _| !(news(dot) && known(dot)));
+        }
+        if self.options.breaks(Mutation::N08) {
+            let winner = merged.winner().map(|(dot, _)| dot);
+            merged.versions.retain(|dot, _| Some(dot) == winner);
+        }
+        merged
+    }
+
+    /// Adds dots to the clock to be; gives back those that were not in it, each with the key
+    /// under which it is logged, whether it is live or not (R9).
+    fn note<'a>(
+        &self,
+        advance: &mut Advance<'_>,
+        dots: BTreeMap<Dot, Option<Bytes>>,
+        live: impl IntoIterator<Item = &'a Versions>,
+    ) -> Vec<(Dot, Option<Bytes>)> {
+        let mut logged: Vec<_> = dots
+            .into_iter()
+            .filter(|(dot, _)| advance.add(*dot))
+            .collect();
+        if self.options.breaks(Mutation::N09) {
+            naive::forget_dead(&mut logged, live);
+        }
+        logged
+    }
+
+    /// The keys of a delta that a refused dot has written.
+    fn refused_keys(&self, covered: &BTreeMap<Dot, Option<Bytes>>) -> BTreeSet<Bytes> {
+        covered
+            .iter()
+            .filter(|(dot, _)| self.refuses(**dot))
+            .filter_map(|(_, key)| key.clone())
+            .collect()
+    }
+
     /// A stored row with as much of its context (PROTOCOL 1.1, fill) as decides about
     /// `against`: the bases (R14, not the maxima: N20) of the actors named there. What is left
     /// out is at or below a base, and would be stripped again.
     pub(super) fn fill_for(&self, row: &Row, against: &Versions) -> Object {
         let mut context = row.own_context();
         for dot in against.dots() {
-            context.raise(dot.actor, self.clock.base(dot.actor));
+            let known = match self.options.breaks(Mutation::N20) {
+                true => self.clock.top(dot.actor),
+                false => self.clock.base(dot.actor),
+            };
+            context.raise(dot.actor, known);
         }
         Object {
             versions: row.versions.clone(),
@@ -152,16 +223,6 @@ impl<'a> SharedContext<'a> {
             context,
         }
     }
-}
-
-/// Adds dots to the clock to be; gives back those that were not in it.
-fn note(
-    advance: &mut Advance<'_>,
-    dots: BTreeMap<Dot, Option<Bytes>>,
-) -> Vec<(Dot, Option<Bytes>)> {
-    dots.into_iter()
-        .filter(|(dot, _)| advance.add(*dot))
-        .collect()
 }
 
 /// Whether the outcome is something that other replicas would accept from this one.

@@ -25,13 +25,22 @@ impl<'a> Advance<'a> {
         !self.clock.contains(dot) && self.entry_mut(dot.actor).add(dot.n)
     }
 
-    /// Adds all that `other` holds.
+    /// Adds all that `other` holds, and closes what it has closed.
     pub(super) fn join(&mut self, other: &Clock) {
         for (actor, entry) in other.entries() {
-            if !self.clock.entry(actor).is_some_and(|own| own.covers(entry)) {
+            let says_nothing_new = self
+                .clock
+                .entry(actor)
+                .is_some_and(|own| own.covers(entry) && (own.is_closed() || !entry.is_closed()));
+            if !says_nothing_new {
                 self.entry_mut(actor).join(entry);
             }
         }
+    }
+
+    /// Closes the entry of `actor` (PROTOCOL 3.9).
+    pub(super) fn close(&mut self, actor: ActorId) {
+        self.entry_mut(actor).close();
     }
 
     /// The base of `actor` after the step.
@@ -42,15 +51,30 @@ impl<'a> Advance<'a> {
         }
     }
 
+    /// Whether the clock will say all that `n` of `actor` in a context would say: it is at
+    /// or below the *base* (R14, N19), or the actor is closed and nothing of it can come.
+    pub(super) fn implies(&self, actor: ActorId, n: u64) -> bool {
+        n <= self.base(actor) || self.entry(actor).is_some_and(Entry::is_closed)
+    }
+
+    /// The entry of `actor` after the step.
+    pub(super) fn entry(&self, actor: ActorId) -> Option<&Entry> {
+        self.entries.get(&actor).or_else(|| self.clock.entry(actor))
+    }
+
     /// The changed entries with their new values.
     pub(super) fn entries(&self) -> impl Iterator<Item = (ActorId, &Entry)> + '_ {
         self.entries.iter().map(|(&actor, entry)| (actor, entry))
     }
 
-    /// The changed entries whose base moves, with the new one.
+    /// The changed entries whose base moves, with the new one. Of a closed actor everything
+    /// is known.
     pub(super) fn new_bases(&self) -> impl Iterator<Item = (ActorId, u64)> + '_ {
         self.entries()
-            .map(|(actor, entry)| (actor, entry.base()))
+            .map(|(actor, entry)| match entry.is_closed() {
+                true => (actor, u64::MAX),
+                false => (actor, entry.base()),
+            })
             .filter(|&(actor, base)| base > self.clock.base(actor))
     }
 

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::table::row_bytes;
-use super::{Partition, ROW_BYTES_MAX};
-use crate::clock::DotSet;
+use super::Partition;
+use super::table::{ROW_BYTES_MAX, row_bytes};
+use crate::clock::{Clock, DotSet};
 use crate::object::Row;
 use crate::store::exchange::{Cover, Delta, Digest};
+use crate::store::mutation::Mutation;
 
 /// The answer to a digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,9 @@ impl Partition {
             return DeltaAnswer::Nothing;
         }
         if !self.log.reaches(&missing) {
+            if self.options.breaks(Mutation::N10) {
+                return DeltaAnswer::Delta(self.all_void(digest, missing));
+            }
             return DeltaAnswer::Full;
         }
         let mut chunk = Chunk::default();
@@ -77,7 +81,10 @@ impl Partition {
             .log
             .dots_of(key)
             .filter(|&dot| !digest.clock.contains(dot));
-        let dots = lacking.collect();
+        let dots = match self.options.breaks(Mutation::N34) {
+            true => lacking.take(1).collect(),
+            false => lacking.collect(),
+        };
         chunk.covers.push(Cover {
             key: Some(key.clone()),
             dots,
@@ -87,7 +94,9 @@ impl Partition {
 
     fn close(&self, mut chunk: Chunk<'_>, digest: &Digest) -> DeltaAnswer {
         // A void covered early could destroy a version whose successor is yet to come (R18).
-        if !chunk.more && !chunk.left_out && !chunk.voids.is_empty() {
+        let last = !chunk.more && !chunk.left_out;
+        let now = last || self.options.breaks(Mutation::N24);
+        if now && !chunk.voids.is_empty() {
             chunk.covers.push(Cover {
                 key: None,
                 dots: chunk.voids,
@@ -96,14 +105,26 @@ impl Partition {
         if chunk.covers.is_empty() {
             return DeltaAnswer::Nothing;
         }
-        DeltaAnswer::Delta(Delta {
+        let mut delta = Delta {
             partition: self.id,
             to: digest.asker,
             base: self.clock.base_vector(),
             rows: chunk.rows,
             covers: chunk.covers,
             more: chunk.more,
-        })
+        };
+        if self.options.breaks(Mutation::N05) {
+            self.claim_clock(&mut delta, &digest.clock);
+        }
+        if self.options.breaks(Mutation::N28) && last {
+            self.claim_clock(&mut delta, &Clock::new());
+        }
+        if self.options.breaks(Mutation::N07) {
+            // A write came between the rows and the clock.
+            let next = self.clock.base(self.actor).saturating_add(1);
+            delta.base.raise(self.actor, next);
+        }
+        DeltaAnswer::Delta(delta)
     }
 }
 

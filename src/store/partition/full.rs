@@ -9,33 +9,27 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::absorb::{SharedContext, check_merged, conflicts};
-use super::table::row_bytes;
-use super::{Advance, Applied, Partition, strip};
-use crate::clock::{Clock, DotSet};
-use crate::object::{Object, Row};
+use super::stage::Stage;
+use super::{Advance, Applied, Partition};
+use crate::clock::Clock;
+use crate::object::Object;
 use crate::store::exchange::{FullEnd, FullNext, FullRows};
+use crate::store::mutation::Mutation;
 use crate::store::{Refusal, StoreError};
-
-/// The pieces of a running full sync that have come so far.
-#[derive(Debug)]
-pub(super) struct Stage {
-    session: u64,
-    next: u32,
-    rows: BTreeMap<Bytes, Row>,
-    live: DotSet,
-    bytes: usize,
-}
 
 impl Partition {
     /// Puts a piece of a full sync aside, and says which to ask for next. The first piece of
     /// another sync takes the place of a running one; a piece that was there already is not
     /// taken twice.
     pub fn stage(&mut self, piece: FullRows) -> Result<FullNext, Refusal> {
-        self.check_address(piece.partition, piece.to)?;
+        self.check_address(piece.partition, piece.to, &[Mutation::N27])?;
         for (key, row) in &piece.rows {
             self.check_row(key, row)?;
         }
         self.check_live(&piece.live)?;
+        if self.options.breaks(Mutation::N33) {
+            self.apply_piece(&piece.rows);
+        }
         let running = self.stage.as_ref();
         if piece.sequence == 0 && running.is_none_or(|stage| stage.session != piece.session) {
             self.stage = Some(Stage::new(piece.session));
@@ -63,15 +57,22 @@ impl Partition {
     ///
     /// Staged rows are merged as in a delta. Own versions that the source has known and does
     /// not hold are gone there: overwritten or deleted, so they go here. The clock takes in
-    /// the source's whole clock, and the floor rises over what came with it.
+    /// the source's whole clock and what it has closed, and the floor rises over what came with
+    /// it. One with a dot that is refused is refused, unless its source has closed the actor
+    /// (3.9).
     pub fn apply_full(&mut self, end: FullEnd, wall_ms: u64) -> Result<Applied, StoreError> {
         if let Err(refusal) = self.check_end(&end) {
             return Ok(Applied::Refused(refusal));
         }
-        let Some(stage) = self.stage.take() else {
-            return Ok(Applied::Refused(Refusal::UnknownSession));
+        let stage = match self.stage.take() {
+            Some(stage) => stage,
+            None if self.options.breaks(Mutation::N22) => Stage::new(end.session),
+            None => return Ok(Applied::Refused(Refusal::UnknownSession)),
         };
         let missing = end.clock.minus(&self.clock);
+        if self.refuses_clock(&end.clock, &missing) {
+            return Ok(Applied::Refused(Refusal::Frozen));
+        }
         let mut advance = Advance::new(&self.clock);
         advance.join(&end.clock);
         let (merged, conflicts) = self.merge_stage(&stage, &end.clock, &advance);
@@ -80,7 +81,7 @@ impl Partition {
         }
         let rows: Vec<_> = merged
             .into_iter()
-            .map(|(key, object)| (key, strip(object.versions, object.context, &advance)))
+            .map(|(key, object)| (key, self.strip(object.versions, object.context, &advance)))
             .filter(|(key, row)| self.table.get(key) != row.as_ref())
             .collect();
         if rows.is_empty() && advance.is_empty() {
@@ -98,13 +99,17 @@ impl Partition {
 
     /// Everything of the sync is there, and it does not contradict itself.
     fn check_end(&mut self, end: &FullEnd) -> Result<(), Refusal> {
-        self.check_address(end.partition, end.to)?;
+        self.check_address(end.partition, end.to, &[Mutation::N27])?;
         self.check_clock(&end.clock)?;
+        if self.options.breaks(Mutation::N22) {
+            return Ok(());
+        }
         let stage = self.stage.as_ref().ok_or(Refusal::UnknownSession)?;
         if stage.session != end.session {
             return Err(Refusal::UnknownSession);
         }
-        if !stage.is_whole(end) {
+        let limited = self.options.breaks(Mutation::N23);
+        if !limited && !stage.is_whole(end) {
             self.stage = None;
             return Err(Refusal::Incomplete);
         }
@@ -127,7 +132,7 @@ impl Partition {
             let local = self.row(key);
             let remote = shared.object(row, &local.versions);
             broken += conflicts(&local.versions, &row.versions);
-            let object = self.fill_for(&local, &row.versions).merge(&remote);
+            let object = self.merge(&local, &remote, advance);
             touched.insert(self.shared_key(key), object);
         }
         for (key, row) in self.table.iter() {
@@ -143,50 +148,5 @@ impl Partition {
             object.versions.retain(|dot, _| !gone(dot));
         }
         (touched, broken)
-    }
-}
-
-impl Stage {
-    fn new(session: u64) -> Self {
-        Self {
-            session,
-            next: 0,
-            rows: BTreeMap::new(),
-            live: DotSet::new(),
-            bytes: 0,
-        }
-    }
-
-    /// Whether everything that `end` counts is here and within its clock.
-    fn is_whole(&self, end: &FullEnd) -> bool {
-        let mut dots = self.rows.values().flat_map(|row| row.versions.dots());
-        self.rows.len() as u64 == end.rows_total
-            && self.live.count() == end.live_total
-            && end.clock.covers(&self.live)
-            && dots.all(|dot| self.live.contains(dot))
-    }
-
-    /// Takes a piece in; gives back the session and the piece to ask for next.
-    fn take(&mut self, piece: FullRows, bytes_max: usize) -> Result<(u64, u32), Refusal> {
-        if piece.session != self.session || piece.sequence > self.next {
-            return Err(Refusal::UnknownSession);
-        }
-        if piece.sequence < self.next {
-            return Ok((self.session, self.next));
-        }
-        const PER_RUN: usize = 64;
-        self.bytes += piece.live.len() * PER_RUN;
-        for (key, row) in piece.rows {
-            self.bytes += row_bytes(&key, &row);
-            if self.rows.insert(key, row).is_some() {
-                return Err(Refusal::CoversMismatch);
-            }
-        }
-        if self.bytes > bytes_max {
-            return Err(Refusal::TooLarge);
-        }
-        self.live.join(&piece.live);
-        self.next = self.next.saturating_add(1);
-        Ok((self.session, self.next))
     }
 }

@@ -1,10 +1,19 @@
 //! Which key a dot wrote, for the dots that some replica may still lack (PROTOCOL 3.5).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::clock::{ActorId, Clock, Dot, DotSet, VersionVector};
+use crate::machine::Instant;
+
+/// About how many bytes one row takes beside its key: its place in two trees, three quarters
+/// full.
+pub const LOG_ROW_BYTES: usize = 160;
+
+/// Marks of age per span of the log: a row goes at most an eighth of the span too late.
+const MARKS: u32 = 8;
 
 /// The dot log, in memory only, with both directions: a delta needs the keys of the dots that
 /// are missing, and all dots of those keys (R6).
@@ -17,6 +26,11 @@ pub(super) struct DotLog {
     /// The dots of each key.
     keys: BTreeMap<Bytes, KeyDots>,
     len: usize,
+    /// About how many bytes all rows take.
+    bytes: usize,
+    /// Moments and the largest counters that had a row by then, oldest first: what goes when
+    /// the moment is too long ago.
+    marks: VecDeque<(Instant, VersionVector)>,
     /// For a dot at or below it that has no row, the key is unknown (R10).
     floor: VersionVector,
 }
@@ -38,6 +52,11 @@ impl DotLog {
         self.len
     }
 
+    /// About how many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Notes the key of `dot`; none says that it is void.
     pub(super) fn insert(&mut self, dot: Dot, key: Option<Bytes>) {
         self.remove(dot);
@@ -47,6 +66,7 @@ impl DotLog {
                 .and_modify(|dots| dots.insert(dot))
                 .or_insert(KeyDots::One(dot));
         }
+        self.bytes += row_bytes(key.as_ref());
         self.rows.entry(dot.actor).or_default().insert(dot.n, key);
         self.len += 1;
     }
@@ -111,17 +131,39 @@ impl DotLog {
         self.drop_rows(&known)
     }
 
-    /// Keeps at most `rows_max` rows. When there are more it drops the older half of every
-    /// actor's and raises the floor over them: a peer that is far behind gets a full sync, one
-    /// that is close still a delta.
-    pub(super) fn bound(&mut self, rows_max: usize) {
-        while self.len > rows_max {
+    /// Keeps at most `rows_max` rows and about `bytes_max` bytes. When there is more it drops
+    /// the older half of every actor's and raises the floor over them: a peer that is far
+    /// behind gets a full sync, one that is close still a delta.
+    pub(super) fn bound(&mut self, rows_max: usize, bytes_max: usize) {
+        while self.len > rows_max || self.bytes > bytes_max {
             let mut older = Vec::new();
             for (&actor, rows) in &self.rows {
                 let half = rows.len().div_ceil(2);
                 older.extend(rows.keys().take(half).map(|&n| Dot { actor, n }));
             }
             self.drop_rows(&older);
+        }
+    }
+
+    /// Drops rows that are older than `age_max`, give or take an eighth of it, and raises the
+    /// floor over them. A gap that was filled late counts as old as what came after it.
+    pub(super) fn age(&mut self, now: Instant, age_max: Duration) {
+        while let Some((at, _)) = self.marks.front()
+            && now.since(*at) >= age_max
+            && let Some((_, tops)) = self.marks.pop_front()
+        {
+            let old = tops.iter().flat_map(|(actor, n)| self.range(actor, 1, n));
+            let old: Vec<Dot> = old.map(|(dot, _)| dot).collect();
+            self.drop_rows(&old);
+        }
+        let last = self.marks.back().map(|(at, _)| now.since(*at));
+        if self.len > 0 && last.is_none_or(|since| since >= age_max / MARKS) {
+            let tops = self.rows.iter().filter_map(|(&actor, rows)| {
+                let (&n, _) = rows.last_key_value()?;
+                Some((actor, n))
+            });
+            let tops = tops.collect();
+            self.marks.push_back((now, tops));
         }
     }
 
@@ -144,6 +186,7 @@ impl DotLog {
             self.rows.remove(&dot.actor);
         }
         self.len -= 1;
+        self.bytes -= row_bytes(key.as_ref());
         if let Some(key) = key
             && let Some(dots) = self.keys.get_mut(&key)
             && dots.remove(dot)
@@ -151,6 +194,10 @@ impl DotLog {
             self.keys.remove(&key);
         }
     }
+}
+
+fn row_bytes(key: Option<&Bytes>) -> usize {
+    LOG_ROW_BYTES + key.map_or(0, Bytes::len)
 }
 
 impl KeyDots {

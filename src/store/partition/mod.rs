@@ -18,11 +18,15 @@
 mod absorb;
 mod advance;
 mod check;
+mod closing;
 mod delta;
 mod full;
 mod log;
+mod naive;
+mod options;
 mod slot;
 mod source;
+mod stage;
 mod stats;
 mod table;
 #[cfg(test)]
@@ -36,51 +40,25 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use self::delta::DeltaAnswer;
+pub use self::log::LOG_ROW_BYTES;
+pub use self::options::Options;
 pub use self::source::{FullChunk, FullSource};
 pub use self::stats::PartitionStats;
 pub use self::upkeep::EXPIRE_KEYS_MAX;
 pub use self::write::Write;
 
 use self::advance::Advance;
-use self::full::Stage;
+use self::closing::Closings;
 use self::log::DotLog;
+use self::stage::Stage;
 use self::table::Table;
 use super::engine::{Batch, Engine};
 use super::exchange::Digest;
+use super::mutation::Mutation;
 use super::{Refusal, StoreError};
 use crate::clock::{ActorId, Clock, Dot, HybridClock, NodeId, RUNS_MAX, VersionVector};
 use crate::object::{Object, Row, Version, Versions};
-use crate::placement::{Keyspace, PartitionId};
-
-/// The most bytes of one row that fit a peer frame of 4 MiB, with room for the frame's own
-/// fields and contexts.
-pub(crate) const ROW_BYTES_MAX: usize = 3_584 * 1024;
-
-/// What one partition may use.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// How keys map to partitions; the same on all members.
-    pub keyspace: Keyspace,
-    /// The most rows of the dot log, at most [`RUNS_MAX`]. Each costs about 150 bytes. A peer
-    /// that is behind by more costs a full sync instead of a delta.
-    pub log_rows_max: usize,
-    /// Bytes of rows in one delta or piece of a full sync, unless one row alone is larger.
-    /// Small enough for a peer to apply between two requests of its clients.
-    pub delta_bytes: usize,
-    /// The most bytes of rows that a full sync may stage before it takes effect.
-    pub stage_bytes_max: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            keyspace: Keyspace::default(),
-            log_rows_max: RUNS_MAX,
-            delta_bytes: 256 * 1024,
-            stage_bytes_max: 1024 * 1024 * 1024,
-        }
-    }
-}
+use crate::placement::PartitionId;
 
 /// What became of something that a peer sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +85,7 @@ pub struct Partition {
     /// The last clock that each peer said it had. Only to shorten the log.
     known: BTreeMap<NodeId, Clock>,
     stage: Option<Stage>,
+    closings: Closings,
     /// A commit failed: what is on disk is unknown, so nothing may follow.
     poisoned: bool,
     dot_conflicts: u64,
@@ -128,7 +107,14 @@ impl Partition {
         options: Options,
     ) -> Result<Self, StoreError> {
         let loaded = engine.load(id)?;
-        if loaded.clock.entry(actor).is_some() {
+        let lost = loaded.clock.is_empty();
+        let reuses = options.breaks(Mutation::N01)
+            || lost && (options.breaks(Mutation::N01w) || options.breaks(Mutation::N16));
+        let actor = match reuses {
+            true => naive::same_actor(actor),
+            false => actor,
+        };
+        if loaded.clock.entry(actor).is_some() && !reuses {
             return Err(StoreError::ActorReused(actor));
         }
         let damaged = |what| StoreError::Damaged {
@@ -160,6 +146,7 @@ impl Partition {
             hlc: HybridClock::new(),
             known: BTreeMap::new(),
             stage: None,
+            closings: Closings::new(loaded.frozen, loaded.peers),
             poisoned: false,
             dot_conflicts: 0,
         })
@@ -202,6 +189,10 @@ impl Partition {
     pub fn object(&self, key: &[u8]) -> Object {
         let row = self.table.get(key).cloned().unwrap_or_default();
         let mut context = self.clock.base_vector();
+        if self.options.breaks(Mutation::N20) {
+            let tops = self.clock.entries().map(|(actor, e)| (actor, e.top()));
+            context = tops.collect();
+        }
         context.join(&row.own_context());
         Object {
             versions: row.versions,
@@ -256,13 +247,18 @@ impl Partition {
         }
         for key in keys {
             let row = self.row(&key);
-            let stripped = strip(row.versions, row.residual, &advance);
+            let stripped = self.strip(row.versions, row.residual, &advance);
             rows.push((key, stripped));
         }
+        let entries = advance.into_entries();
+        let closed = entries.iter().filter(|(_, entry)| entry.is_closed());
+        let thawed = closed.filter(|(actor, _)| self.closings.is_frozen(*actor));
         let batch = Batch {
             partition: self.id,
+            frozen: thawed.map(|(actor, _)| (*actor, false)).collect(),
+            peers: Vec::new(),
             rows,
-            entries: advance.into_entries(),
+            entries,
         };
         Step { batch, logged }
     }
@@ -277,10 +273,15 @@ impl Partition {
         if self.poisoned {
             return Err(StoreError::Poisoned(self.id));
         }
-        if let Err(error) = self.engine.commit(&step.batch) {
+        let committed = match self.options.breaks(Mutation::N14) {
+            true => self.commit_clock_first(&step.batch),
+            false => self.engine.commit(&step.batch),
+        };
+        if let Err(error) = committed {
             self.poisoned = true;
             return Err(error.into());
         }
+        self.closings.install(&step.batch);
         for (actor, entry) in step.batch.entries {
             self.clock.set(actor, entry);
         }
@@ -290,9 +291,36 @@ impl Partition {
         for (dot, key) in step.logged {
             self.log.insert(dot, key);
         }
+        if self.options.breaks(Mutation::N12) {
+            self.prune();
+        }
         let rows_max = self.options.log_rows_max.clamp(2, RUNS_MAX);
-        self.log.bound(rows_max);
+        self.log.bound(rows_max, self.options.log_bytes_max);
         Ok(())
+    }
+
+    /// The stored form of a key after the step that leads to `advance` (PROTOCOL 1.1): of the
+    /// context only what lies above the *base* of the clock (R14, N19), is not live, and is not
+    /// of a closed actor (3.9). None if there is nothing left to store.
+    fn strip(
+        &self,
+        versions: Versions,
+        mut context: VersionVector,
+        advance: &Advance<'_>,
+    ) -> Option<Row> {
+        let by_maximum = self.options.breaks(Mutation::N19);
+        context.retain(|actor, n| {
+            let implied = match by_maximum {
+                true => advance.entry(actor).is_some_and(|entry| n <= entry.top()),
+                false => advance.implies(actor, n),
+            };
+            !implied && !versions.contains(Dot { actor, n })
+        });
+        let row = Row {
+            versions,
+            residual: context,
+        };
+        (!row.is_empty()).then_some(row)
     }
 }
 
@@ -301,16 +329,4 @@ struct Step {
     batch: Batch,
     /// The new dots of the clock, each with its key.
     logged: Vec<(Dot, Option<Bytes>)>,
-}
-
-/// The stored form of a key after the step that leads to `advance` (PROTOCOL 1.1): of the
-/// context only what lies above the *base* of the clock (R14, N19) and is not live. None if
-/// there is nothing left to store.
-fn strip(versions: Versions, mut context: VersionVector, advance: &Advance<'_>) -> Option<Row> {
-    context.retain(|actor, n| n > advance.base(actor) && !versions.contains(Dot { actor, n }));
-    let row = Row {
-        versions,
-        residual: context,
-    };
-    (!row.is_empty()).then_some(row)
 }

@@ -11,6 +11,7 @@ use crate::clock::{ActorId, Clock, DotSet};
 use crate::object::Row;
 use crate::placement::PartitionId;
 use crate::store::exchange::{FullEnd, FullRequest, FullRows};
+use crate::store::mutation::Mutation;
 
 /// The most runs of live dots in one piece: about 100 KiB.
 const LIVE_RUNS_PER_PIECE: usize = 32 * 1024;
@@ -88,8 +89,11 @@ impl Partition {
             if !row.residual.is_empty() || row.versions.dots().any(lacking) {
                 rows.push((key.clone(), row.clone()));
             }
+            let limited = self.options.breaks(Mutation::N23);
             for dot in row.versions.dots() {
-                live.insert(dot);
+                if !limited || request.clock.contains(dot) {
+                    live.insert(dot);
+                }
             }
         }
         FullSource {

@@ -13,6 +13,8 @@ pub struct PartitionStats {
     pub residual_rows: usize,
     /// Rows of the dot log.
     pub log_rows: usize,
+    /// About how many bytes the dot log takes.
+    pub log_bytes: usize,
     /// The most versions that one key has.
     pub siblings_max: usize,
     /// Live versions.
@@ -21,6 +23,10 @@ pub struct PartitionStats {
     pub actors: usize,
     /// Runs of the clock above a hole.
     pub holes: usize,
+    /// Dead actors that are frozen and not closed yet.
+    pub frozen: usize,
+    /// Dead actors that are closed.
+    pub closed: usize,
     /// Bytes of keys and values.
     pub bytes: usize,
     /// Keys whose versions do not fit a message until they are collapsed.
@@ -30,7 +36,7 @@ pub struct PartitionStats {
 }
 
 impl Partition {
-    /// The partition's figures. O(1).
+    /// The partition's figures. Costs the actors, not the keys.
     pub fn stats(&self) -> PartitionStats {
         let totals = self.table.totals();
         let shared = totals.siblings.last_key_value().map(|(&count, _)| count);
@@ -39,10 +45,13 @@ impl Partition {
             rows: self.table.len(),
             residual_rows: totals.residual_rows,
             log_rows: self.log.len(),
+            log_bytes: self.log.bytes(),
             siblings_max: shared.unwrap_or(usize::from(totals.keys > 0)),
             dots_live: totals.dots_live,
             actors: self.clock.len(),
             holes: self.clock.runs(),
+            frozen: self.closings.frozen().count(),
+            closed: self.clock.entries().filter(|(_, e)| e.is_closed()).count(),
             bytes: totals.bytes,
             oversized: self.table.oversized().len(),
             dot_conflicts: self.dot_conflicts,

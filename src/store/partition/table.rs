@@ -6,11 +6,14 @@ use std::ops::Bound;
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::ROW_BYTES_MAX;
 use super::slot::{Place, Slot};
 use crate::clock::{ActorId, Dot};
 use crate::object::Row;
 use crate::placement::Keyspace;
+
+/// The most bytes of one row that fit a peer frame of 4 MiB, with room for the frame's own
+/// fields and contexts.
+pub(super) const ROW_BYTES_MAX: usize = 3_584 * 1024;
 
 /// The rows and their indexes. [`Table::set`] is the one way in.
 #[derive(Debug)]
@@ -109,6 +112,11 @@ impl Table {
             .into_iter()
             .flat_map(move |entries| entries.range(..end.clone()))
             .map(|(_, key)| key.clone())
+    }
+
+    /// The actors that residual contexts name.
+    pub(super) fn residual_actors(&self) -> impl ExactSizeIterator<Item = ActorId> + '_ {
+        self.residuals.keys().copied()
     }
 
     /// At most `count` keys with a version that ends at or before `until_ms`.

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Advance, Partition, strip};
+use super::{Advance, Partition};
 use crate::clock::{Clock, MAX_DRIFT_MS, NodeId};
+use crate::machine::Instant;
+use crate::object::Version;
 use crate::store::StoreError;
 use crate::store::exchange::Push;
+use crate::store::mutation::Mutation;
 
 /// The most keys that one call of [`Partition::expire`] touches: a burst of endings must not
 /// hold the partition for long.
@@ -32,6 +35,11 @@ impl Partition {
         self.log.drop_known(&clocks)
     }
 
+    /// Drops log rows that are older than the log may reach back, whoever lacks them.
+    pub fn forget(&mut self, now: Instant) {
+        self.log.age(now, self.options.log_age_max);
+    }
+
     /// Removes versions that ended [`MAX_DRIFT_MS`] or more before `wall_ms`, of at most
     /// [`EXPIRE_KEYS_MAX`] keys; says how many keys it touched.
     ///
@@ -51,8 +59,14 @@ impl Partition {
             let row = self.row(&key);
             let context = row.own_context();
             let mut versions = row.versions;
-            versions.retain(|_, version| !version.expired(until_ms));
-            rows.push((key, strip(versions, context, &advance)));
+            let ended = |version: &Version| version.expired(until_ms);
+            let last = versions.iter().map(|(_, v)| v).filter(|v| ended(v));
+            let last = last.map(|version| version.hlc).max();
+            versions.retain(|_, version| !ended(version));
+            if self.options.breaks(Mutation::N21) {
+                versions.retain(|_, version| Some(version.hlc) > last);
+            }
+            rows.push((key, self.strip(versions, context, &advance)));
         }
         let step = self.step(rows, advance, Vec::new());
         self.commit(step)?;

@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 
-use super::table::row_bytes;
-use super::{Advance, Partition, ROW_BYTES_MAX, strip};
+use super::table::{ROW_BYTES_MAX, row_bytes};
+use super::{Advance, Partition};
 use crate::clock::{COUNTER_MAX, Dot, Hlc, VersionVector};
 use crate::object::{KEY_BYTES_MAX, Row, SIBLINGS_MAX, VALUE_BYTES_MAX, Version, Versions};
 use crate::store::StoreError;
 use crate::store::exchange::Push;
+use crate::store::mutation::Mutation;
 
 /// What to do with a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,11 @@ impl Partition {
         if op == Write::Delete && self.nothing_to_delete(&local, context, wall_ms) {
             return Ok(None);
         }
+        if op == Write::Delete && self.options.breaks(Mutation::N11) {
+            let none = Advance::new(&self.clock);
+            let step = self.step(vec![(key, None)], none, Vec::new());
+            return self.commit(step).map(|()| None);
+        }
         let version = match op {
             Write::Delete => None,
             Write::Put {
@@ -61,7 +67,9 @@ impl Partition {
         self.replace(key, &local, version, context).map(Some)
     }
 
-    /// The write itself: `version`, or nothing, takes the place of what `context` covers.
+    /// The write itself: `version`, or nothing, takes the place of what `context` covers. Its
+    /// dot is issued here, once, by the replica that accepted it (R21), and the push carries
+    /// the whole row (R3).
     pub(super) fn replace(
         &mut self,
         key: Bytes,
@@ -93,6 +101,13 @@ impl Partition {
         }
         let mut advance = Advance::new(&self.clock);
         advance.add(dot);
+        if self.options.breaks(Mutation::N04)
+            && let Some(context) = context
+        {
+            context.iter().for_each(|(actor, n)| {
+                advance.add(Dot { actor, n });
+            });
+        }
         if !advance.within_limits() {
             return Err(StoreError::ClockFull);
         }
@@ -102,14 +117,17 @@ impl Partition {
         };
         let mut whole = self.clock.base_vector();
         whole.join(&written);
-        let push = Push {
+        let mut push = Push {
             partition: self.id,
             dot,
             key: key.clone(),
             versions: versions.clone(),
             context: whole,
         };
-        let row = strip(versions, written, &advance);
+        if self.options.breaks(Mutation::N03) {
+            push.versions.retain(|live, _| live == dot);
+        }
+        let row = self.strip(versions, written, &advance);
         let step = self.step(vec![(key.clone(), row)], advance, vec![(dot, Some(key))]);
         self.commit(step)?;
         Ok(push)
@@ -163,6 +181,7 @@ impl Partition {
         let covers_live = local.versions.dots().any(|dot| context.contains(dot));
         let covers_unseen = context
             .iter()
+            .filter(|&(actor, _)| !self.clock.is_closed(actor))
             .any(|(actor, n)| n > self.clock.base(actor).max(local.known(actor)));
         !covers_live && !covers_unseen
     }

@@ -95,7 +95,7 @@ fn contradictions_on_disk_are_refused() {
             .into_iter()
             .map(|(key, row)| (key, Some(row)))
             .collect(),
-        entries: Vec::new(),
+        ..Batch::default()
     })
     .unwrap();
     let actor = ActorId {

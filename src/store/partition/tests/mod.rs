@@ -1,17 +1,20 @@
 //! Replicas of one partition as values in one thread.
 //!
 //! `random` drives them with arbitrary schedules against the ghost truth of PROTOCOL section
-//! 2; `stories` are the counterexamples of section 13, one test each; `hostile` is what a
-//! peer may not say; `rules` is the rest.
+//! 2; `stories` are the counterexamples of section 13, one test each, and `mutations` shows
+//! that each story would notice; `hostile` is what a peer may not say; `rules` is the rest.
 
+mod closing;
 mod engine_failure;
 mod hostile;
 mod log_floor;
+mod mutations;
 mod random;
 mod rules;
 mod stories;
 mod stories_sync;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,6 +22,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::clock::NodeId;
+use crate::placement::Keyspace;
 use crate::store::engine::Simulated;
 use crate::store::exchange::{Delta, Digest, FullEnd, FullRequest, FullRows, Push};
 
@@ -34,8 +38,14 @@ struct Replica {
     partition: Partition,
 }
 
+thread_local! {
+    /// The rule that replicas of this thread break; none outside of `mutations`.
+    static BROKEN: Cell<Option<Mutation>> = const { Cell::new(None) };
+}
+
 fn options() -> Options {
     Options {
+        mutation: BROKEN.get(),
         keyspace: Keyspace {
             partitions: 1,
             hash_seed: 7,

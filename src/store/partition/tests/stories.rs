@@ -1,16 +1,16 @@
 //! The counterexamples of PROTOCOL section 13 about writes, pushes and restarts, each as the
 //! shortest schedule that broke a naive variant. A1 is the first dot of A.
 //!
-//! Not here, because what they break does not exist: N11 and N30, N31 (there are no delete
-//! markers), N12 (nothing prunes a clock), N15 (nothing drops a copy), N17 (nothing seals),
-//! N18 (there are no hints), N35, N36 (there are no counters).
+//! Not here, because what they break does not exist: N30 and N31 (there are no delete
+//! markers), N15 (nothing drops a copy), N18 (there are no hints), N35 and N36 (there are no
+//! counters). N17 is with the tests of closing.
 
 use super::*;
 
 /// N01: B re-issued B1 after losing its tail, and two values lived under one dot for ever.
 /// R1: the second B1 is of another actor.
 #[test]
-fn n01_a_restart_after_a_lost_tail_issues_no_dot_twice() {
+pub(super) fn n01_a_restart_after_a_lost_tail_issues_no_dot_twice() {
     let (mut a, mut b, _) = abc();
     let first = b.put("k0", "first");
     a.take(&first);
@@ -25,7 +25,7 @@ fn n01_a_restart_after_a_lost_tail_issues_no_dot_twice() {
 
 /// N01w: the same after the disk was lost.
 #[test]
-fn n01w_a_restart_with_an_empty_disk_issues_no_dot_twice() {
+pub(super) fn n01w_a_restart_with_an_empty_disk_issues_no_dot_twice() {
     let (mut a, mut b, _) = abc();
     let first = a.put("k0", "first");
     a.sync();
@@ -41,7 +41,7 @@ fn n01w_a_restart_with_an_empty_disk_issues_no_dot_twice() {
 /// N16: a partition was dropped after hand-off, came back under its old actor, and re-issued
 /// B1. Coming back is an opening like any other.
 #[test]
-fn n16_a_partition_that_comes_back_issues_no_dot_twice() {
+pub(super) fn n16_a_partition_that_comes_back_issues_no_dot_twice() {
     let (mut a, mut b, _) = abc();
     let first = b.put("k0", "first");
     a.take(&first);
@@ -56,7 +56,7 @@ fn n16_a_partition_that_comes_back_issues_no_dot_twice() {
 /// N02: the push of k1 brought B's base along, so k0's B1 counted as seen and never came.
 /// R2: only the pushed dot and the live dots enter the clock.
 #[test]
-fn n02_a_push_says_nothing_of_other_keys() {
+pub(super) fn n02_a_push_says_nothing_of_other_keys() {
     let (mut a, mut b, _) = abc();
     let other = b.put("k0", "v0");
     let push = b.put("k1", "v1");
@@ -68,7 +68,7 @@ fn n02_a_push_says_nothing_of_other_keys() {
 
 /// N03: a push of A2 alone had a context that covers A1, and deleted it. R3: the whole row.
 #[test]
-fn n03_a_push_carries_siblings() {
+pub(super) fn n03_a_push_carries_siblings() {
     let (mut a, mut b, _) = abc();
     let old = b.token("k0");
     a.put("k0", "v1");
@@ -81,7 +81,7 @@ fn n03_a_push_carries_siblings() {
 /// N04: a token's dots entered the coordinator's clock, which then claimed A1 without having
 /// applied it; C1 and C2 both lived at C. R4: they enter the row's context only.
 #[test]
-fn n04_a_context_says_nothing_to_the_clock() {
+pub(super) fn n04_a_context_says_nothing_to_the_clock() {
     let (mut a, _, mut c) = abc();
     let first = c.put("k1", "c1");
     a.take(&first);
@@ -97,7 +97,7 @@ fn n04_a_context_says_nothing_to_the_clock() {
 /// N08: C dropped the loser A1 when the winner B1 came; the delete of B1 then left A1 alive
 /// at A and gone at C. R15: merge keeps losers, readers choose.
 #[test]
-fn n08_losers_of_last_write_wins_stay() {
+pub(super) fn n08_losers_of_last_write_wins_stay() {
     let (mut a, mut b, mut c) = abc();
     let loser = a.put("k1", "a1");
     let winner = b.put("k1", "b1");
@@ -115,13 +115,13 @@ fn n08_losers_of_last_write_wins_stay() {
 /// N12: A's entry was pruned and a late push revived what A' had overwritten. R12: entries
 /// stay, so the late push is known.
 #[test]
-fn n12_a_late_push_of_a_dead_actor_revives_nothing() {
+pub(super) fn n12_a_late_push_of_a_dead_actor_revives_nothing() {
     let (mut a, mut b, _) = abc();
     let late = a.put("k0", "old");
     a.sync();
     a.lose_tail();
     let push = a.put("k0", "new");
-    assert_eq!(a.push(&late), Applied::Duplicate);
+    assert_eq!(a.push(&late), Applied::Duplicate, "it has been applied");
     b.take(&push);
     assert_eq!(b.push(&late), Applied::New);
     assert_eq!(b.values("k0"), ["new"]);
@@ -131,7 +131,7 @@ fn n12_a_late_push_of_a_dead_actor_revives_nothing() {
 /// N14: the clock was on disk before the rows, so a crash in between turned a live value into
 /// a delete everywhere. R13: whatever tail is lost, the rest is a state that once was.
 #[test]
-fn n14_a_crash_leaves_rows_and_clock_together() {
+pub(super) fn n14_a_crash_leaves_rows_and_clock_together() {
     for lost in 0..5 {
         let (mut a, mut b, _) = abc();
         for push in [a.put("k0", "v0"), a.put("k1", "v1")] {
@@ -152,7 +152,7 @@ fn n14_a_crash_leaves_rows_and_clock_together() {
 /// N19: the context of k0 was stripped of B2 because the clock's *maximum* was B2, though B1
 /// was missing; A forgot that A1 replaced B2. R14: strip by the base.
 #[test]
-fn n19_strip_forgets_nothing_above_a_gap() {
+pub(super) fn n19_strip_forgets_nothing_above_a_gap() {
     let (mut a, mut b, _) = abc();
     b.put("k1", "b1");
     let push = b.put("k0", "b2");
@@ -169,7 +169,7 @@ fn n19_strip_forgets_nothing_above_a_gap() {
 /// N20: contexts were filled up to the *maximum* of the clock, so C claimed to know A1 of k0,
 /// having seen only A2 of k1, and refused it. R14: fill by the base.
 #[test]
-fn n20_fill_claims_nothing_above_a_gap() {
+pub(super) fn n20_fill_claims_nothing_above_a_gap() {
     let (mut a, _, mut c) = abc();
     let first = a.put("k0", "a1");
     let second = a.put("k1", "a2");
@@ -183,7 +183,7 @@ fn n20_fill_claims_nothing_above_a_gap() {
 /// N21: an ending winner took its older siblings along at one replica and not at another.
 /// R22: exactly the version that ended goes.
 #[test]
-fn n21_an_ending_version_takes_no_sibling_along() {
+pub(super) fn n21_an_ending_version_takes_no_sibling_along() {
     let (mut a, mut b, _) = abc();
     let stays = a.put("k0", "stays");
     let key = Bytes::from_static(b"k0");
@@ -218,14 +218,14 @@ fn n21_an_ending_version_takes_no_sibling_along() {
 /// R11: a delete is a write with a dot and no version. Without one it would be invisible to
 /// sync, and the value would come back (N11).
 #[test]
-fn n11_a_delete_is_not_undone_by_a_sync() {
+pub(super) fn n11_a_delete_is_not_undone_by_a_sync() {
     let (mut a, mut b, _) = abc();
     let push = a.put("k0", "v");
     b.take(&push);
-    let delete = a.delete("k0").unwrap();
-    assert_eq!(delete.dot.n, 2);
+    let delete = a.delete("k0");
     heal(&mut [&mut a, &mut b]);
     assert!(b.values("k0").is_empty());
+    assert_eq!(delete.unwrap().dot.n, 2);
     assert_eq!(
         a.partition.stats().rows,
         0,

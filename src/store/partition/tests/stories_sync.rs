@@ -16,7 +16,7 @@ fn cut_small(node: u64) -> Replica {
 /// N05: the receiver of the first piece merged the whole clock, and k1 never came. R5:
 /// exactly the covers.
 #[test]
-fn n05_a_piece_of_a_delta_covers_itself_only() {
+pub(super) fn n05_a_piece_of_a_delta_covers_itself_only() {
     let (mut a, mut b) = (replica(1), cut_small(2));
     let first = b.put("k0", "b1");
     let second = b.put("k1", "b2");
@@ -33,7 +33,7 @@ fn n05_a_piece_of_a_delta_covers_itself_only() {
 /// N07: a delta's rows were filled with a clock read after them; A2 was in the context
 /// without its value and was refused for ever. R7: one snapshot, carried in the delta.
 #[test]
-fn n07_a_delta_is_one_snapshot() {
+pub(super) fn n07_a_delta_is_one_snapshot() {
     let (mut a, mut b, _) = abc();
     a.put("k0", "a1");
     let delta = a.delta_for(&b.partition.digest());
@@ -48,7 +48,7 @@ fn n07_a_delta_is_one_snapshot() {
 /// N09: C logged only live dots of what it had received, so it could not pass the delete on.
 /// R9: every covered dot is logged with its key.
 #[test]
-fn n09_a_delete_is_passed_on_by_those_who_received_it() {
+pub(super) fn n09_a_delete_is_passed_on_by_those_who_received_it() {
     let (mut a, mut b, mut c) = abc();
     let put = a.put("k1", "a1");
     b.take(&put);
@@ -63,7 +63,7 @@ fn n09_a_delete_is_passed_on_by_those_who_received_it() {
 /// N10: dots missing in a truncated log were answered as void, and A1 never reached B. R10:
 /// below the floor only a full sync tells.
 #[test]
-fn n10_below_the_floor_a_delta_is_no_answer() {
+pub(super) fn n10_below_the_floor_a_delta_is_no_answer() {
     let (mut a, mut b, _) = abc();
     a.put("k0", "a1");
     a.partition.collect(&BTreeSet::new());
@@ -76,7 +76,7 @@ fn n10_below_the_floor_a_delta_is_no_answer() {
 
 /// The log is memory only: after a restart everything older is below the floor.
 #[test]
-fn n10_a_restart_raises_the_floor() {
+pub(super) fn n10_a_restart_raises_the_floor() {
     let (mut a, mut b, _) = abc();
     a.put("k0", "a1");
     a.sync();
@@ -90,7 +90,7 @@ fn n10_a_restart_raises_the_floor() {
 /// N22: the clock of a full sync took effect though its rows were lost. R16: only with all
 /// of its rows.
 #[test]
-fn n22_a_full_sync_without_its_rows_has_no_effect() {
+pub(super) fn n22_a_full_sync_without_its_rows_has_no_effect() {
     let (mut a, mut b, _) = abc();
     b.put("k0", "b1");
     let (pieces, end) = full(&b, &a.full_request(), 1);
@@ -112,7 +112,7 @@ fn n22_a_full_sync_without_its_rows_has_no_effect() {
 /// N33: rows of a full sync took effect before its end; the source died, and B had the effect
 /// of A1 without the dot. R16: rows are staged.
 #[test]
-fn n33_rows_of_a_full_sync_take_no_effect_before_its_end() {
+pub(super) fn n33_rows_of_a_full_sync_take_no_effect_before_its_end() {
     let (mut a, mut b, mut c) = abc();
     b.put("k0", "b1");
     a.pull(&b);
@@ -133,7 +133,7 @@ fn n33_rows_of_a_full_sync_take_no_effect_before_its_end() {
 /// N23: the set of live dots held only those of the asker's digest; a delta landed meanwhile,
 /// and what it brought was taken for deleted. R16: all live dots.
 #[test]
-fn n23_a_full_sync_spares_what_came_meanwhile() {
+pub(super) fn n23_a_full_sync_spares_what_came_meanwhile() {
     let (mut a, mut b, _) = abc();
     a.put("k0", "a1");
     let delta = a.delta_for(&b.partition.digest());
@@ -150,7 +150,7 @@ fn n23_a_full_sync_spares_what_came_meanwhile() {
 /// What the source has known and no longer holds goes at the asker too, in one step with the
 /// clock; what it never knew stays.
 #[test]
-fn a_full_sync_removes_what_the_source_saw_die() {
+pub(super) fn a_full_sync_removes_what_the_source_saw_die() {
     let (mut a, mut b, _) = abc();
     a.put("dead", "v");
     a.put("overwritten", "old");
@@ -171,7 +171,7 @@ fn a_full_sync_removes_what_the_source_saw_die() {
 /// N24: a void dot was covered before the write that superseded it had come. R18: voids come
 /// with the last piece only.
 #[test]
-fn n24_voids_come_last() {
+pub(super) fn n24_voids_come_last() {
     let (a, mut b) = (replica(1), cut_small(2));
     let void = b.put("k9", "void").dot;
     b.put("k0", "b2");
@@ -192,7 +192,7 @@ fn n24_voids_come_last() {
 /// N26: covers entered the clock before the rows were merged, the receiver's own filled
 /// context then knew the new version, and it was dropped. R8.
 #[test]
-fn n26_rows_are_filled_with_the_clock_before_the_message() {
+pub(super) fn n26_rows_are_filled_with_the_clock_before_the_message() {
     let (mut a, mut b, mut c) = abc();
     let push = a.put("k0", "a1");
     let delta = a.delta_for(&c.partition.digest());
@@ -206,7 +206,7 @@ fn n26_rows_are_filled_with_the_clock_before_the_message() {
 /// N27: a full sync for the clock from before a crash was accepted: it left out a row that B
 /// had had and lost. R16: it echoes the actor.
 #[test]
-fn n27_a_full_sync_for_an_earlier_opening_is_refused() {
+pub(super) fn n27_a_full_sync_for_an_earlier_opening_is_refused() {
     let (mut a, mut b, _) = abc();
     let first = a.put("k0", "a1");
     b.take(&first);
@@ -222,11 +222,26 @@ fn n27_a_full_sync_for_an_earlier_opening_is_refused() {
     assert_eq!(b.values("k0"), ["a1"]);
 }
 
-/// N28, N29: a delta for the digest from before a crash was accepted: B had the effect of B1,
+/// N28: a whole clock for the digest from before a crash was merged: B then claimed A1, which
+/// it had had and lost. R5, R17: exact covers, and none for an earlier opening.
+#[test]
+pub(super) fn n28_a_whole_clock_for_an_earlier_opening_is_refused() {
+    let (mut a, mut b, _) = abc();
+    let first = a.put("k0", "a1");
+    b.take(&first);
+    a.put("k1", "a2");
+    let delta = a.delta_for(&b.partition.digest());
+    b.lose_tail();
+    let _ = b.apply(delta);
+    heal(&mut [&mut a, &mut b]);
+    assert_eq!(b.values("k0"), ["a1"]);
+}
+
+/// N29: a delta for the digest from before a crash was accepted: B had the effect of B1,
 /// which was in the row, without the dot, which had been in its digest. R17: it echoes the
 /// actor.
 #[test]
-fn n29_a_delta_for_an_earlier_opening_is_refused() {
+pub(super) fn n29_a_delta_for_an_earlier_opening_is_refused() {
     let (mut a, mut b, _) = abc();
     a.put("k0", "a1");
     b.write("k0", Write::Delete, Some(&a.token("k0"))).unwrap();
@@ -243,7 +258,7 @@ fn n29_a_delta_for_an_earlier_opening_is_refused() {
 /// dot; the delete was then lost with B's tail, and no clock showed the difference. R6: all
 /// missing dots of the key.
 #[test]
-fn n34_a_row_brings_all_dots_of_its_key() {
+pub(super) fn n34_a_row_brings_all_dots_of_its_key() {
     let (mut a, mut b, mut c) = (replica(1), cut_small(2), replica(3));
     let put = a.put("k0", "a1");
     b.take(&put);

@@ -1,0 +1,99 @@
+//! What a call leaves to be done, in order: sends, then replies.
+
+use super::request::Reply;
+use crate::clock::NodeId;
+use crate::placement::PartitionId;
+use crate::replication::{Message, Tally};
+use crate::store::{Refusal, StoreError};
+
+/// Something to do after a call, in order.
+#[derive(Debug, PartialEq)]
+pub enum Effect<W> {
+    /// Send this to a peer. May be dropped; then say [`Data::push_dropped`](super::Data::push_dropped) if it was a push.
+    Send {
+        /// The peer.
+        to: NodeId,
+        /// What to send.
+        message: Message,
+    },
+    /// Answer a client that waited.
+    Reply {
+        /// Who waited.
+        waiter: W,
+        /// The answer.
+        reply: Reply,
+    },
+    /// Something that an operator may want to know.
+    Note(Note),
+}
+
+/// Something that an operator may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// Everything that differed from this peer has been fetched.
+    Synced {
+        /// The peer.
+        peer: NodeId,
+        /// How much there was.
+        tally: Tally,
+    },
+    /// A partition was fetched as a whole, because the peer's dot log no longer reached back.
+    FullSynced {
+        /// The peer.
+        peer: NodeId,
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// A peer's request for a full sync waits until others are done.
+    FullSyncDeferred {
+        /// The peer.
+        peer: NodeId,
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// A peer sent something that cannot be; it was dropped.
+    Refused {
+        /// The peer.
+        peer: NodeId,
+        /// The partition it was about.
+        partition: PartitionId,
+        /// Why it cannot be.
+        refusal: Refusal,
+    },
+    /// Two replicas with equal clocks hold different data: a bug or corruption.
+    Diverged {
+        /// The other replica.
+        peer: NodeId,
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// The engine failed; what it should have kept was not applied either.
+    Storage {
+        /// The partition.
+        partition: PartitionId,
+        /// The engine's words.
+        error: String,
+    },
+}
+
+impl<W> Effect<W> {
+    /// What the engine could not do.
+    pub(super) fn storage(partition: PartitionId, error: &StoreError) -> Self {
+        Self::Note(Note::Storage {
+            partition,
+            error: error.to_string(),
+        })
+    }
+
+    /// What a peer said was not applied. An answer to a question of an earlier opening is
+    /// expected after a restart and a piece out of turn after a loss; the rest is not. Late
+    /// news of a dead actor is not worth a note: refusing it is what was agreed.
+    pub(super) fn refused(peer: NodeId, partition: PartitionId, refusal: Refusal) -> Option<Self> {
+        let note = Note::Refused {
+            peer,
+            partition,
+            refusal,
+        };
+        (refusal != Refusal::Frozen).then_some(Self::Note(note))
+    }
+}

@@ -1,0 +1,64 @@
+//! Requests that wait for replicas, and what they are answered in the end.
+
+use super::effect::Effect;
+use super::request::{Reply, RequestError};
+use crate::machine::Now;
+use crate::object::Object;
+use crate::replication::Ended;
+
+/// A read that several replicas take part in (PROTOCOL 3.7). What they know is merged and
+/// the answer given from the merge. The merged row is never pushed: it would carry effects
+/// without their dots (N33, N34). Replicas that differ are reconciled by anti-entropy.
+pub(super) struct Gathering<W> {
+    pub(super) waiter: W,
+    pub(super) question: Question,
+    pub(super) local: Object,
+    pub(super) merged: Object,
+}
+
+/// What a read wants to know of an object.
+#[derive(Clone, Copy)]
+pub(super) enum Question {
+    Value,
+    Existence,
+    Object,
+}
+
+/// The reply that the end of a write's wait means.
+pub(super) fn write_reply<W>(ended: Ended<(W, Reply)>) -> Effect<W> {
+    let met = ended.is_met();
+    let (waiter, done) = ended.payload;
+    let reply = if met {
+        done
+    } else {
+        Reply::Failed(RequestError::Unconfirmed {
+            confirmed: ended.answered,
+            needed: ended.needed,
+            waited: ended.waited,
+        })
+    };
+    Effect::Reply { waiter, reply }
+}
+
+/// The reply that the end of a read's wait means.
+pub(super) fn read_reply<W>(now: Now, ended: Ended<Gathering<W>>) -> Effect<W> {
+    let met = ended.is_met();
+    let Gathering {
+        waiter,
+        question,
+        merged,
+        ..
+    } = ended.payload;
+    let winner = merged.versions.winner_at(now.wall_ms);
+    let reply = match question {
+        _ if !met => Reply::Failed(RequestError::Unanswered {
+            answered: ended.answered,
+            needed: ended.needed,
+            waited: ended.waited,
+        }),
+        Question::Value => Reply::Value(winner.map(|(_, version)| version.value.clone())),
+        Question::Existence => Reply::Exists(winner.is_some()),
+        Question::Object => Reply::Object(merged),
+    };
+    Effect::Reply { waiter, reply }
+}

@@ -1,0 +1,147 @@
+//! What a node does with what its peers say.
+
+use std::sync::Arc;
+
+use super::Data;
+use super::effect::Effect;
+use super::shard::Pulled;
+use crate::clock::{ActorId, NodeId};
+use crate::machine::Now;
+use crate::placement::PartitionId;
+use crate::replication::Message;
+
+impl<W> Data<W> {
+    /// Takes in what a peer sent.
+    pub fn receive(&self, now: Now, from: NodeId, message: Message, effects: &mut Vec<Effect<W>>) {
+        match message {
+            Message::Push { id, push } => {
+                let push = Arc::unwrap_or_clone(push);
+                if let Some(shard) = self.known_shard(push.partition) {
+                    shard.lock().push(now, from, id, push, effects);
+                }
+            }
+            Message::Pushed { partition, id } => {
+                if let Some(shard) = self.known_shard(partition) {
+                    shard.lock().pushed(now, from, id, effects);
+                }
+            }
+            Message::Read { partition, id, key } => {
+                if let Some(shard) = self.known_shard(partition) {
+                    shard.lock().answer_read(from, partition, id, &key, effects);
+                }
+            }
+            Message::Known {
+                partition,
+                id,
+                object,
+            } => {
+                let Some(shard) = self.known_shard(partition) else {
+                    return;
+                };
+                let differs = shard.lock().known(now, from, id, &object, effects);
+                if differs {
+                    self.differ(now, from, vec![partition], true, effects);
+                }
+            }
+            Message::Root(root) => self.answer_root(now, from, root, effects),
+            Message::Same(root) => self.same(now, from, root, effects),
+            Message::Hashes(hashes) => self.compare_hashes(now, from, &hashes, effects),
+            Message::Digest {
+                digest,
+                fingerprint,
+                mutual,
+            } => {
+                let Some(shard) = self.known_shard(digest.partition) else {
+                    return;
+                };
+                let behind = shard
+                    .lock()
+                    .answer_digest(from, &digest, fingerprint, effects);
+                if behind && mutual {
+                    let partitions = vec![digest.partition];
+                    self.differ(now, from, partitions, false, effects);
+                }
+            }
+            Message::Closing { closing, mutual } => {
+                if let Some(shard) = self.known_shard(closing.partition) {
+                    shard.lock().closing(from, closing, mutual, effects);
+                }
+            }
+            answer => self.receive_answer(now, from, answer, effects),
+        }
+    }
+
+    /// Takes in what a pull asked for, or what a peer's pull asks for.
+    fn receive_answer(
+        &self,
+        now: Now,
+        from: NodeId,
+        message: Message,
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        match message {
+            Message::Delta(delta) => {
+                let partition = delta.partition;
+                if let Some(shard) = self.known_shard(partition) {
+                    let pulled = shard.lock().delta(now, from, delta, effects);
+                    self.pulled(now, from, partition, pulled, effects);
+                }
+            }
+            Message::CaughtUp { partition, asker } => {
+                if self.is_mine(partition, asker) {
+                    self.pulled(now, from, partition, Pulled::All { keys: 0 }, effects);
+                }
+            }
+            Message::TooFarBehind { partition, asker } => {
+                if self.is_mine(partition, asker) {
+                    let request = self.shard(partition).lock().ask_full(partition);
+                    effects.extend(request.map(|message| Effect::Send { to: from, message }));
+                    self.pulled(now, from, partition, Pulled::More { keys: 0 }, effects);
+                }
+            }
+            Message::FullRequest(request) => {
+                if let Some(shard) = self.known_shard(request.partition) {
+                    shard.lock().serve_full(now, from, &request, effects);
+                }
+            }
+            Message::FullNext(next) => {
+                if let Some(shard) = self.known_shard(next.partition) {
+                    shard.lock().serve_next(now, from, &next, effects);
+                }
+            }
+            Message::FullRows(rows) => {
+                let partition = rows.partition;
+                if let Some(shard) = self.known_shard(partition) {
+                    let pulled = shard.lock().full_rows(from, rows, effects);
+                    self.pulled(now, from, partition, pulled, effects);
+                }
+            }
+            Message::FullEnd(end) => {
+                let partition = end.partition;
+                if let Some(shard) = self.known_shard(partition) {
+                    let pulled = shard.lock().full_end(now, from, end, effects);
+                    self.pulled(now, from, partition, pulled, effects);
+                }
+            }
+            // Dealt with by `receive`.
+            Message::Push { .. }
+            | Message::Pushed { .. }
+            | Message::Read { .. }
+            | Message::Known { .. }
+            | Message::Root(_)
+            | Message::Same(_)
+            | Message::Hashes(_)
+            | Message::Closing { .. }
+            | Message::Digest { .. } => {}
+        }
+    }
+
+    fn is_mine(&self, partition: PartitionId, asker: ActorId) -> bool {
+        self.known_shard(partition).is_some_and(|shard| {
+            let shard = shard.lock();
+            shard
+                .partition(partition)
+                .is_some_and(|p| p.actor() == asker)
+        })
+    }
+}

@@ -1,0 +1,263 @@
+//! What clients ask of a shard, and what its peers say about those requests.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::effect::Effect;
+use super::gathering::{Gathering, Question, read_reply, write_reply};
+use super::request::{Consistency, Reply, Request, RequestError};
+use super::shard::{Shard, push_to};
+use super::view::View;
+use crate::clock::{NodeId, VersionVector};
+use crate::machine::Now;
+use crate::object::{KEY_BYTES_MAX, Object, VALUE_BYTES_MAX};
+use crate::placement::PartitionId;
+use crate::replication::{Message, Strength, Waits};
+use crate::store::exchange::Push;
+use crate::store::{Applied, StoreError, Write};
+
+/// A client's request on its way to a partition.
+#[derive(Clone, Copy)]
+pub(super) struct Task<'a> {
+    pub(super) now: Now,
+    pub(super) partition: PartitionId,
+    pub(super) consistency: Consistency,
+    pub(super) view: &'a View,
+}
+
+impl<W> Shard<W> {
+    /// Runs a client's request on one of its partitions. `None`: the reply comes later, as
+    /// an effect for the waiter.
+    pub(super) fn submit(
+        &mut self,
+        task: Task<'_>,
+        request: Request,
+        waiter: impl FnOnce() -> W,
+        effects: &mut Vec<Effect<W>>,
+    ) -> Option<Reply> {
+        match request {
+            Request::Get { key } => self.read(task, key, Question::Value, waiter, effects),
+            Request::Exists { key } => self.read(task, key, Question::Existence, waiter, effects),
+            Request::Inspect { key } => self.read(task, key, Question::Object, waiter, effects),
+            Request::Put {
+                key,
+                value,
+                context,
+            } => {
+                let write = Write::Put {
+                    value,
+                    expire_at_ms: None,
+                };
+                self.write(task, key, write, context.as_deref(), waiter, effects)
+            }
+            Request::Delete { key, context } => self.write(
+                task,
+                key,
+                Write::Delete,
+                context.as_deref(),
+                waiter,
+                effects,
+            ),
+        }
+    }
+
+    fn read(
+        &mut self,
+        task: Task<'_>,
+        key: Bytes,
+        question: Question,
+        waiter: impl FnOnce() -> W,
+        effects: &mut Vec<Effect<W>>,
+    ) -> Option<Reply> {
+        let partition = self.partitions.get(&task.partition)?;
+        let strength = task.consistency.read;
+        let needed = task.view.needed(strength);
+        if needed <= 1 {
+            // The common case clones one value, not the object.
+            return Some(match question {
+                Question::Object => Reply::Object(partition.object(&key)),
+                Question::Value => {
+                    let version = partition.read(&key, task.now.wall_ms);
+                    Reply::Value(version.map(|version| version.value.clone()))
+                }
+                Question::Existence => {
+                    Reply::Exists(partition.read(&key, task.now.wall_ms).is_some())
+                }
+            });
+        }
+        if let Some(refused) = refused(&self.reads, strength, task.view) {
+            return Some(Reply::Failed(refused));
+        }
+        let local = partition.object(&key);
+        let id = self.reads.next_id();
+        let gathering = Gathering {
+            waiter: waiter(),
+            question,
+            merged: local.clone(),
+            local,
+        };
+        let strict = strength == Strength::StrictQuorum;
+        self.reads
+            .wait(task.now.mono, id, gathering, needed, strict);
+        let message = Message::Read {
+            partition: task.partition,
+            id,
+            key,
+        };
+        effects.extend(task.view.reachable.iter().map(|peer| Effect::Send {
+            to: *peer,
+            message: message.clone(),
+        }));
+        None
+    }
+
+    fn write(
+        &mut self,
+        task: Task<'_>,
+        key: Bytes,
+        write: Write,
+        context: Option<&VersionVector>,
+        waiter: impl FnOnce() -> W,
+        effects: &mut Vec<Effect<W>>,
+    ) -> Option<Reply> {
+        if let Err(error) = within_limits(&key, &write) {
+            return Some(Reply::Failed(error));
+        }
+        let strength = task.consistency.write;
+        if let Some(refused) = refused(&self.writes, strength, task.view) {
+            return Some(Reply::Failed(refused));
+        }
+        let done = match write {
+            Write::Put { .. } => Reply::Stored,
+            Write::Delete => Reply::Deleted(true),
+        };
+        let partition = self.partitions.get_mut(&task.partition)?;
+        let push = match partition.write(key, write, context, task.now.wall_ms) {
+            Ok(Some(push)) => Arc::new(push),
+            Ok(None) => return Some(Reply::Deleted(false)),
+            Err(error) => return Some(Reply::Failed(write_error(&error))),
+        };
+        let id = self.writes.next_id();
+        effects.extend(push_to(task.view, id, &push));
+        let needed = task.view.needed(strength);
+        if needed <= 1 {
+            return Some(done);
+        }
+        let strict = strength == Strength::StrictQuorum;
+        self.writes
+            .wait(task.now.mono, id, (waiter(), done), needed, strict);
+        None
+    }
+
+    /// A peer asks what this node knows of a key.
+    pub(super) fn answer_read(
+        &self,
+        from: NodeId,
+        id: PartitionId,
+        read: u64,
+        key: &[u8],
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        let partition = self.partitions.get(&id);
+        effects.extend(partition.map(|partition| Effect::Send {
+            to: from,
+            message: Message::Known {
+                partition: id,
+                id: read,
+                object: partition.object(key),
+            },
+        }));
+    }
+
+    /// A peer said what it knows of a key. Returns whether it differs from what is known
+    /// here, which is then to be repaired.
+    pub(super) fn known(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        read: u64,
+        object: &Object,
+        effects: &mut Vec<Effect<W>>,
+    ) -> bool {
+        let Some(gathering) = self.reads.payload_mut(read) else {
+            return false;
+        };
+        let differs = gathering.local.versions != object.versions;
+        gathering.merged = gathering.merged.merge(object);
+        let ended = self.reads.answer(now.mono, read, from);
+        effects.extend(ended.map(|ended| read_reply(now, ended)));
+        differs
+    }
+
+    /// A peer's write arrived (PROTOCOL 3.3).
+    pub(super) fn push(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        id: u64,
+        push: Push,
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        let partition_id = push.partition;
+        let Some(partition) = self.partitions.get_mut(&partition_id) else {
+            return;
+        };
+        match partition.apply_push(push, now.wall_ms) {
+            Ok(Applied::New | Applied::Duplicate) => effects.push(Effect::Send {
+                to: from,
+                message: Message::Pushed {
+                    partition: partition_id,
+                    id,
+                },
+            }),
+            Ok(Applied::Refused(refusal)) => {
+                effects.extend(Effect::refused(from, partition_id, refusal))
+            }
+            Err(error) => effects.push(Effect::storage(partition_id, &error)),
+        }
+    }
+
+    /// A peer has applied push `id`.
+    pub(super) fn pushed(&mut self, now: Now, from: NodeId, id: u64, effects: &mut Vec<Effect<W>>) {
+        let ended = self.writes.answer(now.mono, id, from);
+        effects.extend(ended.map(write_reply));
+    }
+}
+
+fn within_limits(key: &Bytes, write: &Write) -> Result<(), RequestError> {
+    if key.len() > KEY_BYTES_MAX {
+        return Err(RequestError::KeyTooLong {
+            length: key.len(),
+            limit: KEY_BYTES_MAX,
+        });
+    }
+    match write {
+        Write::Put { value, .. } if value.len() > VALUE_BYTES_MAX => {
+            Err(RequestError::ValueTooLong {
+                length: value.len(),
+                limit: VALUE_BYTES_MAX,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why a request of this strength is not even begun, if so.
+fn refused<P>(waits: &Waits<P>, strength: Strength, view: &View) -> Option<RequestError> {
+    let (needed, reachable) = (view.needed(strength), view.within_reach());
+    if needed > reachable {
+        return Some(RequestError::NoReplicas {
+            reachable,
+            replicas: view.replicas.len() + 1,
+            needed,
+        });
+    }
+    waits.is_full().then(|| RequestError::Busy {
+        limit: waits.limit(),
+    })
+}
+
+fn write_error(error: &StoreError) -> RequestError {
+    RequestError::Storage(error.to_string())
+}
