@@ -44,17 +44,17 @@ target_dir() {
 case ${1:-} in
     --check)
         case ${2:-} in /*) history=$2 ;; *) history=$here/${2:-} ;; esac
-        exec cargo bench --quiet --bench chaos -- --check "$history"
+        exec cargo bench --quiet --profile test --bench chaos -- --check "$history"
         ;;
 esac
 
 if [ -z "${NETDB_BIN:-}" ]; then
     # Under a name of its own: the real binary is not replaced.
-    cargo build --quiet --release --features chaos --example netdb-chaos
-    NETDB_BIN=$(target_dir)/release/examples/netdb-chaos
+    cargo build --quiet --release --features chaos --bin netdb-chaos
+    NETDB_BIN=$(target_dir)/release/netdb-chaos
 fi
 export NETDB_BIN
-cargo bench --quiet --bench chaos --no-run
+cargo bench --quiet --profile test --bench chaos --no-run
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/netdb-chaos.XXXXXX")
 driver=''
@@ -74,7 +74,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 set -m
-cargo bench --quiet --bench chaos -- --dir "$work" "$@" &
+cargo bench --quiet --profile test --bench chaos -- --dir "$work" "$@" &
 driver=$!
 set +m
 wait "$driver"

@@ -43,8 +43,9 @@ impl Caller {
     /// not.
     pub async fn connect(&mut self) -> bool {
         if self.client.is_none() {
-            let connecting = timeout(CONNECT_WAIT, Client::connect(&self.addr.to_string()));
-            self.client = connecting.await.ok().and_then(Result::ok);
+            let addr = self.addr.to_string();
+            let connected = timeout(CONNECT_WAIT, Client::connect(&addr)).await;
+            self.client = connected.ok().and_then(Result::ok);
             if self.client.is_none() {
                 tokio::time::sleep(RETRY_PAUSE).await;
             }

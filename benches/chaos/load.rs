@@ -24,11 +24,14 @@ const THINK_MAX: Duration = Duration::from_millis(12);
 /// Longest padding of a value, so that what a cut keeps back fills several deltas.
 const PADDING_BYTES_MAX: usize = 6 * 1024;
 
-/// Pause between two looks for a value that has not arrived yet.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// How often the way of a value to another node is timed.
+const ARRIVALS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A value that has not arrived after this long is not waited for any more.
-const ARRIVAL_WAIT: Duration = Duration::from_secs(20);
+/// Pause between two looks for a value that has not arrived yet; it doubles.
+const LOOK_AGAIN_MIN: Duration = Duration::from_millis(1);
+
+/// The longest such pause: an error of a few per cent of what then has passed.
+const LOOK_AGAIN_MAX: Duration = Duration::from_millis(32);
 
 /// What all sessions share.
 pub struct Stage {
@@ -161,8 +164,9 @@ impl Session {
     }
 
     async fn delete(&mut self, key: String) {
-        let called = self.call(Kind::Delete, &key, &[b"DEL", key.as_bytes()]);
-        let Some((mut operation, answer)) = called.await else {
+        let command: [&[u8]; 2] = [b"DEL", key.as_bytes()];
+        let called = self.call(Kind::Delete, &key, &command).await;
+        let Some((mut operation, answer)) = called else {
             return;
         };
         if answer == Some(Value::Integer(0)) {
@@ -203,46 +207,65 @@ impl Session {
     }
 }
 
-/// Puts keys of its own on one node and looks for them on another, to see how long that
-/// takes. Returns what it did, and how long each took from its acknowledgement on.
+/// Now and then puts a key on one node and looks for it on another, to see how long it takes
+/// to get there. Each look goes on beside the next ones, so that those that take long are
+/// not underrepresented. Returns what was done, and how long each took from its
+/// acknowledgement on; none for those that had not arrived when the looking ended.
 pub async fn measure_arrivals(
     stage: Arc<Stage>,
-    id: u32,
+    first_id: u32,
     seed: u64,
-) -> (Vec<Operation>, Vec<Duration>) {
-    let mut rng = SmallRng::seed_from_u64(seed ^ u64::from(id) << 32);
-    let mut operations = Vec::new();
-    let mut arrivals = Vec::new();
-    let mut number = 0;
-    while !stage.is_over() {
+) -> (Vec<Operation>, Vec<Option<Duration>>) {
+    let mut rng = SmallRng::seed_from_u64(seed ^ u64::from(first_id));
+    let mut looks = Vec::new();
+    let mut ids = (first_id..).step_by(2);
+    while let Some(id) = ids.next().filter(|_| !stage.is_over()) {
         let from = rng.random_range(0..stage.nodes.len());
         let offset = rng.random_range(1..stage.nodes.len());
         let to = (from + offset) % stage.nodes.len();
-        let mut writer = Session::new(&stage, id, from, seed);
-        let mut reader = Session::new(&stage, id + 1, to, seed);
-        (writer.values, writer.own_keys) = (number, number);
-        number += 1;
-        if writer.caller.connect().await {
-            writer.put_own().await;
-            let key = format!("own:{id}:{}", number - 1);
-            let done = writer.operations.iter().any(|o| o.status == Status::Ok);
-            let since = Instant::now();
-            while done && !stage.is_over() && since.elapsed() < ARRIVAL_WAIT {
-                if reader.caller.connect().await {
-                    reader.get(key.clone()).await;
-                    if reader.operations.last().is_some_and(|o| !o.read.is_empty()) {
-                        arrivals.push(since.elapsed());
-                        break;
-                    }
-                    // Looks in vain say nothing.
-                    reader.operations.clear();
-                }
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-        }
-        operations.append(&mut writer.operations);
-        operations.append(&mut reader.operations);
-        tokio::time::sleep(Duration::from_millis(rng.random_range(1..40))).await;
+        let writer = Session::new(&stage, id, from, seed);
+        let reader = Session::new(&stage, id + 1, to, seed);
+        looks.push(tokio::spawn(measure_one(stage.clone(), writer, reader)));
+        tokio::time::sleep(ARRIVALS_INTERVAL).await;
+    }
+    let mut operations = Vec::new();
+    let mut arrivals = Vec::new();
+    for look in looks {
+        let (done, arrival) = look.await.expect("a look does not panic");
+        operations.extend(done);
+        arrivals.extend(arrival);
     }
     (operations, arrivals)
+}
+
+/// One key on its way: what was done, and if it was acknowledged, how long it took.
+async fn measure_one(
+    stage: Arc<Stage>,
+    mut writer: Session,
+    mut reader: Session,
+) -> (Vec<Operation>, Option<Option<Duration>>) {
+    if writer.caller.connect().await {
+        writer.put_own().await;
+    }
+    let mut operations = writer.operations;
+    let Some(put) = operations.first().filter(|put| put.status == Status::Ok) else {
+        return (operations, None);
+    };
+    let key = put.key.clone();
+    let since = Instant::now();
+    let mut pause = LOOK_AGAIN_MIN;
+    while !stage.is_over() {
+        if reader.caller.connect().await {
+            reader.get(key.clone()).await;
+            // Looks in vain say nothing.
+            reader.operations.retain(|look| !look.read.is_empty());
+        }
+        if let Some(found) = reader.operations.pop() {
+            operations.push(found);
+            return (operations, Some(Some(since.elapsed())));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LOOK_AGAIN_MAX);
+    }
+    (operations, Some(None))
 }

@@ -11,13 +11,13 @@ use rand::{RngExt, SeedableRng};
 use crate::cluster::{Cluster, State};
 
 /// A cut that lasts this long must have been noticed by membership at its end.
-const NOTICED_AFTER: Duration = Duration::from_millis(3_500);
+const NOTICED_AFTER: Duration = Duration::from_millis(3_000);
 
-/// Shortest and longest time that a fault lasts, in milliseconds.
-const FAULT_MS: (u64, u64) = (200, 5_000);
+/// Shortest and longest time that a fault lasts, in milliseconds. Short ones are more frequent.
+const FAULT_MS: (u64, u64) = (100, 6_000);
 
 /// Shortest and longest time between faults.
-const PEACE_MS: (u64, u64) = (100, 2_000);
+const PEACE_MS: (u64, u64) = (50, 2_500);
 
 /// How often a second fault begins before the first one ends.
 const OVERLAP: f64 = 0.4;
@@ -112,7 +112,8 @@ pub fn attack(cluster: &mut Cluster, seed: u64, until: Instant) -> Result<Deeds,
 }
 
 fn rest(rng: &mut SmallRng, (min, max): (u64, u64), until: Instant) {
-    let pause = Duration::from_millis(rng.random_range(min..max));
+    let share = rng.random_range(0.0..1.0_f64).powi(2);
+    let pause = Duration::from_millis(min) + Duration::from_millis(max - min).mul_f64(share);
     std::thread::sleep(pause.min(until.saturating_duration_since(Instant::now())));
 }
 

@@ -1,6 +1,6 @@
 //! The program as `src/main.rs` is, in a build whose links can be cut: see
-//! `src/runtime/cuts.rs`. An example under another name, so that a build with that feature
-//! never takes the place of the real binary.
+//! `src/runtime/cuts.rs`. Under another name, so that a build with that feature never takes
+//! the place of the real binary.
 #![forbid(unsafe_code)]
 
 #[path = "../../src/cli/mod.rs"]

@@ -11,7 +11,7 @@ use crate::ghost::Dots;
 use crate::history::{Outcome, Value};
 use crate::node::keyspace;
 use crate::plan::{Kind, Operation};
-use crate::world::World;
+use crate::world::{World, values};
 
 /// What some client read of a key, and what that reading included.
 pub struct Reading {
@@ -40,7 +40,8 @@ impl World {
         let before = self.coordinator(node, operation.key);
         let kind = operation.kind;
         let key = operation.key;
-        let op = self.history.begin(operation);
+        let life = self.nodes[node].life;
+        let op = self.history.begin(operation, life, self.now);
         let request = request(kind, key_bytes(key), op as Value, context);
         let consistency = Consistency {
             read: match kind {
@@ -127,6 +128,11 @@ impl World {
             }
             Reply::Failed(_) => Outcome::Refused,
             _ => Outcome::Ok,
+        };
+        self.history.records[op].read = match &reply {
+            Reply::Value(value) => value.iter().map(|value| decode(value)).collect(),
+            Reply::Object(object) => values(&object.versions).into_values().collect(),
+            _ => Vec::new(),
         };
         if let Reply::Object(object) = reply {
             let record = &self.history.records[op];

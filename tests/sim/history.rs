@@ -24,10 +24,15 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub struct Record {
     pub operation: Operation,
+    /// Which life of its node was asked.
+    pub life: u64,
+    pub began: Duration,
     pub ended: Option<Duration>,
     pub outcome: Outcome,
     /// The dot of a write that had an effect.
     pub dot: Option<Dot>,
+    /// What a read was answered.
+    pub read: Vec<Value>,
     /// Whether a fault destroyed every copy of it. Nobody can promise such a write.
     pub destroyed: bool,
 }
@@ -45,12 +50,15 @@ pub struct History {
 }
 
 impl History {
-    pub fn begin(&mut self, operation: Operation) -> usize {
+    pub fn begin(&mut self, operation: Operation, life: u64, began: Duration) -> usize {
         self.records.push(Record {
             operation,
+            life,
+            began,
             ended: None,
             outcome: Outcome::Unknown,
             dot: None,
+            read: Vec::new(),
             destroyed: false,
         });
         self.records.len() - 1

@@ -13,6 +13,7 @@
 //! ```
 
 mod clients;
+mod export;
 mod faults;
 mod ghost;
 mod history;
@@ -22,6 +23,9 @@ mod node;
 mod plan;
 mod shrink;
 mod world;
+
+#[path = "../checker/mod.rs"]
+mod checker;
 
 use std::collections::BTreeSet;
 use std::process::Command;

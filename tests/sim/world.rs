@@ -16,6 +16,7 @@ use rand::rngs::SmallRng;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::clients::{Reading, decode, key_bytes};
+use crate::export;
 use crate::ghost::Ghost;
 use crate::history::{History, Value};
 use crate::invariants::{self, Watch};
@@ -143,6 +144,7 @@ impl World {
         self.run_until_healed()?;
         let healed_after = self.now - began;
         self.check(invariants::finally)?;
+        self.check(export::judge)?;
         self.delete_everything();
         self.run_until_healed()?;
         self.check(invariants::deleted)?;
