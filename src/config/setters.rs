@@ -70,13 +70,7 @@ pub(super) fn set_memory(to: &mut Settings, text: &str) -> Result<(), ValueError
 }
 
 pub(super) fn strength(text: &str) -> Result<Strength, ValueError> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "one" => Ok(Strength::One),
-        "quorum" => Ok(Strength::Quorum),
-        "all" => Ok(Strength::All),
-        "strict-quorum" => Ok(Strength::StrictQuorum),
-        _ => Err(ValueError::Choice("one, quorum, all, strict-quorum")),
-    }
+    Strength::from_word(text.trim()).ok_or(ValueError::Choice("one, quorum, all, strict-quorum"))
 }
 
 pub(super) fn network(text: &str) -> Result<Network, ValueError> {

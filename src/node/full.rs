@@ -71,6 +71,22 @@ impl<W> Shard<W> {
         }
     }
 
+    /// The source has forgotten a full sync: begin again if it is the one that runs.
+    pub(super) fn full_gone(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        id: PartitionId,
+        session: u64,
+    ) -> Option<Message> {
+        let staged = self.partitions.get(&id)?.staged()?;
+        if staged.session != session || self.fetches.get(&id)?.peer != from {
+            return None;
+        }
+        self.fetches.remove(&id);
+        self.ask_full(now, from, id)
+    }
+
     /// Gives up the full syncs for which `is_over` says so.
     pub(super) fn abandon(&mut self, is_over: impl Fn(&Fetch) -> bool) {
         let partitions = &mut self.partitions;
@@ -135,12 +151,17 @@ impl<W> Shard<W> {
         effects: &mut Vec<Effect<W>>,
     ) {
         let key = (from, next.partition);
-        let Some(served) = self.sources.get_mut(&key) else {
+        let running = self.sources.get_mut(&key);
+        let Some(served) = running.filter(|served| served.session == next.session) else {
+            effects.push(Effect::Send {
+                to: from,
+                message: Message::FullGone {
+                    partition: next.partition,
+                    session: next.session,
+                },
+            });
             return;
         };
-        if served.session != next.session {
-            return;
-        }
         served.used = now.mono;
         match served.source.chunk(next.sequence) {
             Some(FullChunk::Rows(rows)) => effects.push(Effect::Send {

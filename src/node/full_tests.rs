@@ -243,6 +243,23 @@ fn a_silent_source_is_given_up() {
     assert_eq!(pair.full_synced, 1);
 }
 
+/// A source that was restarted says that it knows of no sync.
+#[test]
+fn a_source_that_forgot_says_so() {
+    let mut pair = Pair::new(100);
+    pair.connect();
+    let many: Vec<usize> = (3..200).collect();
+    pair.pass(2, loses(|m| matches!(m, Message::FullRows(_)), &many));
+    assert!(pair.is_staging());
+    let requests = pair.requests;
+    pair.nodes[SOURCE] = node(SOURCE);
+    pair.write(0..100);
+    pair.connect();
+    pair.pass(10, |_| true);
+    assert!(pair.requests > requests);
+    assert_eq!(pair.nodes[ASKER].key_count(), 100);
+}
+
 /// Only what the asker lacks crosses the network.
 #[test]
 fn a_full_sync_sends_rows_that_differ() {

@@ -109,6 +109,12 @@ impl<W> Data<W> {
                     shard.lock().serve_next(now, from, &next, effects);
                 }
             }
+            Message::FullGone { partition, session } => {
+                if let Some(shard) = self.known_shard(partition) {
+                    let request = shard.lock().full_gone(now, from, partition, session);
+                    effects.extend(request.map(|message| Effect::Send { to: from, message }));
+                }
+            }
             Message::FullRows(rows) => {
                 let partition = rows.partition;
                 if let Some(shard) = self.known_shard(partition) {

@@ -92,6 +92,13 @@ pub enum Message {
     FullRows(FullRows),
     /// "I have staged that piece, send the next."
     FullNext(FullNext),
+    /// "I no longer have the full sync whose piece you asked for; begin again."
+    FullGone {
+        /// The partition.
+        partition: PartitionId,
+        /// The sync.
+        session: u64,
+    },
     /// The end of a full sync: now everything staged takes effect at once.
     FullEnd(FullEnd),
 }

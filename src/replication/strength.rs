@@ -13,3 +13,42 @@ pub enum Strength {
     /// A majority of all replicas, reachable or not: refused when too few can be reached.
     StrictQuorum,
 }
+
+impl Strength {
+    /// Every strength with its word.
+    pub const WORDS: [(&'static str, Self); 4] = [
+        ("one", Self::One),
+        ("quorum", Self::Quorum),
+        ("all", Self::All),
+        ("strict-quorum", Self::StrictQuorum),
+    ];
+
+    /// The strength that `word` names, in any case.
+    pub fn from_word(word: &str) -> Option<Self> {
+        let named = |(name, _): &&(&str, Self)| name.eq_ignore_ascii_case(word);
+        Self::WORDS
+            .iter()
+            .find(named)
+            .map(|(_, strength)| *strength)
+    }
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        let is_it = |(_, strength): &&(&'static str, Self)| *strength == self;
+        Self::WORDS.iter().find(is_it).map_or("", |(word, _)| word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_strength_has_a_word_of_its_own() {
+        for (word, strength) in Strength::WORDS {
+            assert_eq!(strength.word(), word);
+            assert_eq!(Strength::from_word(&word.to_uppercase()), Some(strength));
+        }
+        assert_eq!(Strength::from_word("most"), None);
+    }
+}

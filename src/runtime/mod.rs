@@ -42,6 +42,7 @@ mod accept;
 mod advertise;
 mod core;
 mod counters;
+mod cuts;
 mod dial;
 mod effects;
 mod error;

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use rand::Rng;
 
 use super::counters::Counters;
+use super::cuts;
 use crate::wire::{DATAGRAM_BYTES_MAX, DatagramSealer};
 
 /// Seals and sends. Sending never waits: a datagram that the kernel does not take at once is
@@ -29,6 +30,9 @@ impl Outbox {
 
     /// Seals and sends one payload, or drops it if the kernel does not take it at once.
     pub(super) fn send(&self, to: SocketAddr, payload: &[u8]) {
+        if cuts::is_cut(to) {
+            return;
+        }
         let mut nonce = [0; 24];
         rand::rng().fill_bytes(&mut nonce);
         let mut sealing = self.sealing.lock();

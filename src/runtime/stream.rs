@@ -4,6 +4,7 @@
 //! stream that hangs for ever, as one across a cut network may, is noticed. A side that is
 //! busy writing waits only as long as the other takes something.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 
 use super::core::Core;
 use super::counters::Counters;
+use super::cuts;
 use crate::membership::{Fingerprint, Identity, Mismatch};
 use crate::replication::Message;
 use crate::wire::{
@@ -145,6 +147,8 @@ pub(super) struct FrameWriter {
     half: OwnedWriteHalf,
     encoder: FrameEncoder,
     out: BytesMut,
+    /// The peer's cluster address, once it is known.
+    peer: Option<SocketAddr>,
     counters: Arc<Counters>,
 }
 
@@ -171,6 +175,9 @@ impl FrameWriter {
     /// Fails only when the peer takes nothing at all for [`SILENCE_MAX`]: a slow link that
     /// moves is not a broken one.
     pub(super) async fn flush(&mut self) -> Result<(), StreamError> {
+        if self.peer.is_some_and(cuts::is_cut) {
+            return Ok(());
+        }
         while !self.out.is_empty() {
             let written = timeout(SILENCE_MAX, self.half.write_buf(&mut self.out))
                 .await
@@ -206,6 +213,7 @@ pub(super) async fn introduce(
     write.write_all(&message).await?;
     let established = shake(handshake, &mut read).await?;
     let (mut reader, mut writer) = halves(core, established, read, write);
+    writer.peer = Some(expected.addr);
     writer.send(&Frame::Hello(own_hello(core))).await?;
     let peer = match reader.next().await? {
         Frame::Hello(peer) => peer,
@@ -237,6 +245,7 @@ pub(super) async fn receive(core: &Core, stream: TcpStream) -> Result<Introduced
     let Frame::Hello(peer) = reader.next().await? else {
         return Err(StreamError::OutOfTurn);
     };
+    writer.peer = Some(peer.identity.addr);
     if let Err(error) = check(core, &peer) {
         writer.send(&Frame::Refused(error.to_string())).await?;
         return Err(error);
@@ -281,6 +290,7 @@ fn halves(
         half: write,
         encoder: established.encoder,
         out: BytesMut::new(),
+        peer: None,
         counters: core.counters.clone(),
     };
     (reader, writer)

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use super::failure::Failure;
 use super::shared::{ClientRecord, Shared};
 use super::store::Store;
+use crate::node::request::{Consistency, Request};
+use crate::replication::Strength;
 use crate::resp::{Protocol, Value, parse_i64};
 use crate::runtime::Submitted;
 
@@ -191,6 +193,22 @@ pub(super) struct Context<'a> {
     pub(super) table: &'static Table,
 }
 
+impl Context<'_> {
+    /// The strength of this connection's requests.
+    pub(super) fn consistency(&self) -> Consistency {
+        let default = self.store.consistency();
+        Consistency {
+            write: self.session.write.unwrap_or(default.write),
+            read: self.session.read.unwrap_or(default.read),
+        }
+    }
+
+    /// Runs a request at the connection's strength.
+    pub(super) fn submit(&self, request: Request) -> Submitted {
+        self.store.submit(self.consistency(), request)
+    }
+}
+
 /// What a connection remembers between commands.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -201,6 +219,10 @@ pub(super) struct Session {
     /// is closed.
     pub(super) closing: bool,
     pub(super) last_command: &'static str,
+    /// Strength of writes, if the connection chose one.
+    pub(super) write: Option<Strength>,
+    /// Strength of reads, if the connection chose one.
+    pub(super) read: Option<Strength>,
 }
 
 impl Session {
@@ -211,6 +233,8 @@ impl Session {
             replies: ReplyMode::On,
             closing: false,
             last_command: "NULL",
+            write: None,
+            read: None,
         }
     }
 

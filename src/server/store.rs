@@ -1,13 +1,16 @@
 //! What the server needs of a node; the seam where tests put a store of their own.
 
-use crate::node::request::Request;
+use crate::node::request::{Consistency, Request};
 use crate::runtime::{Handle, MemberView, ScanPage, Status, Submitted};
 
 /// The data and the views that commands work on. The methods are those of [`Handle`].
 pub(super) trait Store: Send + Sync + 'static {
+    /// The strength of requests that do not choose their own.
+    fn consistency(&self) -> Consistency;
+
     /// Runs a request as far as this node can, at once and without blocking: a later
     /// request of the same caller sees its effect even while its answer still waits.
-    fn submit(&self, request: Request) -> Submitted;
+    fn submit(&self, consistency: Consistency, request: Request) -> Submitted;
 
     /// About `count` keys from `cursor` on.
     fn scan(&self, cursor: u64, count: usize) -> ScanPage;
@@ -23,8 +26,12 @@ pub(super) trait Store: Send + Sync + 'static {
 }
 
 impl Store for Handle {
-    fn submit(&self, request: Request) -> Submitted {
-        Handle::submit(self, request)
+    fn consistency(&self) -> Consistency {
+        Handle::consistency(self)
+    }
+
+    fn submit(&self, consistency: Consistency, request: Request) -> Submitted {
+        Handle::submit_at(self, consistency, request)
     }
 
     fn scan(&self, cursor: u64, count: usize) -> ScanPage {

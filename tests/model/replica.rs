@@ -416,11 +416,10 @@ impl Replica {
     fn receive_end(&mut self, mut end: FullEnd, message: &Message) {
         self.readdress(&mut end.to);
         let applied = self.partition.apply_full(end, DELIVERY_MS);
-        match &applied {
-            Ok(Applied::New | Applied::Duplicate | Applied::Refused(Refusal::Incomplete)) => {
-                self.stage = None;
-            }
-            _ => {}
+        if let Ok(Applied::New | Applied::Duplicate | Applied::Refused(Refusal::Incomplete)) =
+            &applied
+        {
+            self.stage = None;
         }
         self.learn(applied, message);
     }

@@ -1,11 +1,12 @@
 //! What clients asked and were told, and what each write knew when it was accepted.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::plan::{Kind, Operation};
+use netdb::clock::Dot;
 
-/// Every put writes a value of its own.
+use crate::plan::Operation;
+
+/// Every put writes a value of its own: the number of its operation.
 pub type Value = u64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,20 +24,23 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub struct Record {
     pub operation: Operation,
+    /// Which life of its node was asked.
+    pub life: u64,
+    pub began: Duration,
     pub ended: Option<Duration>,
     pub outcome: Outcome,
-    /// The value of a put.
-    pub value: Option<Value>,
-    /// Values that were live at the coordinator: those that this write replaces.
-    pub replaced: BTreeSet<Value>,
-    /// What a get returned.
-    pub read: Option<Value>,
+    /// The dot of a write that had an effect.
+    pub dot: Option<Dot>,
+    /// What a read was answered.
+    pub read: Vec<Value>,
+    /// Whether a fault destroyed every copy of it. Nobody can promise such a write.
+    pub destroyed: bool,
 }
 
 impl Record {
-    /// Whether the write may have had an effect.
-    pub fn may_have_happened(&self) -> bool {
-        self.operation.kind != Kind::Get && self.outcome != Outcome::Refused
+    /// Whether it is an acknowledged write whose effect must still be there.
+    pub fn must_hold(&self) -> bool {
+        self.operation.kind.is_write() && self.outcome == Outcome::Ok && !self.destroyed
     }
 }
 
@@ -46,28 +50,35 @@ pub struct History {
 }
 
 impl History {
-    pub fn begin(&mut self, operation: Operation, replaced: BTreeSet<Value>) -> usize {
-        let id = self.records.len();
+    pub fn begin(&mut self, operation: Operation, life: u64, began: Duration) -> usize {
         self.records.push(Record {
-            value: (operation.kind == Kind::Put).then_some(id as Value),
             operation,
+            life,
+            began,
             ended: None,
             outcome: Outcome::Unknown,
-            replaced,
-            read: None,
+            dot: None,
+            read: Vec::new(),
+            destroyed: false,
         });
-        id
+        self.records.len() - 1
     }
 
-    pub fn end(&mut self, id: usize, at: Duration, outcome: Outcome, read: Option<Value>) {
+    pub fn end(&mut self, id: usize, at: Duration, outcome: Outcome) {
         let record = &mut self.records[id];
         record.ended = Some(at);
         record.outcome = outcome;
-        record.read = read;
     }
 
     pub fn acknowledged(&self) -> usize {
-        let acknowledged = |r: &&Record| r.may_have_happened() && r.outcome == Outcome::Ok;
+        let acknowledged =
+            |record: &&Record| record.operation.kind.is_write() && record.outcome == Outcome::Ok;
         self.records.iter().filter(acknowledged).count()
+    }
+
+    /// Acknowledged writes of which faults destroyed every copy.
+    pub fn destroyed(&self) -> usize {
+        let destroyed = |record: &&Record| record.outcome == Outcome::Ok && record.destroyed;
+        self.records.iter().filter(destroyed).count()
     }
 }

@@ -2,29 +2,54 @@
 //!
 //! One seed is one run, and the same seed is the same run anywhere. Each run has two
 //! phases: weather, in which messages are lost, late and doubled, the network splits and
-//! nodes crash, and calm, in which everything must heal within a bounded virtual time.
+//! nodes crash, and calm, in which everything must heal within a bounded virtual time. In a
+//! storm disks also forget, links fail one way, processes stall, clocks jump, and members
+//! leave and come back.
 //!
 //! ```text
-//! cargo test --test sim                              # the seeds of every submission
-//! NETDB_SIM_SEEDS=1000 cargo test --test sim weather # more of them
-//! NETDB_SIM_SEED=42 cargo test --test sim weather    # one again, after a failure
+//! cargo test --test sim                                       # the seeds of every submission
+//! NETDB_SIM_SEEDS=10000 cargo test --release --test sim -- --nocapture   # the long run
+//! NETDB_SIM_SEED=42 cargo test --test sim storm -- --nocapture           # one seed again
 //! ```
 
+mod clients;
+mod export;
+mod faults;
+mod ghost;
 mod history;
 mod invariants;
+mod net;
 mod node;
 mod plan;
 mod shrink;
 mod world;
 
+#[path = "../checker/mod.rs"]
+mod checker;
+
+use std::collections::BTreeSet;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plan::{Plan, Profile};
 use world::{Failure, Report, World};
 
-/// Seeds per submission unless `NETDB_SIM_SEEDS` says otherwise.
+/// Seeds of each profile per submission unless `NETDB_SIM_SEEDS` says otherwise.
 const SEEDS_DEFAULT: u64 = 300;
+
+/// Rare things that the storm must have met, or its seeds prove less than they seem to.
+/// Asked only of runs with enough seeds.
+const SOMETIMES: [&str; 9] = [
+    "full sync",
+    "sync that fetched something",
+    "answer to an earlier life",
+    "write that left a sibling",
+    "request that too few replicas answered",
+    "graceful leave",
+    "disk that forgot",
+    "write whose every copy was destroyed",
+    "piece out of turn",
+];
 
 fn number_from_env(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -62,32 +87,57 @@ fn run_all(seeds: std::ops::Range<u64>, profile: &Profile) -> Vec<(u64, Result<R
     results
 }
 
-#[test]
-fn weather_then_calm() {
-    let profile = Profile::default();
-    let results = run_all(seeds(), &profile);
-    let mut healed = Vec::new();
-    let mut acknowledged = 0;
-    for (seed, result) in &results {
+/// Runs the seeds of a profile; tells the story of the first that fails.
+fn hold(name: &str, profile: &Profile) -> BTreeSet<&'static str> {
+    let began = Instant::now();
+    let mut reports = Vec::new();
+    for (seed, result) in run_all(seeds(), profile) {
         match result {
-            Ok(report) => {
-                healed.push(report.healed_after);
-                acknowledged += report.acknowledged;
-            }
+            Ok(report) => reports.push(report),
             Err(failure) => {
-                let shrunk = shrink::shrink(Plan::draw(*seed, &profile));
-                panic!("{}", shrink::story(*seed, failure, &shrunk));
+                let shrunk = shrink::shrink(Plan::draw(seed, profile));
+                panic!("{}", shrink::story(name, seed, &failure, &shrunk));
             }
         }
     }
+    let mut healed: Vec<Duration> = reports.iter().map(|report| report.healed_after).collect();
     healed.sort();
+    let hours: f64 = reports
+        .iter()
+        .map(|report| report.lasted.as_secs_f64() / 3600.0)
+        .sum();
     println!(
-        "{} seeds held: {acknowledged} acknowledged writes, 0 lost, 0 revived; \
-         healed after {:?} p50, {:?} at most",
-        results.len(),
+        "{name}: {} seeds held, {hours:.1} virtual hours in {:.1} s; {} acknowledged writes, \
+         0 lost, 0 revived, {} destroyed with every copy; healed after {:?} p50, {:?} at most",
+        reports.len(),
+        began.elapsed().as_secs_f64(),
+        reports
+            .iter()
+            .map(|report| report.acknowledged)
+            .sum::<usize>(),
+        reports.iter().map(|report| report.destroyed).sum::<usize>(),
         healed[healed.len() / 2],
         healed.last().copied().unwrap_or_default(),
     );
+    reports.into_iter().flat_map(|report| report.met).collect()
+}
+
+#[test]
+fn weather_then_calm() {
+    hold("weather", &Profile::weather());
+}
+
+#[test]
+fn storm_then_calm() {
+    let met = hold("storm", &Profile::storm());
+    println!("met: {met:?}");
+    if seeds().count() >= SEEDS_DEFAULT as usize {
+        let missed: Vec<_> = SOMETIMES
+            .iter()
+            .filter(|what| !met.contains(*what))
+            .collect();
+        assert!(missed.is_empty(), "never met: {missed:?}");
+    }
 }
 
 /// Without knocking again on members that were lost, some clusters never become whole: the
@@ -98,7 +148,7 @@ fn without_knocking_some_clusters_stay_apart() {
         knocking: false,
         operations: 0,
         loss: 0.20,
-        ..Profile::default()
+        ..Profile::weather()
     };
     let results = run_all(0..60, &profile);
     let apart = results.iter().filter(|(_, result)| result.is_err()).count();
@@ -112,7 +162,7 @@ fn without_knocking_some_clusters_stay_apart() {
 /// The same seed is the same run, in another process too.
 #[test]
 fn a_seed_is_one_run() {
-    let report = run(7, &Profile::default()).expect("seed 7 holds");
+    let report = run(7, &Profile::storm()).expect("seed 7 holds");
     println!("trace {:016x} of {} events", report.trace, report.events);
     if std::env::var_os("NETDB_SIM_CHILD").is_some() {
         return;
@@ -126,5 +176,4 @@ fn a_seed_is_one_run() {
     let text = String::from_utf8_lossy(&output.stdout);
     let expected = format!("trace {:016x} of {} events", report.trace, report.events);
     assert!(text.contains(&expected), "expected {expected:?} in {text}");
-    assert!(report.healed_after <= Duration::from_secs(60));
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netdb::clock::NodeId;
+use netdb::clock::{Clock, NodeId};
 use netdb::machine::{Instant, Machine, Now};
 use netdb::membership::{self, Event, Fingerprint, Identity, Membership, Packet, Params, State};
 use netdb::node::{Data, DataParams, Effect, View};
@@ -15,6 +15,8 @@ use netdb::store::Options;
 use netdb::store::engine::{Engine, Simulated};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+
+use crate::plan::Disk;
 
 /// Partitions of a simulated cluster: few, so that keys share them.
 pub const PARTITIONS: u16 = 4;
@@ -42,8 +44,16 @@ pub struct Node {
     pub id: NodeId,
     pub addr: SocketAddr,
     pub engine: Arc<Simulated>,
-    pub generation: u64,
+    /// A copy of the disk that somebody took.
+    backup: Option<Simulated>,
+    /// Counts its processes; also the generation that they announce.
+    pub life: u64,
     pub process: Option<Process>,
+    /// How far its wall clock is off.
+    pub skew_ms: i64,
+    pub paused_until: Duration,
+    pub slow_until: Duration,
+    pub leaving: bool,
 }
 
 pub fn keyspace() -> Keyspace {
@@ -60,16 +70,22 @@ impl Node {
             id: NodeId(index as u64 + 1),
             addr: SocketAddr::from(([10, 0, 0, 1], port)),
             engine: Arc::new(Simulated::new()),
-            generation: 0,
+            backup: None,
+            life: 0,
             process: None,
+            skew_ms: 0,
+            paused_until: Duration::ZERO,
+            slow_until: Duration::ZERO,
+            leaving: false,
         }
     }
 
     pub fn start(&mut self, now: Now, seed: SocketAddr, knocking: bool, rng: &mut SmallRng) {
-        self.generation += 1;
+        self.life += 1;
+        self.leaving = false;
         let identity = Identity {
             id: self.id,
-            generation: self.generation,
+            generation: self.life,
             bump: 0,
             addr: self.addr,
         };
@@ -105,17 +121,50 @@ impl Node {
         });
     }
 
-    /// Kills the process; what it had committed stays.
-    pub fn crash(&mut self) {
+    /// Kills the process, and does to the disk what the crash does.
+    pub fn crash(&mut self, disk: Disk) {
         self.process = None;
-        self.engine.crash_keeping_tail();
+        self.paused_until = Duration::ZERO;
+        match disk {
+            Disk::Kept => self.engine.crash_keeping_tail(),
+            Disk::LostSome(batches) => self.engine.crash_losing(batches),
+            Disk::LostTail => self.engine.crash_losing_tail(),
+            Disk::Wiped => self.engine.wipe(),
+            Disk::Restored => {
+                if let Some(backup) = &self.backup {
+                    self.engine.restore(backup);
+                }
+            }
+        }
+    }
+
+    pub fn back_up(&mut self) {
+        self.backup = Some(self.engine.backup());
+    }
+
+    /// Makes durable what was committed.
+    pub fn sync(&self) {
+        if self.process.is_some() {
+            self.engine.sync().expect("a disk that works");
+        }
+    }
+
+    /// The clock of each partition on the disk, synced or not.
+    pub fn clocks_on_disk(&self) -> Vec<Clock> {
+        keyspace()
+            .all()
+            .map(|id| self.engine.load(id).expect("a readable disk").clock)
+            .collect()
     }
 }
 
 impl Process {
     pub fn packet(&mut self, now: Now, from: SocketAddr, packet: Packet) -> Actions {
-        self.membership
-            .handle(now, membership::Input::Packet { from, packet });
+        self.membership(now, membership::Input::Packet { from, packet })
+    }
+
+    pub fn membership(&mut self, now: Now, input: membership::Input) -> Actions {
+        self.membership.handle(now, input);
         self.settle(now, Vec::new())
     }
 

@@ -28,12 +28,15 @@ pub struct Profile {
     /// Whether members that lost each other are knocked on again. Off is a mutation that
     /// must be caught.
     pub knocking: bool,
+    /// Whether disks forget, links fail one way, nodes stall, clocks jump and members come
+    /// and go.
+    pub storm: bool,
 }
 
-impl Default for Profile {
+impl Profile {
     /// Five nodes, 10 % loss, duplication, one partition that heals, one crash with
     /// restart, concurrent puts and deletes.
-    fn default() -> Self {
+    pub fn weather() -> Self {
         Self {
             nodes: 5,
             keys: 12,
@@ -43,21 +46,56 @@ impl Default for Profile {
             loss: 0.10,
             duplication: 0.05,
             knocking: true,
+            storm: false,
         }
     }
+
+    /// Everything that can go wrong, several times, at rates of the seed's own.
+    pub fn storm() -> Self {
+        Self {
+            calm: Duration::from_secs(120),
+            storm: true,
+            ..Self::weather()
+        }
+    }
+}
+
+/// What a crash does to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// Nothing: the process died, the system lives.
+    Kept,
+    /// Some of what was not synced is gone.
+    LostSome(usize),
+    /// Everything that was not synced is gone.
+    LostTail,
+    /// It is another, empty disk.
+    Wiped,
+    /// It is an older copy of itself.
+    Restored,
 }
 
 /// Something that happens to the cluster at a given time.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
-    /// The process dies; what it committed stays on its disk.
-    Crash { node: usize },
-    /// The process starts again from its disk.
-    Restart { node: usize },
-    /// Nothing passes between these nodes and the others.
-    Partition { side: Vec<usize> },
+    /// The process dies.
+    Crash { node: usize, disk: Disk },
+    /// A process starts from the disk, if none runs.
+    Start { node: usize },
+    /// The node leaves gracefully.
+    Leave { node: usize },
+    /// Somebody copies the node's disk.
+    Backup { node: usize },
+    /// Nothing passes between these nodes and the others, either way or outwards only.
+    Partition { side: Vec<usize>, one_way: bool },
     /// Everything passes again.
     Heal,
+    /// The process does nothing for a while.
+    Pause { node: usize, length: Duration },
+    /// Everything from and to the node is late for a while.
+    Slow { node: usize, length: Duration },
+    /// The node's wall clock jumps.
+    Jump { node: usize, ms: i64 },
     /// A client asks something of a node.
     Operation(Operation),
 }
@@ -68,13 +106,37 @@ pub struct Operation {
     pub node: usize,
     pub key: u8,
     pub kind: Kind,
+    /// For writes that replace what somebody has read: whose reading, of those there are.
+    pub reading: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// Replace everything that the node knows of.
     Put,
     Delete,
+    /// Replace exactly what a client read earlier, perhaps elsewhere.
+    PutSeen,
+    DeleteSeen,
     Get,
+    /// Ask a quorum.
+    GetQuorum,
+    /// Get all versions with their context, for a later write.
+    Inspect,
+}
+
+impl Kind {
+    pub fn is_put(self) -> bool {
+        matches!(self, Self::Put | Self::PutSeen)
+    }
+
+    pub fn is_write(self) -> bool {
+        self.is_put() || matches!(self, Self::Delete | Self::DeleteSeen)
+    }
+
+    pub fn has_context(self) -> bool {
+        matches!(self, Self::PutSeen | Self::DeleteSeen)
+    }
 }
 
 /// One scheduled fault or operation.
@@ -98,23 +160,29 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
+/// When the cluster has had time to form, and faults begin.
+const FORMED: Duration = Duration::from_secs(3);
+
 impl Plan {
     pub fn draw(seed: u64, profile: &Profile) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
-        let mut steps = Vec::new();
-        let weather = profile.weather;
-        draw_partition(&mut rng, profile, &mut steps);
-        draw_crash(&mut rng, profile, &mut steps);
-        for _ in 0..profile.operations {
-            steps.push(Step {
-                at: between(&mut rng, Duration::from_secs(2), weather),
-                fault: Fault::Operation(draw_operation(&mut rng, profile)),
-            });
+        let mut draw = Draw {
+            rng: &mut rng,
+            profile: profile.clone(),
+            steps: Vec::new(),
+        };
+        draw.rates();
+        draw.partition(false);
+        draw.crash(Disk::Kept);
+        if profile.storm {
+            draw.storm();
         }
+        draw.operations();
+        let (profile, mut steps) = (draw.profile, draw.steps);
         steps.sort_by_key(|step| step.at);
         Self {
             seed,
-            profile: profile.clone(),
+            profile,
             steps,
         }
     }
@@ -127,50 +195,134 @@ impl Plan {
     }
 }
 
-fn between(rng: &mut SmallRng, low: Duration, high: Duration) -> Duration {
-    let span = high.saturating_sub(low).as_micros() as u64;
-    low + Duration::from_micros(rng.random_range(0..span.max(1)))
+struct Draw<'a> {
+    rng: &'a mut SmallRng,
+    profile: Profile,
+    steps: Vec<Step>,
 }
 
-fn draw_partition(rng: &mut SmallRng, profile: &Profile, steps: &mut Vec<Step>) {
-    let size = rng.random_range(1..profile.nodes);
-    let mut side: Vec<usize> = (0..profile.nodes).collect();
-    while side.len() > size {
-        side.remove(rng.random_range(0..side.len()));
+impl Draw<'_> {
+    /// Seeds differ in how rough they are, so that each fault also meets calm seas.
+    fn rates(&mut self) {
+        if self.profile.storm {
+            self.profile.loss = [0.0, 0.02, 0.1, 0.3][self.rng.random_range(0..4)];
+            self.profile.duplication = [0.0, 0.05, 0.5][self.rng.random_range(0..3)];
+            self.profile.keys = self.rng.random_range(1..=12);
+        }
     }
-    let begin = between(rng, Duration::from_secs(3), profile.weather / 2);
-    steps.push(Step {
-        at: begin,
-        fault: Fault::Partition { side },
-    });
-    steps.push(Step {
-        at: between(rng, begin + Duration::from_millis(100), profile.weather),
-        fault: Fault::Heal,
-    });
-}
 
-fn draw_crash(rng: &mut SmallRng, profile: &Profile, steps: &mut Vec<Step>) {
-    let node = rng.random_range(0..profile.nodes);
-    let begin = between(rng, Duration::from_secs(3), profile.weather);
-    steps.push(Step {
-        at: begin,
-        fault: Fault::Crash { node },
-    });
-    let end = profile.weather + Duration::from_secs(1);
-    steps.push(Step {
-        at: between(rng, begin + Duration::from_millis(50), end),
-        fault: Fault::Restart { node },
-    });
-}
+    fn step(&mut self, at: Duration, fault: Fault) {
+        self.steps.push(Step { at, fault });
+    }
 
-fn draw_operation(rng: &mut SmallRng, profile: &Profile) -> Operation {
-    Operation {
-        node: rng.random_range(0..profile.nodes),
-        key: rng.random_range(0..profile.keys),
-        kind: match rng.random_range(0..10) {
-            0..5 => Kind::Put,
-            5..8 => Kind::Delete,
-            _ => Kind::Get,
-        },
+    fn between(&mut self, low: Duration, high: Duration) -> Duration {
+        let span = high.saturating_sub(low).as_micros() as u64;
+        low + Duration::from_micros(self.rng.random_range(0..span.max(1)))
+    }
+
+    fn during(&mut self) -> Duration {
+        self.between(FORMED, self.profile.weather)
+    }
+
+    fn node(&mut self) -> usize {
+        self.rng.random_range(0..self.profile.nodes)
+    }
+
+    fn partition(&mut self, one_way: bool) {
+        let size = self.rng.random_range(1..self.profile.nodes);
+        let mut side: Vec<usize> = (0..self.profile.nodes).collect();
+        while side.len() > size {
+            side.remove(self.rng.random_range(0..side.len()));
+        }
+        let begin = self.between(FORMED, self.profile.weather / 2);
+        self.step(begin, Fault::Partition { side, one_way });
+        let end = self.between(begin + Duration::from_millis(100), self.profile.weather);
+        self.step(end, Fault::Heal);
+    }
+
+    fn crash(&mut self, disk: Disk) {
+        let node = self.node();
+        let begin = self.during();
+        self.step(begin, Fault::Crash { node, disk });
+        // Some come back so fast that answers to their earlier life are still on the way.
+        let latest = if self.profile.storm && self.rng.random_bool(0.3) {
+            begin + Duration::from_millis(60)
+        } else {
+            self.profile.weather + Duration::from_secs(1)
+        };
+        let end = self.between(begin + Duration::from_millis(1), latest);
+        self.step(end, Fault::Start { node });
+    }
+
+    fn storm(&mut self) {
+        for _ in 0..self.rng.random_range(0..3) {
+            let one_way = self.rng.random_bool(0.5);
+            self.partition(one_way);
+        }
+        for _ in 0..self.rng.random_range(0..4) {
+            let disk = match self.rng.random_range(0..6) {
+                0 => Disk::Kept,
+                1 => Disk::LostSome(self.rng.random_range(1..4)),
+                2 | 3 => Disk::LostTail,
+                4 => Disk::Wiped,
+                _ => self.back_up(),
+            };
+            self.crash(disk);
+        }
+        for _ in 0..self.rng.random_range(0..3) {
+            let (node, at) = (self.node(), self.during());
+            let length = self.between(Duration::from_millis(100), Duration::from_secs(6));
+            let fault = if self.rng.random_bool(0.5) {
+                Fault::Pause { node, length }
+            } else {
+                Fault::Slow { node, length }
+            };
+            self.step(at, fault);
+        }
+        for _ in 0..self.rng.random_range(0..3) {
+            let (node, at) = (self.node(), self.during());
+            let ms = self.rng.random_range(-3_600_000..=3_600_000);
+            self.step(at, Fault::Jump { node, ms });
+        }
+        if self.rng.random_bool(0.4) {
+            let (node, at) = (self.node(), self.during());
+            self.step(at, Fault::Leave { node });
+            let back = self.between(at + Duration::from_secs(2), self.profile.weather * 2);
+            self.step(back, Fault::Start { node });
+        }
+    }
+
+    /// Copies of all disks: whichever is restored later, there is one.
+    fn back_up(&mut self) -> Disk {
+        let at = self.between(FORMED, self.profile.weather / 2);
+        for node in 0..self.profile.nodes {
+            self.step(at, Fault::Backup { node });
+        }
+        Disk::Restored
+    }
+
+    fn operations(&mut self) {
+        for _ in 0..self.profile.operations {
+            let at = self.between(Duration::from_secs(2), self.profile.weather);
+            let operation = self.operation();
+            self.step(at, Fault::Operation(operation));
+        }
+    }
+
+    fn operation(&mut self) -> Operation {
+        Operation {
+            node: self.node(),
+            key: self.rng.random_range(0..self.profile.keys),
+            kind: match self.rng.random_range(0..20) {
+                0..7 => Kind::Put,
+                7..11 => Kind::Delete,
+                11..13 => Kind::PutSeen,
+                13 => Kind::DeleteSeen,
+                14..16 => Kind::Inspect,
+                16..18 => Kind::GetQuorum,
+                _ => Kind::Get,
+            },
+            reading: self.rng.random_range(0..1_000),
+        }
     }
 }

@@ -38,11 +38,11 @@ pub fn shrink(mut plan: Plan) -> Plan {
 }
 
 /// What to tell whoever must find the bug.
-pub fn story(seed: u64, failure: &Failure, shrunk: &Plan) -> String {
+pub fn story(name: &str, seed: u64, failure: &Failure, shrunk: &Plan) -> String {
     let steps: Vec<String> = shrunk.steps.iter().map(ToString::to_string).collect();
     format!(
-        "seed {seed} failed at {:?}: {}\nshrunk to {} steps:\n{}\n\
-         replay: NETDB_SIM_SEED={seed} cargo test --test sim weather -- --nocapture",
+        "{name}: seed {seed} failed at {:?}: {}\nshrunk to {} steps:\n{}\n\
+         replay: NETDB_SIM_SEED={seed} cargo test --test sim {name} -- --nocapture",
         failure.at,
         failure.what,
         steps.len(),

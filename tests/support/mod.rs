@@ -70,7 +70,14 @@ pub fn same<T: PartialEq + std::fmt::Debug>(left: T, right: T) -> Result<(), Str
 
 /// A `netdb` command without the settings of the environment that the tests run in.
 pub fn netdb<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
-    let mut command = Command::new(NETDB);
+    without_settings(NETDB.as_ref(), arguments)
+}
+
+fn without_settings<A: AsRef<std::ffi::OsStr>>(
+    program: &Path,
+    arguments: impl IntoIterator<Item = A>,
+) -> Command {
+    let mut command = Command::new(program);
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("NETDB_") {
             command.env_remove(variable);
@@ -124,6 +131,10 @@ pub struct Node {
     pub seeds: Vec<String>,
     /// Further arguments of `netdb start`.
     pub more: Vec<String>,
+    /// What is started: the binary under test, unless a test has another.
+    pub program: PathBuf,
+    /// Variables that it is started with.
+    pub environment: Vec<(&'static str, PathBuf)>,
     directory: PathBuf,
     child: Option<Child>,
     connection: RefCell<Option<Connection>>,
@@ -140,6 +151,8 @@ impl Node {
             ports: Ports::free(),
             seeds: Vec::new(),
             more: Vec::new(),
+            program: PathBuf::from(NETDB),
+            environment: Vec::new(),
             directory,
             child: None,
             connection: RefCell::new(None),
@@ -166,7 +179,7 @@ impl Node {
 
     /// Starts it for the first time, on other ports if somebody else took its own meanwhile.
     #[track_caller]
-    fn start_first(&mut self) {
+    pub fn start_first(&mut self) {
         for _ in 0..PORT_TRIES {
             self.launch();
             let ended = self.ready_or_ended().expect("ready or not");
@@ -197,8 +210,9 @@ impl Node {
                 .open(path)
                 .expect(name)
         };
-        let mut command = netdb(["start", "--no-repl"]);
+        let mut command = without_settings(&self.program, ["start", "--no-repl"]);
         command
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .args(["--name", &self.name, "--cluster", &self.cluster])
             .args(["--listen", &self.ports.cluster.to_string()])
             .args(["--client", &self.ports.client.to_string()])
@@ -313,9 +327,14 @@ impl Node {
             .map(|kib| kib * 1024)
     }
 
+    /// Its log, over all its lives.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
     /// The end of its log.
     pub fn log_tail(&self) -> String {
-        let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(25)..].join("\n")
     }

@@ -101,7 +101,7 @@ fn exists(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure
 /// How many of the keys the node says "yes" to.
 fn count(context: &mut Context<'_>, args: &mut Args, request: fn(Bytes) -> Request) -> Outcome {
     let keys = args.take_from(1).into_iter();
-    let parts: Vec<Submitted> = keys.map(|key| context.store.submit(request(key))).collect();
+    let parts: Vec<Submitted> = keys.map(|key| context.submit(request(key))).collect();
     Outcome::Count(parts)
 }
 

@@ -1,10 +1,11 @@
 //! What only this database has: the cluster as one node sees it.
 
+use crate::replication::Strength;
 use crate::resp::Value;
 use crate::runtime::{MemberView, Status};
 use crate::server::commands::help;
 use crate::server::failure::Failure;
-use crate::server::spec::{Args, Context, Outcome, Spec};
+use crate::server::spec::{Arg, Args, Context, Outcome, Spec};
 
 const BASE: Spec = Spec {
     flags: &["loading", "stale"],
@@ -29,6 +30,14 @@ pub(super) const COMMANDS: &[Spec] = &[Spec {
             name: "status",
             summary: "Returns what this node says of itself.",
             run: Some(status),
+            ..BASE
+        },
+        Spec {
+            name: "consistency",
+            arity: -2,
+            summary: "Chooses the strength of this connection's writes and reads, and returns it.",
+            args: &[Arg::new("strength", "string")],
+            run: Some(consistency),
             ..BASE
         },
     ],
@@ -57,6 +66,34 @@ fn member(view: &MemberView) -> Value {
 
 fn status(context: &mut Context<'_>, _: &mut Args) -> Result<Outcome, Failure> {
     Ok(status_fields(&context.store.status()).into())
+}
+
+/// `NETDB CONSISTENCY [write=STRENGTH] [read=STRENGTH]`. All words are checked before one
+/// takes effect.
+fn consistency(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
+    let (mut write, mut read) = (context.session.write, context.session.read);
+    for word in args.take_from(2) {
+        let word = String::from_utf8_lossy(&word);
+        let (which, strength) = word.split_once('=').unwrap_or((&word, ""));
+        let Some(strength) = Strength::from_word(strength) else {
+            return Err(Failure::new(
+                "ERR write write=STRENGTH or read=STRENGTH, a STRENGTH being one, quorum, all \
+                 or strict-quorum",
+            ));
+        };
+        match which {
+            _ if which.eq_ignore_ascii_case("write") => write = Some(strength),
+            _ if which.eq_ignore_ascii_case("read") => read = Some(strength),
+            _ => return Err(Failure::SYNTAX),
+        }
+    }
+    (context.session.write, context.session.read) = (write, read);
+    let chosen = context.consistency();
+    Ok(Value::Map(vec![
+        (Value::bulk("write"), Value::bulk(chosen.write.word())),
+        (Value::bulk("read"), Value::bulk(chosen.read.word())),
+    ])
+    .into())
 }
 
 fn status_fields(status: &Status) -> Value {

@@ -31,7 +31,7 @@ pub(super) const COMMANDS: &[Spec] = &[
 
 fn get(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
     let key = args.take(1);
-    Ok(Outcome::Node(context.store.submit(Request::Get { key })))
+    Ok(Outcome::Node(context.submit(Request::Get { key })))
 }
 
 /// `SET key value`. Redis's options (`EX`, `NX`, …) are refused rather than ignored.
@@ -45,5 +45,5 @@ fn set(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
         value,
         context: None,
     };
-    Ok(Outcome::Node(context.store.submit(request)))
+    Ok(Outcome::Node(context.submit(request)))
 }

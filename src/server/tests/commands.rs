@@ -254,6 +254,37 @@ async fn info_has_its_sections() {
 }
 
 #[tokio::test]
+async fn a_connection_chooses_its_strengths() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    let chosen = async |peer: &mut Peer, line: &str| {
+        let pairs = peer.call(line).await.into_pairs().unwrap();
+        let word = |name| field(&pairs, name).clone();
+        (word("write"), word("read"))
+    };
+    let bulk = |word: &'static str| Value::bulk(word);
+    let default = (bulk("quorum"), bulk("one"));
+    assert_eq!(chosen(&mut peer, "NETDB CONSISTENCY").await, default);
+    let strict = (bulk("strict-quorum"), bulk("one"));
+    let line = "NETDB CONSISTENCY write=strict-quorum";
+    assert_eq!(chosen(&mut peer, line).await, strict);
+    for wrong in ["write", "write=most", "write=all", "sync=all read=one"] {
+        let reply = peer
+            .call(&format!("NETDB CONSISTENCY read=all {wrong}"))
+            .await;
+        assert_eq!(
+            matches!(reply, Value::Error(_)),
+            wrong != "write=all",
+            "{wrong}"
+        );
+    }
+    let both = (bulk("all"), bulk("all"));
+    assert_eq!(chosen(&mut peer, "NETDB CONSISTENCY").await, both);
+    peer.call("RESET").await;
+    assert_eq!(chosen(&mut peer, "NETDB CONSISTENCY").await, default);
+}
+
+#[tokio::test]
 async fn netdb_members_and_status_in_both_dialects() {
     let server = Server::with_defaults().await;
     let mut peer = server.connect().await;

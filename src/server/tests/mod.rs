@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::store::Store;
 use super::{ServerLimits, serve_store};
 use crate::clock::NodeId;
-use crate::node::request::{Reply, Request};
+use crate::node::request::{Consistency, Reply, Request};
 use crate::resp::{Protocol, ReplyDecoder, ReplyLimits, Value, encode_request};
 use crate::runtime::{MemberView, ScanPage, Status, Submitted};
 
@@ -76,7 +76,11 @@ impl Fake {
 }
 
 impl Store for Fake {
-    fn submit(&self, request: Request) -> Submitted {
+    fn consistency(&self) -> Consistency {
+        Consistency::default()
+    }
+
+    fn submit(&self, _: Consistency, request: Request) -> Submitted {
         let reply = self.apply(&request);
         match request {
             Request::Put { key, .. } | Request::Delete { key, .. } if key.starts_with(b"late") => {

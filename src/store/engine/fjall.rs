@@ -131,11 +131,12 @@ impl Engine for Fjall {
         }
         for item in self.marks.prefix(prefix) {
             let (place, record) = item.into_inner()?;
-            open_record::<()>(&place, &record)?;
+            let is_set = open_record::<bool>(&place, &record)?;
             match mark_of(&place)? {
-                Mark::Frozen(actor) => loaded.frozen.insert(actor),
-                Mark::Peer(node) => loaded.peers.insert(node),
-            };
+                Mark::Frozen(actor) if is_set => drop(loaded.frozen.insert(actor)),
+                Mark::Frozen(_) => {}
+                Mark::Peer(node) => drop(loaded.peers.insert(node, is_set)),
+            }
         }
         Ok(loaded)
     }
@@ -161,12 +162,12 @@ impl Engine for Fjall {
         let peers = batch.peers.iter().map(|&(p, set)| (Mark::Peer(p), set));
         for (mark, is_set) in frozen.chain(peers) {
             let place = mark_place(batch.partition, mark);
-            match is_set {
-                true => {
-                    let record = seal_record(&place, &())?;
+            match (mark, is_set) {
+                (Mark::Frozen(_), false) => write.remove(&self.marks, place),
+                _ => {
+                    let record = seal_record(&place, &is_set)?;
                     write.insert(&self.marks, place, record);
                 }
-                false => write.remove(&self.marks, place),
             }
         }
         let mut number = self.batch.lock();

@@ -15,7 +15,7 @@ mod simulated;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -39,7 +39,7 @@ pub struct Batch {
     pub entries: Vec<(ActorId, Entry)>,
     /// Dead actors that become frozen, or no longer are (PROTOCOL 3.9).
     pub frozen: Vec<(ActorId, bool)>,
-    /// Nodes that become replicas of the partition, or left it for good.
+    /// Nodes that are replicas of the partition from now on, or that left for good.
     pub peers: Vec<(NodeId, bool)>,
 }
 
@@ -52,8 +52,8 @@ pub struct Loaded {
     pub clock: Clock,
     /// The frozen actors.
     pub frozen: BTreeSet<ActorId>,
-    /// The nodes that are replicas as far as is known, without this one.
-    pub peers: BTreeSet<NodeId>,
+    /// The other nodes that are replicas, or that left for good, as far as is known.
+    pub peers: BTreeMap<NodeId, bool>,
 }
 
 /// Keeps the partitions of one node.

@@ -19,7 +19,7 @@ pub struct Simulated {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     /// All batches that were synced, applied.
     synced: BTreeMap<PartitionId, Disk>,
@@ -34,7 +34,7 @@ struct Disk {
     rows: BTreeMap<Bytes, Row>,
     clock: Clock,
     frozen: BTreeSet<ActorId>,
-    peers: BTreeSet<NodeId>,
+    peers: BTreeMap<NodeId, bool>,
 }
 
 impl Disk {
@@ -49,19 +49,13 @@ impl Disk {
             self.clock.set(*actor, entry.clone());
         }
         for (actor, is_frozen) in &batch.frozen {
-            set(&mut self.frozen, *actor, *is_frozen);
+            match is_frozen {
+                true => self.frozen.insert(*actor),
+                false => self.frozen.remove(actor),
+            };
         }
-        for (peer, is_peer) in &batch.peers {
-            set(&mut self.peers, *peer, *is_peer);
-        }
+        self.peers.extend(batch.peers.iter().copied());
     }
-}
-
-fn set<T: Ord>(members: &mut BTreeSet<T>, member: T, is_in: bool) {
-    match is_in {
-        true => members.insert(member),
-        false => members.remove(&member),
-    };
 }
 
 impl Simulated {
@@ -92,6 +86,29 @@ impl Simulated {
     /// The disk is replaced by an empty one.
     pub fn wipe(&self) {
         *self.state.lock() = State::default();
+    }
+
+    /// A copy of the disk as it is now, unsynced batches included.
+    pub fn backup(&self) -> Self {
+        Self {
+            state: Mutex::new(self.state.lock().clone()),
+        }
+    }
+
+    /// The disk is replaced by what it was when `backup` was taken.
+    pub fn restore(&self, backup: &Self) {
+        let state = backup.state.lock().clone();
+        *self.state.lock() = state;
+    }
+
+    /// How many rows are kept, of all partitions.
+    pub fn rows(&self) -> usize {
+        let state = self.state.lock();
+        let mut disks = state.synced.clone();
+        for batch in &state.tail {
+            disks.entry(batch.partition).or_default().apply(batch);
+        }
+        disks.values().map(|disk| disk.rows.len()).sum()
     }
 
     /// From now on, or no longer, every commit and sync fails and keeps nothing.

@@ -128,7 +128,10 @@ fn marks(mut engine: Arc<dyn Engine>, mut reopen: impl FnMut(Arc<dyn Engine>) ->
         let loaded = engine.load(PartitionId(0)).unwrap();
         assert_eq!(loaded.clock.entry(actor(1)), Some(&closed));
         assert_eq!(loaded.frozen, [actor(2)].into());
-        assert_eq!(loaded.peers, [NodeId(u64::MAX)].into());
+        assert_eq!(
+            loaded.peers,
+            [(NodeId(8), false), (NodeId(u64::MAX), true)].into()
+        );
         assert_eq!(engine.load(PartitionId(1)).unwrap(), Loaded::default());
         engine = reopen(engine);
     }

@@ -15,8 +15,9 @@
 //! replica after another has filled it (N17).
 //!
 //! Who is dead: an earlier opening of this node's own; an actor that its own node's present
-//! opening has frozen; an actor of a node that is no replica and is remembered as none. Nobody
-//! else's word counts, because a live actor that is frozen by mistake is cut off.
+//! opening has frozen; an actor of a node that is known to have left for good; an actor of an
+//! unknown node that all other replicas have frozen. One other replica's word does not count,
+//! because a live actor that is frozen by mistake is cut off.
 //!
 //! "All replicas" is a set of *openings*: a replica that restarts has to promise again. Nodes
 //! are remembered durably until they leave for good, so that a cluster that starts without
@@ -43,8 +44,8 @@ const VOIDS_LOGGED_MAX: u64 = 4096;
 pub(super) struct Closings {
     /// The frozen actors, durable.
     frozen: BTreeMap<ActorId, Promise>,
-    /// The other replicas as far as is known, durable until they leave for good.
-    peers: BTreeSet<NodeId>,
+    /// Of other nodes, whether they are replicas or left for good, as far as is known. Durable.
+    peers: BTreeMap<NodeId, bool>,
     /// The other replicas as membership last said.
     replicas: BTreeSet<NodeId>,
     /// Whether membership says that these are all, and can all be reached.
@@ -66,7 +67,7 @@ struct Promise {
 }
 
 impl Closings {
-    pub(super) fn new(frozen: BTreeSet<ActorId>, peers: BTreeSet<NodeId>) -> Self {
+    pub(super) fn new(frozen: BTreeSet<ActorId>, peers: BTreeMap<NodeId, bool>) -> Self {
         let unmade = frozen.into_iter().map(|actor| (actor, Promise::default()));
         Self {
             frozen: unmade.collect(),
@@ -91,12 +92,7 @@ impl Closings {
                 false => &mut self.frozen.remove(&actor).unwrap_or_default(),
             };
         }
-        for &(peer, is_peer) in &batch.peers {
-            match is_peer {
-                true => self.peers.insert(peer),
-                false => self.peers.remove(&peer),
-            };
-        }
+        self.peers.extend(batch.peers.iter().copied());
     }
 
     /// The replicas, each with its present opening, as one number; zero while it is not sure
@@ -118,7 +114,8 @@ impl Closings {
 
     /// Whether all replicas are there. Their openings may be unknown yet.
     fn is_complete(&self) -> bool {
-        self.settled && self.peers.is_subset(&self.replicas)
+        let mut peers = self.peers.iter().filter(|(_, is_replica)| **is_replica);
+        self.settled && peers.all(|(peer, _)| self.replicas.contains(peer))
     }
 
     /// What the present openings of the other replicas last said.
@@ -355,12 +352,11 @@ impl Partition {
         replicas: &BTreeSet<NodeId>,
         departed: &BTreeSet<NodeId>,
     ) -> Result<(), StoreError> {
-        let known = &self.closings.peers;
-        let new = replicas.difference(known).map(|peer| (*peer, true));
-        let gone = known.intersection(departed).map(|peer| (*peer, false));
-        let peers: Vec<_> = new
-            .chain(gone.filter(|(peer, _)| !replicas.contains(peer)))
-            .collect();
+        let here = replicas.iter().map(|peer| (*peer, true));
+        let gone = departed.difference(replicas).map(|peer| (*peer, false));
+        let peers = here.chain(gone);
+        let news = |(peer, is): &(NodeId, bool)| self.closings.peers.get(peer) != Some(is);
+        let peers = peers.filter(news).collect();
         self.commit_marks(Vec::new(), peers)
     }
 
@@ -455,12 +451,17 @@ impl Partition {
         if actor.node == self.actor.node {
             return actor != self.actor;
         }
-        let own_word = self.closings.voices().any(|voice| {
-            voice.from.node == actor.node
-                && voice.from != actor
-                && voice.frozen.contains_key(&actor)
+        let mut frozen = self.closings.voices().filter(|voice| {
+            let speaks_of_itself = voice.from == actor;
+            !speaks_of_itself && voice.frozen.contains_key(&actor)
         });
-        own_word || !(peers.contains(&actor.node) || replicas.contains(&actor.node))
+        if replicas.contains(&actor.node) {
+            return frozen.any(|voice| voice.from.node == actor.node);
+        }
+        match peers.get(&actor.node) {
+            Some(is_replica) => !is_replica,
+            None => !replicas.is_empty() && frozen.count() == replicas.len(),
+        }
     }
 
     fn is_same_everywhere(&self, actor: ActorId) -> bool {

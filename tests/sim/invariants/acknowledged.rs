@@ -3,18 +3,23 @@
 //! write that saw it replaces it.
 
 use super::Verdict;
-use crate::history::Outcome;
 use crate::world::World;
 
 pub fn no_write_is_lost(world: &World) -> Verdict {
     let live = world.live_values();
+    let replicas = world.replicas();
+    let replaced = world.ghost.replaced_by_any();
     for (id, record) in world.history.records.iter().enumerate() {
-        let Some(value) = record.value.filter(|_| record.outcome == Outcome::Ok) else {
+        let Some(dot) = record.dot.filter(|_| record.must_hold()) else {
             continue;
         };
-        let replaced = (world.history.records.iter())
-            .any(|other| other.may_have_happened() && other.replaced.contains(&value));
-        if !live.contains(&value) && !replaced {
+        if !replicas.values().any(|replica| replica.clock.contains(dot)) {
+            return Err(format!(
+                "acknowledged write {id} is in no clock: {record:?}"
+            ));
+        }
+        let value = id as u64;
+        if record.operation.kind.is_put() && !live.contains(&value) && !replaced.contains(&value) {
             return Err(format!("acknowledged write {id} is lost: {record:?}"));
         }
     }

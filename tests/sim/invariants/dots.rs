@@ -13,8 +13,8 @@ pub fn each_names_one_write(world: &World) -> Verdict {
     for ((node, _), replica) in &world.replicas() {
         for (key, object) in &replica.objects {
             for (dot, value) in object {
-                let known = written.entry(*dot).or_insert((key.clone(), *value));
-                if *known != (key.clone(), *value) {
+                let known = written.entry(*dot).or_insert((*key, *value));
+                if *known != (*key, *value) {
                     return Err(format!("{dot:?} names two writes; one is at {node}"));
                 }
             }

@@ -1,5 +1,8 @@
-//! At rest nothing is left over: no dot-log row, no residual context, no row without a
-//! version, no hole in a clock. Deletes leave nothing, and crashes neither.
+//! Metadata is bounded. At rest nothing is left over: no dot-log row, no residual context,
+//! no row without a version, no hole in a clock. Deletes leave nothing, on the disks too, and
+//! neither do crashes.
+
+use netdb::object::SIBLINGS_MAX;
 
 use super::Verdict;
 use crate::world::World;
@@ -17,6 +20,36 @@ pub fn nothing_is_left_over(world: &World) -> Verdict {
         });
         if holes + frozen > 0 {
             return Err(format!("{} has {holes} holes, {frozen} frozen", node.id));
+        }
+    }
+    Ok(())
+}
+
+pub fn siblings_are_bounded(world: &World) -> Verdict {
+    for ((node, partition), replica) in &world.replicas() {
+        let most = replica
+            .objects
+            .values()
+            .map(|versions| versions.len())
+            .max();
+        if most.is_some_and(|most| most > SIBLINGS_MAX) {
+            return Err(format!(
+                "{most:?} siblings in partition {partition} at {node}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+pub fn deletes_leave_nothing(world: &World) -> Verdict {
+    for (node, process) in world.running() {
+        let stats = process.data.stats();
+        let rows = node.engine.rows();
+        if stats.keys > 0 || stats.dots_live > 0 || stats.log_rows > 0 || rows > 0 {
+            return Err(format!(
+                "{} kept {rows} rows after all was deleted: {stats:?}",
+                node.id
+            ));
         }
     }
     Ok(())

@@ -1,0 +1,139 @@
+//! A run as a history of its clients, for the checker that judges real processes too.
+//!
+//! The simulator knows what clients cannot: all that each write replaced. So loss is decided
+//! exactly, and the invariants here and the checker there watch over each other. With
+//! `NETDB_SIM_HISTORIES=DIR` every history is also left in that directory, as lines of JSON.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::BufWriter;
+use std::time::Duration;
+
+use netdb::clock::NodeId;
+
+use crate::checker::{self, About, Answer, History, Kind, Operation, Status};
+use crate::history::{Outcome, Record, Value};
+use crate::plan;
+use crate::world::World;
+
+/// Names the directory for histories.
+const DIRECTORY: &str = "NETDB_SIM_HISTORIES";
+
+/// What the checker says of the run so far. All must be healed.
+pub fn judge(world: &World) -> Result<(), String> {
+    let history = history(world);
+    if let Some(directory) = std::env::var_os(DIRECTORY) {
+        let name = format!("seed-{}.jsonl", world.plan.seed);
+        let file = File::create(std::path::Path::new(&directory).join(name));
+        let written = file.and_then(|file| history.write(BufWriter::new(file)));
+        written.map_err(|error| format!("{DIRECTORY}: {error}"))?;
+    }
+    match checker::check(&history).violations.first() {
+        Some(violation) => Err(format!("the history checker: {violation}")),
+        None => Ok(()),
+    }
+}
+
+fn history(world: &World) -> History {
+    let records = &world.history.records;
+    // What a fault took from every disk is outside of what histories can say.
+    let destroyed: BTreeSet<u8> = (records.iter().filter(|record| record.destroyed))
+        .map(|record| record.operation.key)
+        .collect();
+    let told = |key: &u8| !destroyed.contains(key);
+    let operations = records
+        .iter()
+        .enumerate()
+        .filter(|(_, record)| told(&record.operation.key))
+        .filter_map(|(id, record)| operation(world, id, record))
+        .collect();
+    History {
+        about: About {
+            clock_skew_us: None,
+            local_reads: true,
+            whole: true,
+        },
+        operations,
+        finally: answers(world, told),
+    }
+}
+
+fn operation(world: &World, id: usize, record: &Record) -> Option<Operation> {
+    let asked = &record.operation;
+    let status = match record.outcome {
+        Outcome::Ok => Status::Ok,
+        Outcome::Unknown | Outcome::Unconfirmed => Status::Indeterminate,
+        Outcome::Refused => Status::Failed,
+    };
+    let kind = match asked.kind {
+        kind if kind.is_put() => Kind::Put,
+        kind if kind.is_write() => Kind::Delete,
+        _ => Kind::Get,
+    };
+    // Neither refused nor named by a dot: it found nothing to do, or was never looked at.
+    if kind != Kind::Get && record.dot.is_none() && status != Status::Failed {
+        return None;
+    }
+    let replaced = record.dot.map(|dot| {
+        let past = world.ghost.issued[&dot].past.iter();
+        past.filter_map(|dot| world.ghost.issued.get(dot)?.value)
+            .map(name)
+            .collect()
+    });
+    let (index, life) = (asked.node, record.life);
+    Some(Operation {
+        session: index as u32,
+        node: match asked.kind {
+            // What several nodes said together is not what the one that was asked knows.
+            plan::Kind::GetQuorum => format!("quorum of operation {id}"),
+            _ => node_name(world.nodes[index].id, life),
+        },
+        key: key_name(asked.key),
+        kind,
+        value: (kind == Kind::Put).then(|| name(id as Value)),
+        replaced: replaced.filter(|_| kind != Kind::Get),
+        read: record.read.iter().copied().map(name).collect(),
+        status,
+        start_us: micros(record.began),
+        end_us: micros(record.ended.unwrap_or(world.now)),
+    })
+}
+
+/// What every node holds of every key that is told of.
+fn answers(world: &World, told: impl Fn(&u8) -> bool) -> Vec<Answer> {
+    let mut held: BTreeMap<(NodeId, u8), Vec<String>> = BTreeMap::new();
+    for ((node, _), replica) in world.replicas() {
+        for (key, versions) in replica.objects {
+            let values = versions.into_values().map(name).collect();
+            held.insert((node, key), values);
+        }
+    }
+    let mut answers = Vec::new();
+    for (node, _) in world.running() {
+        for key in (0..world.plan.profile.keys).filter(&told) {
+            answers.push(Answer {
+                node: node_name(node.id, node.life),
+                key: key_name(key),
+                values: held.remove(&(node.id, key)).unwrap_or_default(),
+            });
+        }
+    }
+    answers
+}
+
+/// A node that starts again may have less than it had: each life has a name of its own.
+fn node_name(id: NodeId, life: u64) -> String {
+    format!("{id}, life {life}")
+}
+
+fn key_name(key: u8) -> String {
+    format!("key{key}")
+}
+
+fn name(value: Value) -> String {
+    value.to_string()
+}
+
+fn micros(at: Duration) -> u64 {
+    at.as_micros() as u64
+}
