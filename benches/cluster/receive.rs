@@ -188,7 +188,7 @@ impl Cluster {
                     let question = self.question(me, pull.partition, pull.mutual);
                     out.push(pull.peer, question);
                 }
-                Output::GaveUp(_) | Output::Finished(..) => {}
+                Output::Finished(..) => {}
             }
         }
     }

@@ -152,7 +152,6 @@ impl<W> Data<W> {
                     }));
                     shard.tell_closing(pull.peer, pull.partition, effects);
                 }
-                Output::GaveUp(partition) => self.shard(partition).lock().give_up(partition),
                 Output::Finished(peer, tally) => {
                     effects.push(Effect::Note(Note::Synced { peer, tally }));
                 }

@@ -1,7 +1,9 @@
 //! What a shard sends and stages when the dot log no longer reaches back (PROTOCOL 3.6).
 
+use std::time::Duration;
+
 use super::effect::{Effect, Note};
-use super::shard::{Pulled, Shard, Source};
+use super::shard::{Fetch, Pulled, Shard, Source};
 use crate::clock::NodeId;
 use crate::machine::Now;
 use crate::placement::PartitionId;
@@ -13,16 +15,72 @@ use crate::store::{Applied, FullChunk};
 /// one partition as they were when it began.
 const SOURCES_MAX: usize = 4;
 
+/// How long a piece of a full sync may take before it is asked for again. Longer than a slow
+/// link takes for one piece.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// How often at most. Together as long as a source remembers what nobody asks for.
+const ASKED_AGAIN_MAX: u32 = 15;
+
 impl<W> Shard<W> {
     /// A peer no longer knows which keys this node lacks: ask for the partition as a whole
-    /// (PROTOCOL 3.6).
-    pub(super) fn ask_full(&self, id: PartitionId) -> Option<Message> {
+    /// (PROTOCOL 3.6), or for the rest of what the peer has begun to send.
+    pub(super) fn ask_full(&mut self, now: Now, peer: NodeId, id: PartitionId) -> Option<Message> {
+        let partition = self.partitions.get_mut(&id)?;
+        let running = self.fetches.get(&id);
+        if running.is_none_or(|fetch| fetch.peer != peer) {
+            partition.unstage();
+            let fetch = Fetch {
+                peer,
+                asked: now.mono,
+                tries: 0,
+            };
+            self.fetches.insert(id, fetch);
+        }
+        self.full_question(id)
+    }
+
+    /// What a full sync waits for: its next piece, or its first.
+    fn full_question(&self, id: PartitionId) -> Option<Message> {
         let partition = self.partitions.get(&id)?;
-        Some(Message::FullRequest(FullRequest {
-            partition: id,
-            asker: partition.actor(),
-            clock: partition.clock().clone(),
-        }))
+        Some(match partition.staged() {
+            Some(next) => Message::FullNext(next),
+            None => Message::FullRequest(FullRequest {
+                partition: id,
+                asker: partition.actor(),
+                clock: partition.clock().clone(),
+            }),
+        })
+    }
+
+    /// Asks again for pieces that do not come: question or answer was lost, or the source is
+    /// slow. After a while gives up what was staged, for the source has then forgotten it.
+    pub(super) fn ask_again(&mut self, now: Now, effects: &mut Vec<Effect<W>>) {
+        self.abandon(|fetch| fetch.tries >= ASKED_AGAIN_MAX);
+        let mut late = Vec::new();
+        for (id, fetch) in &mut self.fetches {
+            if now.mono.since(fetch.asked) >= ASK_AGAIN_AFTER {
+                fetch.asked = now.mono;
+                fetch.tries += 1;
+                late.push((*id, fetch.peer));
+            }
+        }
+        for (id, to) in late {
+            let question = self.full_question(id);
+            effects.extend(question.map(|message| Effect::Send { to, message }));
+        }
+    }
+
+    /// Gives up the full syncs for which `is_over` says so.
+    pub(super) fn abandon(&mut self, is_over: impl Fn(&Fetch) -> bool) {
+        let partitions = &mut self.partitions;
+        self.fetches.retain(|id, fetch| {
+            let over = is_over(fetch);
+            if over && let Some(partition) = partitions.get_mut(id) {
+                partition.unstage();
+            }
+            !over
+        });
     }
 
     /// Begins to serve a full sync. Over the limit the request is dropped: the asker gives
@@ -35,6 +93,9 @@ impl<W> Shard<W> {
         effects: &mut Vec<Effect<W>>,
     ) {
         let key = (from, request.partition);
+        if self.sources.len() >= SOURCES_MAX {
+            self.sources.retain(|_, source| !source.ended);
+        }
         if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(&key) {
             effects.push(Effect::Note(Note::FullSyncDeferred {
                 peer: from,
@@ -54,6 +115,7 @@ impl<W> Shard<W> {
                 source,
                 session,
                 used: now.mono,
+                ended: false,
             },
         );
         let first = FullNext {
@@ -86,7 +148,7 @@ impl<W> Shard<W> {
                 message: Message::FullRows(rows),
             }),
             Some(FullChunk::End(end)) => {
-                self.sources.remove(&key);
+                served.ended = true;
                 effects.push(Effect::Send {
                     to: from,
                     message: Message::FullEnd(end),
@@ -99,6 +161,7 @@ impl<W> Shard<W> {
     /// Stages a piece of a full sync and asks for the next.
     pub(super) fn full_rows(
         &mut self,
+        now: Now,
         from: NodeId,
         rows: FullRows,
         effects: &mut Vec<Effect<W>>,
@@ -109,6 +172,12 @@ impl<W> Shard<W> {
         };
         match partition.stage(rows) {
             Ok(next) => {
+                let fetch = Fetch {
+                    peer: from,
+                    asked: now.mono,
+                    tries: 0,
+                };
+                self.fetches.insert(id, fetch);
                 effects.push(Effect::Send {
                     to: from,
                     message: Message::FullNext(next),
@@ -119,13 +188,6 @@ impl<W> Shard<W> {
                 effects.extend(Effect::refused(from, id, refusal));
                 Pulled::Stale
             }
-        }
-    }
-
-    /// The source of a running full sync has fallen silent.
-    pub(super) fn give_up(&mut self, id: PartitionId) {
-        if let Some(partition) = self.partitions.get_mut(&id) {
-            partition.unstage();
         }
     }
 
@@ -141,7 +203,11 @@ impl<W> Shard<W> {
         let Some(partition) = self.partitions.get_mut(&id) else {
             return Pulled::Stale;
         };
-        match partition.apply_full(end, now.wall_ms) {
+        let applied = partition.apply_full(end, now.wall_ms);
+        if partition.staged().is_none() {
+            self.fetches.remove(&id);
+        }
+        match applied {
             Ok(Applied::New | Applied::Duplicate) => {
                 effects.push(Effect::Note(Note::FullSynced {
                     peer: from,

@@ -14,6 +14,8 @@ mod compare;
 mod data;
 mod effect;
 mod full;
+#[cfg(test)]
+mod full_tests;
 mod gathering;
 mod pull;
 mod receive;

@@ -94,7 +94,7 @@ impl<W> Data<W> {
             }
             Message::TooFarBehind { partition, asker } => {
                 if self.is_mine(partition, asker) {
-                    let request = self.shard(partition).lock().ask_full(partition);
+                    let request = self.shard(partition).lock().ask_full(now, from, partition);
                     effects.extend(request.map(|message| Effect::Send { to: from, message }));
                     self.pulled(now, from, partition, Pulled::More { keys: 0 }, effects);
                 }
@@ -112,7 +112,7 @@ impl<W> Data<W> {
             Message::FullRows(rows) => {
                 let partition = rows.partition;
                 if let Some(shard) = self.known_shard(partition) {
-                    let pulled = shard.lock().full_rows(from, rows, effects);
+                    let pulled = shard.lock().full_rows(now, from, rows, effects);
                     self.pulled(now, from, partition, pulled, effects);
                 }
             }

@@ -35,6 +35,17 @@ pub(super) struct Source {
     pub(super) source: FullSource,
     pub(super) session: u64,
     pub(super) used: Instant,
+    /// The end was sent. It may have been lost, so the source stays while there is room.
+    pub(super) ended: bool,
+}
+
+/// A full sync that this shard fetches.
+pub(super) struct Fetch {
+    pub(super) peer: NodeId,
+    /// When something was last asked for.
+    pub(super) asked: Instant,
+    /// How often it was asked for again since something came.
+    pub(super) tries: u32,
 }
 
 /// Part of a node's partitions.
@@ -43,6 +54,7 @@ pub(super) struct Shard<W> {
     pub(super) writes: Waits<(W, Reply)>,
     pub(super) reads: Waits<Gathering<W>>,
     pub(super) sources: BTreeMap<(NodeId, PartitionId), Source>,
+    pub(super) fetches: BTreeMap<PartitionId, Fetch>,
     pub(super) next_session: u64,
 }
 
@@ -67,6 +79,7 @@ impl<W> Shard<W> {
             writes: Waits::new(timeout, WAITING_MAX),
             reads: Waits::new(timeout, WAITING_MAX),
             sources: BTreeMap::new(),
+            fetches: BTreeMap::new(),
             next_session: first_session,
         }
     }
@@ -88,6 +101,7 @@ impl<W> Shard<W> {
         effects.extend(reads.into_iter().map(|read| read_reply(now, read)));
         self.sources
             .retain(|(peer, _), _| view.reachable.contains(peer));
+        self.abandon(|fetch| !view.reachable.contains(&fetch.peer));
     }
 
     /// A peer is known to have everything that this node has of these partitions.
@@ -110,6 +124,7 @@ impl<W> Shard<W> {
     ) {
         self.sources
             .retain(|_, source| now.mono.since(source.used) < SOURCE_IDLE);
+        self.ask_again(now, effects);
         for (id, partition) in &mut self.partitions {
             partition.collect(&view.replicas);
             partition.forget(now.mono);

@@ -95,8 +95,6 @@ pub enum Output {
     Compare(NodeId),
     /// Send this peer our digest of the partition.
     Pull(Pull),
-    /// A pull made no progress for too long. What it had staged is of no more use.
-    GaveUp(PartitionId),
     /// Everything that differed from this peer has been fetched.
     Finished(NodeId, Tally),
 }
@@ -243,7 +241,6 @@ impl Synchronizer {
             self.active.remove(&partition);
             // Not even with it: forget the tally, the next comparison starts over.
             self.tallies.remove(&peer);
-            self.outputs.push_back(Output::GaveUp(partition));
         }
     }
 

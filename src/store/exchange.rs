@@ -138,6 +138,7 @@ pub struct Closing {
     /// The actors that the speaker has frozen and what it holds of each: a promise, durable
     /// before it was made, to take in no dot of them that no replica has promised.
     pub frozen: BTreeMap<ActorId, Entry>,
-    /// Actors that left residual contexts at the speaker, which go when they are closed.
+    /// Actors that left residual contexts or holes at the speaker, which go when they are
+    /// closed.
     pub wanted: BTreeSet<ActorId>,
 }

@@ -97,8 +97,6 @@ pub struct World {
     pub history: History,
     pub ghost: Ghost,
     pub readings: Vec<Reading>,
-    /// Whether some fault made a disk forget.
-    pub forgot: bool,
     pub met: BTreeSet<&'static str>,
     watch: Watch,
     pub trace: Xxh3,
@@ -118,7 +116,6 @@ impl World {
             history: History::default(),
             ghost: Ghost::default(),
             readings: Vec::new(),
-            forgot: false,
             met: BTreeSet::new(),
             watch: Watch::default(),
             trace: Xxh3::new(),

@@ -38,10 +38,6 @@ use crate::store::{Refusal, StoreError};
 /// raised instead, and who lacks them gets a full sync: a peer may claim 2^60 holes.
 const VOIDS_LOGGED_MAX: u64 = 4096;
 
-/// Earlier openings of peers that are remembered as such. A late message of one of them must
-/// not pass for the present one; that many restarts of peers do not outlast a late message.
-const RETIRED_MAX: usize = 1024;
-
 /// What a replica knows about the closing of actors.
 #[derive(Debug, Default)]
 pub(super) struct Closings {
@@ -53,10 +49,9 @@ pub(super) struct Closings {
     replicas: BTreeSet<NodeId>,
     /// Whether membership says that these are all, and can all be reached.
     settled: bool,
-    /// The present opening of each peer that has spoken.
+    /// The opening of each peer that has spoken last. A late word of an earlier one does no
+    /// harm: the present one speaks again.
     openings: BTreeMap<NodeId, ActorId>,
-    /// Openings that were followed by another.
-    retired: BTreeSet<ActorId>,
     /// What each peer last said.
     heard: BTreeMap<NodeId, Closing>,
 }
@@ -139,27 +134,13 @@ impl Closings {
         let agreeing = self.voices().filter(|voice| voice.view == view);
         view != 0 && agreeing.filter(|voice| holds(voice)).count() == self.replicas.len()
     }
-
-    fn remember(&mut self, peer: NodeId, opening: ActorId) {
-        if self.retired.contains(&opening) {
-            return;
-        }
-        if let Some(before) = self.openings.insert(peer, opening)
-            && before != opening
-        {
-            if self.retired.len() >= RETIRED_MAX {
-                self.retired.clear();
-            }
-            self.retired.insert(before);
-        }
-    }
 }
 
 impl Partition {
     /// Notes that `peer` speaks through `opening`: the asker of a digest or request.
     pub fn note_opening(&mut self, peer: NodeId, opening: ActorId) {
         if opening.node == peer && peer != self.actor.node {
-            self.closings.remember(peer, opening);
+            self.closings.openings.insert(peer, opening);
         }
     }
 
@@ -180,7 +161,7 @@ impl Partition {
             from: self.actor,
             view: self.closings.view(self.actor),
             frozen: made.collect(),
-            wanted: self.table.residual_actors().collect(),
+            wanted: self.wanted().collect(),
         }
     }
 
@@ -202,20 +183,26 @@ impl Partition {
         Ok(())
     }
 
-    /// Notes that `peer` has the same [`sync_hash`](Self::sync_hash): the same clock, and the
-    /// same to say about dead actors.
+    /// Notes that `peer` has the same [`sync_hash`](Self::sync_hash): the same clock, and if
+    /// there is something to say about dead actors, the same view and promises.
     pub fn note_even(&mut self, peer: NodeId) {
         self.known.insert(peer, self.clock.clone());
         if self.closing_hash() == 0 {
             return;
         }
         let mine = self.closing_answer();
-        if let Some(heard) = self.closings.heard.get_mut(&peer)
-            && self.closings.openings.get(&peer) == Some(&heard.from)
-        {
-            heard.view = mine.view;
-            heard.frozen = mine.frozen;
-        }
+        let Some(&from) = self.closings.openings.get(&peer) else {
+            return;
+        };
+        let before = self.closings.heard.remove(&peer);
+        let wanted = before.filter(|before| before.from == from);
+        let wanted = wanted.map(|before| before.wanted).unwrap_or_default();
+        let heard = Closing {
+            from,
+            wanted,
+            ..mine
+        };
+        self.closings.heard.insert(peer, heard);
     }
 
     /// What two replicas compare to see whether they have something to say to each other:
@@ -248,13 +235,29 @@ impl Partition {
             .max(1)
     }
 
-    /// The actors that this replica or another would like closed and this one has not.
-    fn interest(&self) -> BTreeSet<ActorId> {
-        let heard = self.closings.voices().flat_map(|voice| &voice.wanted);
+    /// Actors that left residual contexts or holes here. Those of the living go by themselves,
+    /// when the dots come that they speak of.
+    fn wanted(&self) -> impl Iterator<Item = ActorId> + '_ {
+        let openings = &self.closings.openings;
+        let lives = |actor: ActorId| openings.get(&actor.node) == Some(&actor);
+        // Nearly always there are no runs, and the entries need not be looked at.
+        let holed = (self.clock.runs() > 0).then(|| self.clock.entries());
+        let holed = holed.into_iter().flatten();
+        let holed = holed.filter(|(_, entry)| !entry.above().is_empty());
         self.table
             .residual_actors()
+            .chain(holed.map(|(actor, _)| actor))
+            .filter(move |&actor| actor != self.actor && !lives(actor))
+    }
+
+    /// The actors that this replica or another would like closed, or another has frozen, and
+    /// that are open here.
+    fn interest(&self) -> BTreeSet<ActorId> {
+        let heard = self.closings.voices();
+        let heard = heard.flat_map(|voice| voice.wanted.iter().chain(voice.frozen.keys()));
+        self.wanted()
             .chain(heard.copied())
-            .filter(|actor| !self.clock.is_closed(*actor))
+            .filter(|&actor| !self.clock.is_closed(actor) && !self.closings.is_frozen(actor))
             .collect()
     }
 
@@ -390,25 +393,21 @@ impl Partition {
         self.commit_marks(thawed, Vec::new())
     }
 
-    /// Freezes dead actors that someone would like closed or has frozen, once all replicas are
-    /// known to hold the same of them: then only what is late is refused.
+    /// Freezes dead actors that someone would like closed, once all replicas are known to hold
+    /// the same of them: then only what is late is refused. What another has frozen is frozen
+    /// at once, because that one refuses what has not been promised.
     fn freeze_dead(&mut self) -> Result<(), StoreError> {
         let view = self.closings.view(self.actor);
         if !self.closings.all(view, |_| true) {
             return Ok(());
         }
-        let mut candidates = self.interest();
-        let frozen = self.closings.voices().flat_map(|voice| voice.frozen.keys());
-        candidates.extend(frozen);
-        if self.clock.runs() > 0 {
-            let holed = self.clock.entries().filter(|(_, e)| !e.above().is_empty());
-            candidates.extend(holed.map(|(actor, _)| actor));
-        }
-        let frozen = candidates.into_iter().filter(|&actor| {
-            let open = !self.clock.is_closed(actor) && !self.closings.is_frozen(actor);
-            open && self.is_dead(actor) && self.is_same_everywhere(actor)
-        });
-        let frozen = frozen.map(|actor| (actor, true)).collect();
+        let spreads = |actor| {
+            let mut voices = self.closings.voices();
+            voices.any(|voice| voice.frozen.contains_key(&actor))
+        };
+        let dead = self.interest().into_iter().filter(|a| self.is_dead(*a));
+        let ready = dead.filter(|&actor| spreads(actor) || self.is_same_everywhere(actor));
+        let frozen = ready.map(|actor| (actor, true)).collect();
         self.commit_marks(frozen, Vec::new())
     }
 
@@ -474,8 +473,8 @@ impl Partition {
 
     /// N17: dead actors that would be sealed as soon as all are known to hold the same.
     fn unfrozen_dead(&self) -> Vec<ActorId> {
-        let holed = self.clock.entries().map(|(actor, _)| actor);
-        let candidates = self.interest().into_iter().chain(holed);
+        let known = self.clock.entries().map(|(actor, _)| actor);
+        let candidates = self.interest().into_iter().chain(known);
         candidates
             .filter(|&actor| {
                 let presents = &self.closings.openings;

@@ -48,6 +48,16 @@ impl Partition {
         })
     }
 
+    /// The piece that a running full sync waits for: what to ask for again when it does not
+    /// come.
+    pub fn staged(&self) -> Option<FullNext> {
+        self.stage.as_ref().map(|stage| FullNext {
+            partition: self.id,
+            session: stage.session,
+            sequence: stage.next,
+        })
+    }
+
     /// Drops the pieces of a full sync whose source has fallen silent.
     pub fn unstage(&mut self) {
         self.stage = None;

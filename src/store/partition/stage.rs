@@ -14,7 +14,7 @@ use crate::store::exchange::{FullEnd, FullRows};
 #[derive(Debug)]
 pub(super) struct Stage {
     pub(super) session: u64,
-    next: u32,
+    pub(super) next: u32,
     pub(super) rows: BTreeMap<Bytes, Row>,
     pub(super) live: DotSet,
     bytes: usize,

@@ -35,7 +35,7 @@ fn talk(replicas: &mut [&mut Replica]) {
 }
 
 impl Replica {
-    fn tend(&mut self, nodes: &[NodeId], settled: bool) {
+    pub(super) fn tend(&mut self, nodes: &[NodeId], settled: bool) {
         let others = nodes.iter().copied().filter(|node| *node != self.node);
         let others: BTreeSet<NodeId> = others.collect();
         let none = BTreeSet::new();

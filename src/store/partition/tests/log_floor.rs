@@ -1,6 +1,9 @@
 //! The dot log: what collection and truncation may forget (PROTOCOL 3.5).
 
+use std::time::Duration;
+
 use super::*;
+use crate::machine::Instant;
 
 fn others(replicas: &[&Replica]) -> BTreeSet<NodeId> {
     replicas.iter().map(|replica| replica.node).collect()
@@ -88,6 +91,58 @@ fn the_log_is_bounded_and_keeps_the_newest() {
     assert!(matches!(answer, DeltaAnswer::Delta(_)));
     let answer = a.partition.delta(&far.partition.digest());
     assert_eq!(answer, DeltaAnswer::Full);
+    heal(&mut [&mut a, &mut far, &mut close]);
+}
+
+/// Keys count: long ones shorten the log.
+#[test]
+fn the_log_is_bounded_in_bytes() {
+    let options = Options {
+        log_bytes_max: 8 * (LOG_ROW_BYTES + 1_000),
+        ..options()
+    };
+    let (mut a, mut far) = (replica_with(1, options), replica(2));
+    for at in 0..20u8 {
+        let key = Bytes::from(vec![at; 1_000]);
+        a.partition.write(key, put("v"), None, NOON_MS).unwrap();
+        let stats = a.partition.stats();
+        assert!(stats.log_bytes <= options.log_bytes_max);
+        assert_eq!(stats.log_bytes, stats.log_rows * (LOG_ROW_BYTES + 1_000));
+    }
+    assert!(a.partition.stats().log_rows >= 4);
+    let answer = a.partition.delta(&far.partition.digest());
+    assert_eq!(answer, DeltaAnswer::Full);
+    heal(&mut [&mut a, &mut far]);
+}
+
+/// A replica that is away for longer than the log reaches back gets a full sync; one that was
+/// away for less still a delta.
+#[test]
+fn the_log_is_bounded_in_age() {
+    let options = Options {
+        log_age_max: Duration::from_secs(80),
+        ..options()
+    };
+    let (mut a, mut far, mut close) = (replica_with(1, options), replica(2), replica(3));
+    let at = |seconds| Instant::from_elapsed(Duration::from_secs(seconds));
+    a.put("k0", "old");
+    a.partition.forget(at(0));
+    close.pull(&a);
+    for second in 1..80 {
+        a.partition.forget(at(second));
+    }
+    a.put("k1", "new");
+    assert_eq!(a.partition.stats().log_rows, 2);
+    a.partition.forget(at(80));
+    assert_eq!(a.partition.stats().log_rows, 1);
+    let answer = a.partition.delta(&close.partition.digest());
+    assert!(matches!(answer, DeltaAnswer::Delta(_)));
+    let answer = a.partition.delta(&far.partition.digest());
+    assert_eq!(answer, DeltaAnswer::Full);
+    for second in 81..=171 {
+        a.partition.forget(at(second));
+    }
+    assert_eq!(a.partition.stats().log_rows, 0, "an eighth later at most");
     heal(&mut [&mut a, &mut far, &mut close]);
 }
 
