@@ -15,8 +15,9 @@
 //! replica after another has filled it (N17).
 //!
 //! Who is dead: an earlier opening of this node's own; an actor that its own node's present
-//! opening has frozen; an actor of a node that is no replica and is remembered as none. Nobody
-//! else's word counts, because a live actor that is frozen by mistake is cut off.
+//! opening has frozen; an actor of a node that is known to have left for good. That a node is
+//! unknown says nothing: one that starts on an empty disk knows nobody. Nobody else's word
+//! counts, because a live actor that is frozen by mistake is cut off.
 //!
 //! "All replicas" is a set of *openings*: a replica that restarts has to promise again. Nodes
 //! are remembered durably until they leave for good, so that a cluster that starts without
@@ -47,6 +48,8 @@ pub(super) struct Closings {
     peers: BTreeSet<NodeId>,
     /// The other replicas as membership last said.
     replicas: BTreeSet<NodeId>,
+    /// Nodes that left for good, as membership last said.
+    departed: BTreeSet<NodeId>,
     /// Whether membership says that these are all, and can all be reached.
     settled: bool,
     /// The opening of each peer that has spoken last. A late word of an earlier one does no
@@ -312,6 +315,7 @@ impl Partition {
         settled: bool,
     ) -> Result<bool, StoreError> {
         self.closings.replicas.clone_from(replicas);
+        self.closings.departed.clone_from(departed);
         self.closings.settled = settled;
         self.closings
             .heard
@@ -450,7 +454,10 @@ impl Partition {
     /// one has frozen them.
     fn is_dead(&self, actor: ActorId) -> bool {
         let Closings {
-            peers, replicas, ..
+            peers,
+            replicas,
+            departed,
+            ..
         } = &self.closings;
         if actor.node == self.actor.node {
             return actor != self.actor;
@@ -460,7 +467,8 @@ impl Partition {
                 && voice.from != actor
                 && voice.frozen.contains_key(&actor)
         });
-        own_word || !(peers.contains(&actor.node) || replicas.contains(&actor.node))
+        let is_there = peers.contains(&actor.node) || replicas.contains(&actor.node);
+        own_word || departed.contains(&actor.node) && !is_there
     }
 
     fn is_same_everywhere(&self, actor: ActorId) -> bool {
