@@ -126,6 +126,8 @@ fn data_params(config: &Config, profile: &Profile) -> DataParams {
             interval: Duration::from_millis(config.sync_interval_ms),
             ..SyncParams::default()
         },
+        // Not before the simulator's storms hold with it.
+        close_actors: false,
         options: Options {
             keyspace,
             ..Options::default()

@@ -53,6 +53,7 @@ impl World {
         if lost.is_empty() {
             return;
         }
+        self.forgot = true;
         self.met.insert("disk that forgot");
         let elsewhere: Vec<Dots> = (0..self.nodes.len())
             .filter(|other| *other != node)

@@ -97,6 +97,8 @@ pub struct World {
     pub history: History,
     pub ghost: Ghost,
     pub readings: Vec<Reading>,
+    /// Whether some fault made a disk forget.
+    pub forgot: bool,
     pub met: BTreeSet<&'static str>,
     watch: Watch,
     pub trace: Xxh3,
@@ -116,6 +118,7 @@ impl World {
             history: History::default(),
             ghost: Ghost::default(),
             readings: Vec::new(),
+            forgot: false,
             met: BTreeSet::new(),
             watch: Watch::default(),
             trace: Xxh3::new(),

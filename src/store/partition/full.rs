@@ -30,15 +30,19 @@ impl Partition {
         if self.options.breaks(Mutation::N33) {
             self.apply_piece(&piece.rows);
         }
+        if self.ended == Some(piece.session) {
+            return Err(Refusal::UnknownSession);
+        }
         let running = self.stage.as_ref();
         if piece.sequence == 0 && running.is_none_or(|stage| stage.session != piece.session) {
+            self.unstage();
             self.stage = Some(Stage::new(piece.session));
         }
         let bytes_max = self.options.stage_bytes_max;
         let stage = self.stage.as_mut().ok_or(Refusal::UnknownSession)?;
         let taken = stage.take(piece, bytes_max);
         if taken == Err(Refusal::TooLarge) || taken == Err(Refusal::CoversMismatch) {
-            self.stage = None;
+            self.unstage();
         }
         let (session, sequence) = taken?;
         Ok(FullNext {
@@ -60,7 +64,9 @@ impl Partition {
 
     /// Drops the pieces of a full sync whose source has fallen silent.
     pub fn unstage(&mut self) {
-        self.stage = None;
+        if let Some(stage) = self.stage.take() {
+            self.ended = Some(stage.session);
+        }
     }
 
     /// Makes a staged full sync take effect, in one batch (R16).
@@ -79,6 +85,7 @@ impl Partition {
             None if self.options.breaks(Mutation::N22) => Stage::new(end.session),
             None => return Ok(Applied::Refused(Refusal::UnknownSession)),
         };
+        self.ended = Some(stage.session);
         let missing = end.clock.minus(&self.clock);
         if self.refuses_clock(&end.clock, &missing) {
             return Ok(Applied::Refused(Refusal::Frozen));
@@ -120,7 +127,7 @@ impl Partition {
         }
         let limited = self.options.breaks(Mutation::N23);
         if !limited && !stage.is_whole(end) {
-            self.stage = None;
+            self.unstage();
             return Err(Refusal::Incomplete);
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Metadata is bounded. At rest nothing is left over: no dot-log row, no residual context,
 //! no row without a version, no hole in a clock. Deletes leave nothing, on the disks too,
-//! and crashes neither.
+//! and crashes that lost nothing neither.
 
 use netdb::object::SIBLINGS_MAX;
 
@@ -10,7 +10,9 @@ use crate::world::World;
 pub fn nothing_is_left_over(world: &World) -> Verdict {
     for (node, process) in world.running() {
         let stats = process.data.stats();
-        if stats.log_rows > 0 || stats.rows_residual > 0 || stats.waiting > 0 {
+        // Dots that a disk forgot leave holes until their actors are closed.
+        let residual = stats.rows_residual > 0 && !world.forgot;
+        if stats.log_rows > 0 || residual || stats.waiting > 0 {
             return Err(format!("{} still holds {stats:?}", node.id));
         }
         let (mut holes, mut frozen) = (0, 0);
@@ -18,7 +20,7 @@ pub fn nothing_is_left_over(world: &World) -> Verdict {
             holes += partition.stats().holes;
             frozen += partition.stats().frozen;
         });
-        if holes + frozen > 0 {
+        if holes + frozen > 0 && !world.forgot {
             return Err(format!("{} has {holes} holes, {frozen} frozen", node.id));
         }
     }
@@ -45,7 +47,9 @@ pub fn deletes_leave_nothing(world: &World) -> Verdict {
     for (node, process) in world.running() {
         let stats = process.data.stats();
         let rows = node.engine.rows();
-        if stats.keys > 0 || stats.dots_live > 0 || stats.log_rows > 0 || rows > 0 {
+        let residual = if world.forgot { stats.rows_residual } else { 0 };
+        let kept = rows as u64 > residual;
+        if stats.keys > 0 || stats.dots_live > 0 || stats.log_rows > 0 || kept {
             return Err(format!(
                 "{} kept {rows} rows after all was deleted: {stats:?}",
                 node.id
