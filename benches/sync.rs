@@ -133,6 +133,7 @@ impl Pair {
                 keyspace: Keyspace::default(),
                 timeout: Duration::from_secs(2),
                 sync: SyncParams::default(),
+                close_actors: false,
                 options: Options {
                     log_rows_max,
                     ..Options::default()

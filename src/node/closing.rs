@@ -13,7 +13,12 @@ use crate::store::exchange::Closing;
 impl<W> Data<W> {
     /// Takes the closing of dead actors one step further in every partition. Promises are
     /// made durable before they are told, all with one sync: there are only any after a crash.
-    pub(super) fn close_actors(&self, view: &View, settled: bool, effects: &mut Vec<Effect<W>>) {
+    pub(super) fn close_dead_actors(
+        &self,
+        view: &View,
+        settled: bool,
+        effects: &mut Vec<Effect<W>>,
+    ) {
         let mut promising = Vec::new();
         for shard in &self.shards {
             if shard.lock().tend(view, settled, effects) {

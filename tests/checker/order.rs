@@ -270,7 +270,7 @@ impl<'a> Key<'a> {
     /// Of the acknowledged puts, the one that was sent last.
     pub fn newest_acknowledged(&self) -> Option<usize> {
         let acknowledged = |w: &&Operation| w.kind == Kind::Put && w.status == Status::Ok;
-        self.writes.iter().rposition(|write| acknowledged(write))
+        self.writes.iter().rposition(acknowledged)
     }
 
     /// Whether a delete that was sent before `at` may have covered `put`, itself or by

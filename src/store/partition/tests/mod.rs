@@ -7,6 +7,7 @@
 mod closing;
 mod engine_failure;
 mod hostile;
+mod leftovers;
 mod log_floor;
 mod mutations;
 mod random;
