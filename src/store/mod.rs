@@ -6,6 +6,9 @@
 //! [`engine::Engine`] first: *commit, then install, then answer*, rows and clock in one atomic
 //! batch (PROTOCOL R13).
 //!
+//! Which rule of PROTOCOL is kept where, and which test notices when it is not, is a table in
+//! `partition/mod.rs`.
+//!
 //! Store does not know that there is a network, who is a member, or what time it is.
 //!
 //! Not here yet: dropping of a copy (PROTOCOL 3.11); counters and collections (8).

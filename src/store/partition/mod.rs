@@ -5,15 +5,39 @@
 //! one step of that function: it computes the rows and clock entries that change from one
 //! snapshot, commits them as one batch, and only then changes memory.
 //!
-//! | file | rules |
-//! |---|---|
-//! | `write` | 3.1: R4, R11, R21 |
-//! | `absorb` | 3.3 and 3.4, receiving: R2, R5, R6, R8, R9, R17, R25 |
-//! | `check` | what a peer may not say |
-//! | `delta` | 3.4, answering: R3, R6, R7, R10, R18 |
-//! | `source`, `full` | 3.6, answering and asking: R7, R16 |
-//! | `upkeep` | 3.5, TTL (R22), collapse |
-//! | `log`, `table`, `slot`, `advance` | the parts: dot log and floor, rows and their indexes, the clock after a step |
+//! From rule to code to test (a test holds this table to the sources). Rules without a place
+//! here: R20 (nothing drops a copy), R23 (there are no counters). `random` checks them all at
+//! once, and `mutations` shows which test notices each of them broken.
+//!
+//! | rule | says | code | test |
+//! |---|---|---|---|
+//! | R1 | a new actor for every opening | `mod::open` | `n01_a_restart_after_a_lost_tail_issues_no_dot_twice`, `a_used_actor_is_refused` |
+//! | R2 | a push adds its dot and live dots | `absorb::apply_push` | `n02_a_push_says_nothing_of_other_keys` |
+//! | R3 | whole rows | `write::replace`, `delta::take_group` | `n03_a_push_carries_siblings` |
+//! | R4 | a token's dots never enter the clock | `write::replace` | `n04_a_context_says_nothing_to_the_clock` |
+//! | R5 | a delta merges its covers | `absorb::apply_delta`, `check::check_delta` | `n05_a_piece_of_a_delta_covers_itself_only` |
+//! | R6 | a row comes with all missing dots of its key | `delta::take_group` | `n34_a_row_brings_all_dots_of_its_key` |
+//! | R7 | answers are one snapshot | `delta::delta`, `source::full_source` | `n07_a_delta_is_one_snapshot` |
+//! | R8 | rows are filled before the clock moves | `absorb::merge` | `n26_rows_are_filled_with_the_clock_before_the_message` |
+//! | R9 | every covered dot is logged | `absorb::note`, `log::insert` | `n09_a_delete_is_passed_on_by_those_who_received_it` |
+//! | R10 | below the floor a full sync | `log::reaches`, `log::bound`, `log::age` | `n10_below_the_floor_a_delta_is_no_answer` |
+//! | R11 | a delete has a dot | `write::write` | `n11_a_delete_is_not_undone_by_a_sync` |
+//! | R12 | clock entries are never pruned | `mod::commit` | `n12_a_late_push_of_a_dead_actor_revives_nothing` |
+//! | R13 | rows and clock in one batch | `mod::commit` | `n14_a_crash_leaves_rows_and_clock_together`, `after_a_failed_commit_nothing_has_changed_and_nothing_will` |
+//! | R14 | strip and fill by the base | `mod::strip`, `absorb::fill_for` | `n19_strip_forgets_nothing_above_a_gap`, `n20_fill_claims_nothing_above_a_gap` |
+//! | R15 | merge keeps losers | `absorb::merge` | `n08_losers_of_last_write_wins_stay` |
+//! | R16 | a full sync is staged, whole, echoed, with all live dots | `full::apply_full`, `stage::is_whole` | `n22_a_full_sync_without_its_rows_has_no_effect`, `n23_a_full_sync_spares_what_came_meanwhile`, `n27_a_full_sync_for_an_earlier_opening_is_refused`, `n33_rows_of_a_full_sync_take_no_effect_before_its_end` |
+//! | R17 | a delta echoes the asker's actor | `check::check_address` | `n28_a_whole_clock_for_an_earlier_opening_is_refused`, `n29_a_delta_for_an_earlier_opening_is_refused` |
+//! | R18 | voids come last | `delta::close` | `n24_voids_come_last` |
+//! | R19 | holes are filled when all have frozen | `steps::freeze_dead`, `steps::seal_agreed`, `agreed::refuses` | `n17_nothing_is_sealed_before_all_have_frozen_it` |
+//! | R21 | a write gets its dot once, where it is accepted | `write::replace` | `three_replicas_with_all_faults` |
+//! | R22 | expiry removes the ended version | `upkeep::expire` | `n21_an_ending_version_takes_no_sibling_along` |
+//! | R24 | nothing is dropped for being stable | `upkeep::collect` | `three_replicas_with_all_faults` |
+//! | R25 | a push whose dot is known is ignored | `absorb::apply_push` | `n12_a_late_push_of_a_dead_actor_revives_nothing`, `a_hole_of_a_lost_write_is_filled` |
+//! | R26 | what cannot be read is an error | `mod::open` | `contradictions_on_disk_are_refused`, `a_database_behind_what_was_synced_is_refused` |
+//!
+//! `agreed` and `steps` are in `closing`. `slot`, `table` and `advance` are the parts: rows and their indexes, the clock after a
+//! step. `naive` is what breaks the rules in tests.
 
 mod absorb;
 mod advance;

@@ -1,0 +1,135 @@
+//! What replicas say to each other about dead actors, and when they have to.
+
+use std::collections::BTreeSet;
+
+use super::hash_of;
+use crate::clock::{ACTORS_MAX, ActorId, Clock, NodeId};
+use crate::store::Refusal;
+use crate::store::exchange::Closing;
+use crate::store::partition::Partition;
+
+impl Partition {
+    /// Notes that `peer` speaks through `opening`: the asker of a digest or request.
+    pub fn note_opening(&mut self, peer: NodeId, opening: ActorId) {
+        if opening.node == peer && peer != self.actor.node {
+            self.closings.openings.insert(peer, opening);
+        }
+    }
+
+    /// What to say about dead actors beside a digest; none when there is nothing to say.
+    pub fn closing(&self) -> Option<Closing> {
+        let quiet = self.closings.frozen.is_empty() && self.interest().is_empty();
+        (!quiet).then(|| self.closing_answer())
+    }
+
+    /// What to say about dead actors to a peer that has said something about them.
+    pub fn closing_answer(&self) -> Closing {
+        let made = self.closings.frozen.iter().filter_map(|(actor, promise)| {
+            let entry = promise.made.clone()?;
+            Some((*actor, entry))
+        });
+        Closing {
+            partition: self.id,
+            from: self.actor,
+            view: self.closings.view(self.actor),
+            frozen: made.collect(),
+            wanted: self.wanted().collect(),
+        }
+    }
+
+    /// Takes in what `peer` says about dead actors.
+    pub fn note_closing(&mut self, peer: NodeId, closing: Closing) -> Result<(), Refusal> {
+        if closing.partition != self.id {
+            return Err(Refusal::WrongPartition);
+        }
+        if closing.frozen.len() + closing.wanted.len() > ACTORS_MAX {
+            return Err(Refusal::TooManyDots);
+        }
+        if closing.frozen.contains_key(&self.actor) {
+            return Err(Refusal::ForgedDot);
+        }
+        self.note_opening(peer, closing.from);
+        if self.closings.openings.get(&peer) == Some(&closing.from) {
+            self.closings.heard.insert(peer, closing);
+        }
+        Ok(())
+    }
+
+    /// Notes that `peer` has the same [`sync_hash`](Self::sync_hash): the same clock, and if
+    /// there is something to say about dead actors, the same view and promises.
+    pub fn note_even(&mut self, peer: NodeId) {
+        self.known.insert(peer, self.clock.clone());
+        if self.closing_hash() == 0 {
+            return;
+        }
+        let mine = self.closing_answer();
+        let Some(&from) = self.closings.openings.get(&peer) else {
+            return;
+        };
+        let before = self.closings.heard.remove(&peer);
+        let wanted = before.filter(|before| before.from == from);
+        let wanted = wanted.map(|before| before.wanted).unwrap_or_default();
+        let heard = Closing {
+            from,
+            wanted,
+            ..mine
+        };
+        self.closings.heard.insert(peer, heard);
+    }
+
+    /// What two replicas compare to see whether they have something to say to each other:
+    /// equal clocks, equal rows, and the same to say about dead actors.
+    pub fn sync_hash(&self) -> u64 {
+        self.hash() ^ self.fingerprint().rotate_left(32) ^ self.closing_hash()
+    }
+
+    /// Zero when there is nothing to say, or no use in saying it because not all replicas are
+    /// there.
+    fn closing_hash(&self) -> u64 {
+        if !self.closings.is_complete() {
+            return 0;
+        }
+        let interest = self.interest();
+        if self.closings.frozen.is_empty() && interest.is_empty() {
+            return 0;
+        }
+        let view = match self.closings.view(self.actor) {
+            0 => hash_of(std::iter::once(self.actor)),
+            view => view,
+        };
+        let promised = self.closings.frozen.iter().filter_map(|(&actor, promise)| {
+            let mut clock = Clock::new();
+            clock.set(actor, promise.made.clone()?);
+            Some(clock.hash() ^ hash_of(std::iter::once(actor)))
+        });
+        promised
+            .fold(hash_of(interest.into_iter()) ^ view, u64::wrapping_add)
+            .max(1)
+    }
+
+    /// Actors that left residual contexts or holes here. Those of the living go by themselves,
+    /// when the dots come that they speak of.
+    fn wanted(&self) -> impl Iterator<Item = ActorId> + '_ {
+        let openings = &self.closings.openings;
+        let lives = |actor: ActorId| openings.get(&actor.node) == Some(&actor);
+        // Nearly always there are no runs, and the entries need not be looked at.
+        let holed = (self.clock.runs() > 0).then(|| self.clock.entries());
+        let holed = holed.into_iter().flatten();
+        let holed = holed.filter(|(_, entry)| !entry.above().is_empty());
+        self.table
+            .residual_actors()
+            .chain(holed.map(|(actor, _)| actor))
+            .filter(move |&actor| actor != self.actor && !lives(actor))
+    }
+
+    /// The actors that this replica or another would like closed, or another has frozen, and
+    /// that are open here.
+    pub(super) fn interest(&self) -> BTreeSet<ActorId> {
+        let heard = self.closings.voices();
+        let heard = heard.flat_map(|voice| voice.wanted.iter().chain(voice.frozen.keys()));
+        self.wanted()
+            .chain(heard.copied())
+            .filter(|&actor| !self.clock.is_closed(actor) && !self.closings.is_frozen(actor))
+            .collect()
+    }
+}
