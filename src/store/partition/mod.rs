@@ -19,11 +19,13 @@ mod absorb;
 mod advance;
 mod check;
 mod closing;
+mod closings;
 mod delta;
 mod full;
 mod log;
 mod naive;
 mod options;
+mod seal;
 mod slot;
 mod source;
 mod stage;
@@ -48,7 +50,7 @@ pub use self::upkeep::EXPIRE_KEYS_MAX;
 pub use self::write::Write;
 
 use self::advance::Advance;
-use self::closing::Closings;
+use self::closings::Closings;
 use self::log::DotLog;
 use self::stage::Stage;
 use self::table::Table;
@@ -113,7 +115,11 @@ impl Partition {
         let reuses = options.breaks(Mutation::N01)
             || lost && (options.breaks(Mutation::N01w) || options.breaks(Mutation::N16));
         let actor = match reuses {
-            true => naive::same_actor(actor),
+            // N01, N01w and N16: the actor that every opening of this node's would take.
+            true => ActorId {
+                incarnation: 0,
+                ..actor
+            },
             false => actor,
         };
         if loaded.clock.entry(actor).is_some() && !reuses {
