@@ -43,9 +43,7 @@ pub fn start(plan: Plan) -> Result<u8, Failure> {
 async fn run(plan: Plan, repl: bool) -> Result<(), Failure> {
     let mut signals =
         Signals::new().map_err(|error| Failure::broken(format!("no signals: {error}")))?;
-    if plan.config.cluster_key.is_none() {
-        say_unkeyed(plan.config.insecure);
-    }
+    let (keyed, insecure) = (plan.config.cluster_key.is_some(), plan.config.insecure);
     let clients_max = plan.config.clients_max;
     let handle = tokio::select! {
         started = runtime::start(plan.config) => started.map_err(|error| match error.is_usage() {
@@ -55,6 +53,10 @@ async fn run(plan: Plan, repl: bool) -> Result<(), Failure> {
         // Nobody knows of the node yet: there is nothing to leave.
         _ = signals.next() => return Ok(()),
     };
+    // Not earlier: a refused start says one line and no more.
+    if !keyed {
+        say_unkeyed(insecure);
+    }
     serve_clients(&handle, clients_max);
     tokio::select! {
         ready = handle.ready() => if let Err(error) = ready {

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::clock::VersionVector;
 use crate::object::Object;
-use crate::replication::Strength;
+pub use crate::replication::Strength;
 
 /// How many replicas take part before a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

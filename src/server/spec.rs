@@ -8,8 +8,7 @@ use bytes::Bytes;
 use super::failure::Failure;
 use super::shared::{ClientRecord, Shared};
 use super::store::Store;
-use crate::node::request::{Consistency, Request};
-use crate::replication::Strength;
+use crate::node::request::{Consistency, Request, Strength};
 use crate::resp::{Protocol, Value, parse_i64};
 use crate::runtime::Submitted;
 

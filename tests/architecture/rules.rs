@@ -93,7 +93,16 @@ pub const ROOMS: &[Room] = &[
     ),
     edge(
         "server",
-        &["runtime", "config", "node", "resp", "object", "clock"],
+        // Of replication it sees the strengths that a request may ask for, nothing else.
+        &[
+            "runtime",
+            "config",
+            "node",
+            "replication",
+            "resp",
+            "object",
+            "clock",
+        ],
     ),
     edge("http", &["runtime", "config", "node", "clock"]),
     edge("client", &["resp"]),

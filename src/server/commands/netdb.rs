@@ -1,6 +1,6 @@
 //! What only this database has: the cluster as one node sees it.
 
-use crate::replication::Strength;
+use crate::node::request::Strength;
 use crate::resp::Value;
 use crate::runtime::{MemberView, Status};
 use crate::server::commands::help;

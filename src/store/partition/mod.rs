@@ -29,25 +29,28 @@
 //! | R16 | a full sync is staged, whole, echoed, with all live dots | `full::apply_full`, `stage::is_whole` | `n22_a_full_sync_without_its_rows_has_no_effect`, `n23_a_full_sync_spares_what_came_meanwhile`, `n27_a_full_sync_for_an_earlier_opening_is_refused`, `n33_rows_of_a_full_sync_take_no_effect_before_its_end` |
 //! | R17 | a delta echoes the asker's actor | `check::check_address` | `n28_a_whole_clock_for_an_earlier_opening_is_refused`, `n29_a_delta_for_an_earlier_opening_is_refused` |
 //! | R18 | voids come last | `delta::close` | `n24_voids_come_last` |
-//! | R19 | holes are filled when all have frozen | `steps::freeze_dead`, `steps::seal_agreed`, `agreed::refuses` | `n17_nothing_is_sealed_before_all_have_frozen_it` |
+//! | R19 | holes are filled when all have frozen | `seal::freeze_dead`, `seal::seal_agreed`, `closing::refuses` | `n17_nothing_is_sealed_before_all_have_frozen_it` |
 //! | R21 | a write gets its dot once, where it is accepted | `write::replace` | `three_replicas_with_all_faults` |
 //! | R22 | expiry removes the ended version | `upkeep::expire` | `n21_an_ending_version_takes_no_sibling_along` |
 //! | R24 | nothing is dropped for being stable | `upkeep::collect` | `three_replicas_with_all_faults` |
 //! | R25 | a push whose dot is known is ignored | `absorb::apply_push` | `n12_a_late_push_of_a_dead_actor_revives_nothing`, `a_hole_of_a_lost_write_is_filled` |
 //! | R26 | what cannot be read is an error | `mod::open` | `contradictions_on_disk_are_refused`, `a_database_behind_what_was_synced_is_refused` |
 //!
-//! `agreed` and `steps` are in `closing`. `slot`, `table` and `advance` are the parts: rows and their indexes, the clock after a
-//! step. `naive` is what breaks the rules in tests.
+//! `slot`, `table`, `advance`, `stage` and `closings` are the parts: rows and their indexes, the
+//! clock after a step, pieces of a full sync, what is known of dead actors. `naive` is what
+//! breaks the rules in tests.
 
 mod absorb;
 mod advance;
 mod check;
 mod closing;
+mod closings;
 mod delta;
 mod full;
 mod log;
 mod naive;
 mod options;
+mod seal;
 mod slot;
 mod source;
 mod stage;
@@ -72,7 +75,7 @@ pub use self::upkeep::EXPIRE_KEYS_MAX;
 pub use self::write::Write;
 
 use self::advance::Advance;
-use self::closing::Closings;
+use self::closings::Closings;
 use self::log::DotLog;
 use self::stage::Stage;
 use self::table::Table;
@@ -137,7 +140,11 @@ impl Partition {
         let reuses = options.breaks(Mutation::N01)
             || lost && (options.breaks(Mutation::N01w) || options.breaks(Mutation::N16));
         let actor = match reuses {
-            true => naive::same_actor(actor),
+            // N01, N01w and N16: the actor that every opening of this node's would take.
+            true => ActorId {
+                incarnation: 0,
+                ..actor
+            },
             false => actor,
         };
         if loaded.clock.entry(actor).is_some() && !reuses {

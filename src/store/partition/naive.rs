@@ -33,14 +33,6 @@ pub(super) fn forget_dead<'a>(
     }
 }
 
-/// N01, N01w and N16: the actor that every opening of this node's would take.
-pub(super) fn same_actor(actor: ActorId) -> ActorId {
-    ActorId {
-        incarnation: 0,
-        ..actor
-    }
-}
-
 impl Partition {
     /// N12: dead actors of this node without holes and live versions leave the clock.
     pub(super) fn prune(&mut self) {

@@ -4,16 +4,16 @@ const TABLE: &str = include_str!("../mod.rs");
 
 /// Where the code column may point.
 const CODE: [(&str, &str); 13] = [
-    ("agreed", include_str!("../closing/agreed.rs")),
     ("absorb", include_str!("../absorb.rs")),
     ("check", include_str!("../check.rs")),
+    ("closing", include_str!("../closing.rs")),
     ("delta", include_str!("../delta.rs")),
     ("full", include_str!("../full.rs")),
     ("log", include_str!("../log.rs")),
     ("mod", TABLE),
+    ("seal", include_str!("../seal.rs")),
     ("source", include_str!("../source.rs")),
     ("stage", include_str!("../stage.rs")),
-    ("steps", include_str!("../closing/steps.rs")),
     ("table", include_str!("../table.rs")),
     ("upkeep", include_str!("../upkeep.rs")),
     ("write", include_str!("../write.rs")),

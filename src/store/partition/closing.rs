@@ -1,12 +1,36 @@
-//! What replicas say to each other about dead actors, and when they have to.
+//! Closing of dead actors: freeze, agree, seal (PROTOCOL 3.9, R19).
+//!
+//! An unclean crash loses dots that other replicas may refer to: holes in the clock, and
+//! residual contexts that no base will ever cover. They are closed in three steps, each
+//! replica for itself and only while all replicas of the partition are there:
+//!
+//! 1. *Freeze*: from now on no dot of the dead actor is taken in that no replica has promised
+//!    to hold. The mark is durable before it is told.
+//! 2. *Agree*: each replica tells what it holds of the actor, durably. Anti-entropy makes it
+//!    the same everywhere.
+//! 3. *Seal*: when all replicas have promised the same, the holes are void for ever, the entry
+//!    is closed, and contexts of the actor are dropped.
+//!
+//! Without the first step a message that is still on its way brings the hole's dot to one
+//! replica after another has filled it (N17).
+//!
+//! Who is dead: an earlier opening of this node's own; an actor that its own node's present
+//! opening has frozen; an actor of a node that is known to have left for good; an actor of an
+//! unknown node that all other replicas have frozen. One other replica's word does not count,
+//! because a live actor that is frozen by mistake is cut off.
+//!
+//! "All replicas" is a set of *openings*: a replica that restarts has to promise again. Nodes
+//! are remembered durably until they leave for good, so that a cluster that starts without
+//! one of its nodes does not agree behind its back. Freezing is rare and slow, and nothing but
+//! tidiness depends on it.
 
 use std::collections::BTreeSet;
 
-use super::hash_of;
-use crate::clock::{ACTORS_MAX, ActorId, Clock, NodeId};
+use super::Partition;
+use super::closings::hash_of;
+use crate::clock::{ACTORS_MAX, ActorId, Clock, Dot, DotSet, Entry, NodeId};
 use crate::store::Refusal;
 use crate::store::exchange::Closing;
-use crate::store::partition::Partition;
 
 impl Partition {
     /// Notes that `peer` speaks through `opening`: the asker of a digest or request.
@@ -85,7 +109,7 @@ impl Partition {
 
     /// Zero when there is nothing to say, or no use in saying it because not all replicas are
     /// there.
-    fn closing_hash(&self) -> u64 {
+    pub(super) fn closing_hash(&self) -> u64 {
         if !self.closings.is_complete() {
             return 0;
         }
@@ -109,7 +133,7 @@ impl Partition {
 
     /// Actors that left residual contexts or holes here. Those of the living go by themselves,
     /// when the dots come that they speak of.
-    fn wanted(&self) -> impl Iterator<Item = ActorId> + '_ {
+    pub(super) fn wanted(&self) -> impl Iterator<Item = ActorId> + '_ {
         let openings = &self.closings.openings;
         let lives = |actor: ActorId| openings.get(&actor.node) == Some(&actor);
         // Nearly always there are no runs, and the entries need not be looked at.
@@ -131,5 +155,43 @@ impl Partition {
             .chain(heard.copied())
             .filter(|&actor| !self.clock.is_closed(actor) && !self.closings.is_frozen(actor))
             .collect()
+    }
+
+    /// Whether `dot` must not be taken in: it is news of a dead actor beyond what its replicas
+    /// agreed on, or are agreeing on (PROTOCOL 3.9).
+    pub(super) fn refuses(&self, dot: Dot) -> bool {
+        !self.clock.contains(dot)
+            && self
+                .agreed(dot.actor)
+                .is_some_and(|entry| !entry.has(dot.n))
+    }
+
+    /// The same for the clock of a full sync. A source that has closed an actor is right about
+    /// it.
+    pub(super) fn refuses_clock(&self, source: &Clock, missing: &DotSet) -> bool {
+        missing.actors().any(|(actor, runs)| {
+            let agreed = self.agreed(actor);
+            let beyond = |entry: Entry| {
+                let mut both = entry.clone();
+                both.join(&Entry::of_runs(runs));
+                both != entry
+            };
+            !source.is_closed(actor) && agreed.is_some_and(beyond)
+        })
+    }
+
+    /// What may be taken in of an actor that is frozen or closed; none if anything may.
+    pub(super) fn agreed(&self, actor: ActorId) -> Option<Entry> {
+        if self.clock.is_closed(actor) {
+            return self.clock.entry(actor).cloned();
+        }
+        if !self.closings.is_frozen(actor) {
+            return None;
+        }
+        let mut agreed = Entry::default();
+        for entry in self.closings.voices().filter_map(|v| v.frozen.get(&actor)) {
+            agreed.join(entry);
+        }
+        Some(agreed)
     }
 }

@@ -1,14 +1,15 @@
-//! The steps: remember who the replicas are, freeze, promise, seal.
+//! The steps by which a replica closes dead actors: promise, adopt, freeze, seal (PROTOCOL
+//! 3.9). When and why is told in `closing`.
 
 use std::collections::BTreeSet;
 
-use super::Closings;
+use super::closings::Closings;
+use super::{Advance, Partition, Step};
 use crate::clock::{ActorId, Dot, Entry, NodeId};
 use crate::store::StoreError;
 use crate::store::engine::Batch;
 use crate::store::exchange::Closing;
 use crate::store::mutation::Mutation;
-use crate::store::partition::{Advance, Partition, Step};
 
 /// Holes that are logged as void one by one when an actor is sealed. Of more the floor is
 /// raised instead, and who lacks them gets a full sync: a peer may claim 2^60 holes.

@@ -1,32 +1,4 @@
-//! Closing of dead actors: freeze, agree, seal (PROTOCOL 3.9, R19).
-//!
-//! An unclean crash loses dots that other replicas may refer to: holes in the clock, and
-//! residual contexts that no base will ever cover. They are closed in three steps, each
-//! replica for itself and only while all replicas of the partition are there:
-//!
-//! 1. *Freeze*: from now on no dot of the dead actor is taken in that no replica has promised
-//!    to hold. The mark is durable before it is told.
-//! 2. *Agree*: each replica tells what it holds of the actor, durably. Anti-entropy makes it
-//!    the same everywhere.
-//! 3. *Seal*: when all replicas have promised the same, the holes are void for ever, the entry
-//!    is closed, and contexts of the actor are dropped.
-//!
-//! Without the first step a message that is still on its way brings the hole's dot to one
-//! replica after another has filled it (N17).
-//!
-//! Who is dead: an earlier opening of this node's own; an actor that its own node's present
-//! opening has frozen; an actor of a node that is known to have left for good; an actor of an
-//! unknown node that all other replicas have frozen. One other replica's word does not count,
-//! because a live actor that is frozen by mistake is cut off.
-//!
-//! "All replicas" is a set of *openings*: a replica that restarts has to promise again. Nodes
-//! are remembered durably until they leave for good, so that a cluster that starts without
-//! one of its nodes does not agree behind its back. Freezing is rare and slow, and nothing but
-//! tidiness depends on it.
-
-mod agreed;
-mod steps;
-mod talk;
+//! What a replica knows about the closing of actors: its own promises, and what others say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,27 +12,27 @@ use crate::store::exchange::Closing;
 #[derive(Debug, Default)]
 pub(super) struct Closings {
     /// The frozen actors, durable.
-    frozen: BTreeMap<ActorId, Promise>,
+    pub(super) frozen: BTreeMap<ActorId, Promise>,
     /// Of other nodes, whether they are replicas or left for good, as far as is known. Durable.
-    peers: BTreeMap<NodeId, bool>,
+    pub(super) peers: BTreeMap<NodeId, bool>,
     /// The other replicas as membership last said.
-    replicas: BTreeSet<NodeId>,
+    pub(super) replicas: BTreeSet<NodeId>,
     /// Whether membership says that these are all, and can all be reached.
-    settled: bool,
+    pub(super) settled: bool,
     /// The opening of each peer that has spoken last. A late word of an earlier one does no
     /// harm: the present one speaks again.
-    openings: BTreeMap<NodeId, ActorId>,
+    pub(super) openings: BTreeMap<NodeId, ActorId>,
     /// What each peer last said.
-    heard: BTreeMap<NodeId, Closing>,
+    pub(super) heard: BTreeMap<NodeId, Closing>,
 }
 
 /// What this replica says that it holds of a frozen actor.
 #[derive(Debug, Default)]
-struct Promise {
+pub(super) struct Promise {
     /// To be told when it is durable.
-    pending: Option<Entry>,
+    pub(super) pending: Option<Entry>,
     /// Durable, and told.
-    made: Option<Entry>,
+    pub(super) made: Option<Entry>,
 }
 
 impl Closings {
@@ -94,7 +66,7 @@ impl Closings {
 
     /// The replicas, each with its present opening, as one number; zero while it is not sure
     /// that these are all.
-    fn view(&self, me: ActorId) -> u64 {
+    pub(super) fn view(&self, me: ActorId) -> u64 {
         if !self.is_complete() {
             return 0;
         }
@@ -110,13 +82,13 @@ impl Closings {
     }
 
     /// Whether all replicas are there. Their openings may be unknown yet.
-    fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         let mut peers = self.peers.iter().filter(|(_, is_replica)| **is_replica);
         self.settled && peers.all(|(peer, _)| self.replicas.contains(peer))
     }
 
     /// What the present openings of the other replicas last said.
-    fn voices(&self) -> impl Iterator<Item = &Closing> + '_ {
+    pub(super) fn voices(&self) -> impl Iterator<Item = &Closing> + '_ {
         self.replicas.iter().filter_map(|peer| {
             let closing = self.heard.get(peer)?;
             (self.openings.get(peer) == Some(&closing.from)).then_some(closing)
@@ -124,13 +96,13 @@ impl Closings {
     }
 
     /// Whether all other replicas say that `holds`, in the view that this replica has too.
-    fn all(&self, view: u64, holds: impl Fn(&Closing) -> bool) -> bool {
+    pub(super) fn all(&self, view: u64, holds: impl Fn(&Closing) -> bool) -> bool {
         let agreeing = self.voices().filter(|voice| voice.view == view);
         view != 0 && agreeing.filter(|voice| holds(voice)).count() == self.replicas.len()
     }
 }
 
-fn hash_of(actors: impl Iterator<Item = ActorId>) -> u64 {
+pub(super) fn hash_of(actors: impl Iterator<Item = ActorId>) -> u64 {
     let words = actors.flat_map(|actor| [actor.node.0, actor.incarnation]);
     let bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
     xxh3_64(&bytes)
