@@ -1,5 +1,6 @@
 //! What a shard sends and stages when the dot log no longer reaches back (PROTOCOL 3.6).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::effect::{Effect, Note};
@@ -29,6 +30,9 @@ impl<W> Shard<W> {
         let partition = self.partitions.get_mut(&id)?;
         let running = self.fetches.get(&id);
         if running.is_none_or(|fetch| fetch.peer != peer) {
+            if let Some(staged) = partition.staged() {
+                self.ended.insert(id, staged.session);
+            }
             partition.unstage();
             let fetch = Fetch {
                 peer,
@@ -89,10 +93,11 @@ impl<W> Shard<W> {
 
     /// Gives up the full syncs for which `is_over` says so.
     pub(super) fn abandon(&mut self, is_over: impl Fn(&Fetch) -> bool) {
-        let partitions = &mut self.partitions;
+        let (partitions, ended) = (&mut self.partitions, &mut self.ended);
         self.fetches.retain(|id, fetch| {
             let over = is_over(fetch);
             if over && let Some(partition) = partitions.get_mut(id) {
+                ended.extend(partition.staged().map(|staged| (*id, staged.session)));
                 partition.unstage();
             }
             !over
@@ -191,7 +196,13 @@ impl<W> Shard<W> {
         let Some(partition) = self.partitions.get_mut(&id) else {
             return Pulled::Stale;
         };
-        match partition.stage(rows) {
+        if self.ended.get(&id) == Some(&rows.session) {
+            return Pulled::Stale;
+        }
+        let before = partition.staged();
+        let staged = partition.stage(rows);
+        note_ended(&mut self.ended, before, partition.staged());
+        match staged {
             Ok(next) => {
                 let fetch = Fetch {
                     peer: from,
@@ -224,7 +235,9 @@ impl<W> Shard<W> {
         let Some(partition) = self.partitions.get_mut(&id) else {
             return Pulled::Stale;
         };
+        let before = partition.staged();
         let applied = partition.apply_full(end, now.wall_ms);
+        note_ended(&mut self.ended, before, partition.staged());
         if partition.staged().is_none() {
             self.fetches.remove(&id);
         }
@@ -245,5 +258,19 @@ impl<W> Shard<W> {
                 Pulled::Stale
             }
         }
+    }
+}
+
+/// Notes the full sync that was running before a step and is not after it.
+fn note_ended(
+    ended: &mut BTreeMap<PartitionId, u64>,
+    before: Option<FullNext>,
+    after: Option<FullNext>,
+) {
+    let session = |running: Option<FullNext>| running.map(|next| next.session);
+    if let Some(running) = before
+        && session(after) != Some(running.session)
+    {
+        ended.insert(running.partition, running.session);
     }
 }

@@ -55,6 +55,9 @@ pub(super) struct Shard<W> {
     pub(super) reads: Waits<Gathering<W>>,
     pub(super) sources: BTreeMap<(NodeId, PartitionId), Source>,
     pub(super) fetches: BTreeMap<PartitionId, Fetch>,
+    /// The last full sync of each partition that ended, well or not: late pieces of it begin
+    /// nothing.
+    pub(super) ended: BTreeMap<PartitionId, u64>,
     pub(super) next_session: u64,
 }
 
@@ -80,6 +83,7 @@ impl<W> Shard<W> {
             reads: Waits::new(timeout, WAITING_MAX),
             sources: BTreeMap::new(),
             fetches: BTreeMap::new(),
+            ended: BTreeMap::new(),
             next_session: first_session,
         }
     }

@@ -21,8 +21,9 @@
 //!
 //! "All replicas" is a set of *openings*: a replica that restarts has to promise again. Nodes
 //! are remembered durably until they leave for good, so that a cluster that starts without
-//! one of its nodes does not agree behind its back. Freezing is rare and slow, and nothing but
-//! tidiness depends on it.
+//! one of its nodes does not agree behind its back. A replica
+//! that knows no other closes nothing. Freezing is rare and slow, and nothing but tidiness
+//! depends on it.
 
 use std::collections::BTreeSet;
 

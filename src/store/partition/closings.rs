@@ -82,9 +82,13 @@ impl Closings {
     }
 
     /// Whether all replicas are there. Their openings may be unknown yet.
+    ///
+    /// Never for a replica that knows no other: it may be alone in the world, or have lost its
+    /// disk and be cut off from those who remember.
     pub(super) fn is_complete(&self) -> bool {
         let mut peers = self.peers.iter().filter(|(_, is_replica)| **is_replica);
-        self.settled && peers.all(|(peer, _)| self.replicas.contains(peer))
+        let all_here = peers.all(|(peer, _)| self.replicas.contains(peer));
+        self.settled && !self.replicas.is_empty() && all_here
     }
 
     /// What the present openings of the other replicas last said.

@@ -116,6 +116,25 @@ pub(super) fn n17_nothing_is_sealed_before_all_have_frozen_it() {
     assert_eq!(b.values("k1"), ["a2"]);
 }
 
+/// It lost its disk, is cut off, and a client tells it of what it wrote before: what it then
+/// sealed by itself it would refuse for ever.
+#[test]
+fn a_replica_that_knows_no_other_closes_nothing() {
+    let (mut a, mut b, mut c) = abc();
+    let kept = a.put("k0", "a1");
+    b.take(&kept);
+    let token = a.token("k0");
+    a.disk.wipe();
+    a.reopen();
+    a.put_with("k1", "a2", Some(&token));
+    for _ in 0..5 {
+        let alone = [a.node];
+        a.tend(&alone, true);
+    }
+    heal(&mut [&mut a, &mut b, &mut c]);
+    assert_eq!(a.values("k0"), ["a1"]);
+}
+
 /// After the freeze a late push is refused by everyone, before the seal too.
 #[test]
 fn what_is_late_is_refused_once_all_have_frozen() {
