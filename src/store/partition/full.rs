@@ -30,19 +30,15 @@ impl Partition {
         if self.options.breaks(Mutation::N33) {
             self.apply_piece(&piece.rows);
         }
-        if self.ended == Some(piece.session) {
-            return Err(Refusal::UnknownSession);
-        }
         let running = self.stage.as_ref();
         if piece.sequence == 0 && running.is_none_or(|stage| stage.session != piece.session) {
-            self.unstage();
             self.stage = Some(Stage::new(piece.session));
         }
         let bytes_max = self.options.stage_bytes_max;
         let stage = self.stage.as_mut().ok_or(Refusal::UnknownSession)?;
         let taken = stage.take(piece, bytes_max);
         if taken == Err(Refusal::TooLarge) || taken == Err(Refusal::CoversMismatch) {
-            self.unstage();
+            self.stage = None;
         }
         let (session, sequence) = taken?;
         Ok(FullNext {
@@ -64,9 +60,7 @@ impl Partition {
 
     /// Drops the pieces of a full sync whose source has fallen silent.
     pub fn unstage(&mut self) {
-        if let Some(stage) = self.stage.take() {
-            self.ended = Some(stage.session);
-        }
+        self.stage = None;
     }
 
     /// Makes a staged full sync take effect, in one batch (R16).
@@ -85,7 +79,6 @@ impl Partition {
             None if self.options.breaks(Mutation::N22) => Stage::new(end.session),
             None => return Ok(Applied::Refused(Refusal::UnknownSession)),
         };
-        self.ended = Some(stage.session);
         let missing = end.clock.minus(&self.clock);
         if self.refuses_clock(&end.clock, &missing) {
             return Ok(Applied::Refused(Refusal::Frozen));
@@ -127,7 +120,7 @@ impl Partition {
         }
         let limited = self.options.breaks(Mutation::N23);
         if !limited && !stage.is_whole(end) {
-            self.unstage();
+            self.stage = None;
             return Err(Refusal::Incomplete);
         }
         Ok(())

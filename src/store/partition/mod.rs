@@ -87,8 +87,6 @@ pub struct Partition {
     /// The last clock that each peer said it had. Only to shorten the log.
     known: BTreeMap<NodeId, Clock>,
     stage: Option<Stage>,
-    /// The last full sync that ended, well or not: late pieces of it begin nothing.
-    ended: Option<u64>,
     closings: Closings,
     /// A commit failed: what is on disk is unknown, so nothing may follow.
     poisoned: bool,
@@ -154,7 +152,6 @@ impl Partition {
             hlc: HybridClock::new(),
             known: BTreeMap::new(),
             stage: None,
-            ended: None,
             closings: Closings::new(loaded.frozen, loaded.peers),
             poisoned: false,
             dot_conflicts: 0,
