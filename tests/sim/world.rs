@@ -333,7 +333,7 @@ impl World {
                 ..
             } => self.met.insert("answer to an earlier life"),
             Note::Refused {
-                refusal: Refusal::UnknownSession,
+                refusal: Refusal::UnknownSession | Refusal::Incomplete,
                 ..
             } => self.met.insert("piece out of turn"),
             Note::Diverged { .. } | Note::Refused { .. } | Note::Storage { .. } => {

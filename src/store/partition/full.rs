@@ -38,7 +38,7 @@ impl Partition {
         let stage = self.stage.as_mut().ok_or(Refusal::UnknownSession)?;
         let taken = stage.take(piece, bytes_max);
         if taken == Err(Refusal::TooLarge) || taken == Err(Refusal::CoversMismatch) {
-            self.unstage();
+            self.stage = None;
         }
         let (session, sequence) = taken?;
         Ok(FullNext {
@@ -120,7 +120,7 @@ impl Partition {
         }
         let limited = self.options.breaks(Mutation::N23);
         if !limited && !stage.is_whole(end) {
-            self.unstage();
+            self.stage = None;
             return Err(Refusal::Incomplete);
         }
         Ok(())

@@ -291,7 +291,6 @@ fn full_syncs_that_make_no_sense() {
     let piece = &pieces[0];
     let staged = |a: &mut Replica, change: &dyn Fn(&mut FullRows)| {
         let mut piece = piece.clone();
-        piece.session = session();
         change(&mut piece);
         a.partition.stage(piece)
     };
@@ -316,11 +315,9 @@ fn full_syncs_that_make_no_sense() {
         assert_eq!(staged(&mut a, change), Err(refusal));
     }
     let ended = |a: &mut Replica, change: &dyn Fn(&mut FullEnd)| {
-        let (mut piece, mut end) = (piece.clone(), good.clone());
-        piece.session = session();
-        end.session = piece.session;
+        let mut end = good.clone();
         change(&mut end);
-        a.partition.stage(piece).unwrap();
+        a.partition.stage(piece.clone()).unwrap();
         a.partition.apply_full(end, NOON_MS).unwrap()
     };
     for (change, refusal) in [
@@ -328,7 +325,7 @@ fn full_syncs_that_make_no_sense() {
             (&|end: &mut FullEnd| end.to = mallory()) as &dyn Fn(&mut FullEnd),
             Refusal::Stale,
         ),
-        (&|end| end.session = 0, Refusal::UnknownSession),
+        (&|end| end.session = 2, Refusal::UnknownSession),
         (&|end| end.rows_total = 2, Refusal::Incomplete),
         (&|end| end.live_total = 0, Refusal::Incomplete),
         (&|end| end.clock = Clock::new(), Refusal::Incomplete),

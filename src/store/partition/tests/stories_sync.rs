@@ -102,7 +102,6 @@ pub(super) fn n22_a_full_sync_without_its_rows_has_no_effect() {
     let cut = a.partition.apply_full(end.clone(), NOON_MS).unwrap();
     assert_eq!(cut, Applied::Refused(Refusal::Incomplete));
     assert!(a.partition.clock().is_empty());
-    let (pieces, end) = full(&b, &a.full_request(), 2);
     for piece in pieces {
         a.partition.stage(piece).unwrap();
     }
