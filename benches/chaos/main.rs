@@ -222,13 +222,18 @@ fn tell_run(options: &Options, run: &Run, cluster: &Cluster) {
     );
     row("healed until all see all alive", seconds(Some(run.whole)));
     row("healed until all agree", seconds(run.converged));
+    let arrived: Vec<Duration> = run.arrivals.iter().flatten().copied().collect();
+    row(
+        "writes whose way to another node was timed, arrived before the faults ended",
+        format!("{} of {}", arrived.len(), run.arrivals.len()),
+    );
     for (quantile, name) in [(50, "p50"), (99, "p99")] {
         let at = run.arrivals.len() * quantile / 100;
-        let arrived = run.arrivals.get(at).copied().flatten();
-        row(
-            &format!("acknowledged until visible on another node, faults included, {name}"),
-            seconds(arrived),
-        );
+        let what = format!("acknowledged until visible there, faults included, {name}");
+        match arrived.get(at) {
+            Some(arrived) => row(&what, seconds(Some(*arrived))),
+            None => row(&what, "later than the faults ended"),
+        }
     }
     for (counter, sum) in cluster.counters(&COUNTERS) {
         row(&format!("`{counter}`, sum of present lives"), sum);
