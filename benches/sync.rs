@@ -133,7 +133,6 @@ impl Pair {
                 keyspace: Keyspace::default(),
                 timeout: Duration::from_secs(2),
                 sync: SyncParams::default(),
-                close_actors: false,
                 options: Options {
                     log_rows_max,
                     ..Options::default()
@@ -214,7 +213,6 @@ impl Pair {
         let view = View {
             replicas: [peer].into(),
             reachable: up.then_some(peer).into_iter().collect(),
-            ..View::default()
         };
         self.call(at, |side, now, effects| {
             side.data.view_changed(now, view, effects);

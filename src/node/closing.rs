@@ -39,7 +39,7 @@ impl<W> Shard<W> {
     fn tend(&mut self, view: &View, settled: bool, effects: &mut Vec<Effect<W>>) -> bool {
         let mut promising = false;
         for (id, partition) in &mut self.partitions {
-            match partition.tend(&view.replicas, &view.departed, settled) {
+            match partition.tend(&view.replicas, settled) {
                 Ok(promises) => promising |= promises,
                 Err(error) => effects.push(Effect::storage(*id, &error)),
             }

@@ -46,9 +46,6 @@ pub struct DataParams {
     pub timeout: Duration,
     /// When to compare with whom.
     pub sync: SyncParams,
-    /// Whether clock entries of dead actors are closed (PROTOCOL 3.9). Hygiene, not safety:
-    /// without it an unclean crash leaves a hole and a few residual rows behind.
-    pub close_actors: bool,
     /// Limits of each partition; its keyspace is replaced by this one's.
     pub options: Options,
 }
@@ -56,7 +53,6 @@ pub struct DataParams {
 /// A node's data: shards and synchroniser. `W` is whoever waits for a reply.
 pub struct Data<W> {
     me: NodeId,
-    close_actors: bool,
     pub(super) keyspace: Keyspace,
     pub(super) shards: Vec<Mutex<Shard<W>>>,
     pub(super) sync: Mutex<Synchronizer>,
@@ -95,7 +91,6 @@ impl<W> Data<W> {
         }
         Ok(Self {
             me: params.me,
-            close_actors: params.close_actors,
             keyspace: params.keyspace,
             shards: shards
                 .into_iter()
@@ -172,10 +167,8 @@ impl<W> Data<W> {
             for shard in &self.shards {
                 shard.lock().keep_house(now, &view, my_turn, effects);
             }
-            if self.close_actors {
-                let settled = now.mono.since(*self.view_since.lock()) >= SETTLED_AFTER;
-                self.close_dead_actors(&view, settled && view.is_whole(), effects);
-            }
+            let settled = now.mono.since(*self.view_since.lock()) >= SETTLED_AFTER;
+            self.close_dead_actors(&view, settled && view.is_whole(), effects);
         }
         let mut sync = self.sync.lock();
         sync.handle_timeout(now);

@@ -139,7 +139,6 @@ fn node(at: usize) -> Data<()> {
         },
         timeout: Duration::from_secs(2),
         sync: SyncParams::default(),
-        close_actors: true,
         options: Options {
             log_rows_max: 8,
             delta_bytes: 2_000,

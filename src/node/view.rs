@@ -12,13 +12,11 @@ use crate::replication::Strength;
 /// confirmations a write can hope for, and whose digests the dot log waits for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
-    /// Members that have not left for good, without this node. A crashed one stays: it will
+    /// Members that have not left, without this node. A crashed one stays: it will
     /// come back and ask for what it missed.
     pub replicas: BTreeSet<NodeId>,
     /// Those of them that are alive and whose link is up.
     pub reachable: BTreeSet<NodeId>,
-    /// Nodes that said that they leave for good.
-    pub departed: BTreeSet<NodeId>,
 }
 
 impl View {
@@ -32,10 +30,9 @@ impl View {
         let mut view = Self::default();
         for member in members.filter(|member| member.identity.id != me) {
             let id = member.identity.id;
-            match member.state {
-                State::Left => view.departed.insert(id),
-                _ => view.replicas.insert(id),
-            };
+            if member.state != State::Left {
+                view.replicas.insert(id);
+            }
             if member.state.is_active() && linked(id) {
                 view.reachable.insert(id);
             }

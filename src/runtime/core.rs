@@ -98,12 +98,6 @@ impl Core {
                 .map(|member| member.identity.id)
                 .filter(|id| up.contains(id))
                 .collect(),
-            departed: roster
-                .members
-                .values()
-                .filter(|member| member.state == State::Left)
-                .map(|member| member.identity.id)
-                .collect(),
         }
     }
 

@@ -126,7 +126,6 @@ fn data_params(config: &Config, profile: &Profile) -> DataParams {
             interval: Duration::from_millis(config.sync_interval_ms),
             ..SyncParams::default()
         },
-        close_actors: true,
         options: Options {
             keyspace,
             ..Options::default()

@@ -108,7 +108,6 @@ impl Node {
             keyspace: keyspace(),
             timeout: Duration::from_secs(2),
             sync: SyncParams::default(),
-            close_actors: true,
             options: Options::default(),
         };
         let engine: Arc<dyn Engine> = self.engine.clone();

@@ -131,12 +131,11 @@ impl Engine for Fjall {
         }
         for item in self.marks.prefix(prefix) {
             let (place, record) = item.into_inner()?;
-            let is_set = open_record::<bool>(&place, &record)?;
+            open_record::<()>(&place, &record)?;
             match mark_of(&place)? {
-                Mark::Frozen(actor) if is_set => drop(loaded.frozen.insert(actor)),
-                Mark::Frozen(_) => {}
-                Mark::Peer(node) => drop(loaded.peers.insert(node, is_set)),
-            }
+                Mark::Frozen(actor) => loaded.frozen.insert(actor),
+                Mark::Peer(node) => loaded.peers.insert(node),
+            };
         }
         Ok(loaded)
     }
@@ -159,15 +158,15 @@ impl Engine for Fjall {
             write.insert(&self.clock, place, record);
         }
         let frozen = batch.frozen.iter().map(|&(a, set)| (Mark::Frozen(a), set));
-        let peers = batch.peers.iter().map(|&(p, set)| (Mark::Peer(p), set));
+        let peers = batch.peers.iter().map(|&peer| (Mark::Peer(peer), true));
         for (mark, is_set) in frozen.chain(peers) {
             let place = mark_place(batch.partition, mark);
-            match (mark, is_set) {
-                (Mark::Frozen(_), false) => write.remove(&self.marks, place),
-                _ => {
-                    let record = seal_record(&place, &is_set)?;
+            match is_set {
+                true => {
+                    let record = seal_record(&place, &())?;
                     write.insert(&self.marks, place, record);
                 }
+                false => write.remove(&self.marks, place),
             }
         }
         let mut number = self.batch.lock();

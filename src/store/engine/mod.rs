@@ -15,7 +15,7 @@ mod simulated;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -39,8 +39,8 @@ pub struct Batch {
     pub entries: Vec<(ActorId, Entry)>,
     /// Dead actors that become frozen, or no longer are (PROTOCOL 3.9).
     pub frozen: Vec<(ActorId, bool)>,
-    /// Nodes that are replicas of the partition from now on, or that left for good.
-    pub peers: Vec<(NodeId, bool)>,
+    /// Nodes that are replicas of the partition from now on.
+    pub peers: Vec<NodeId>,
 }
 
 /// What an engine holds of one partition.
@@ -52,8 +52,8 @@ pub struct Loaded {
     pub clock: Clock,
     /// The frozen actors.
     pub frozen: BTreeSet<ActorId>,
-    /// The other nodes that are replicas, or that left for good, as far as is known.
-    pub peers: BTreeMap<NodeId, bool>,
+    /// The other nodes that ever were replicas, as far as is known.
+    pub peers: BTreeSet<NodeId>,
 }
 
 /// Keeps the partitions of one node.

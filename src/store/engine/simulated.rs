@@ -34,7 +34,7 @@ struct Disk {
     rows: BTreeMap<Bytes, Row>,
     clock: Clock,
     frozen: BTreeSet<ActorId>,
-    peers: BTreeMap<NodeId, bool>,
+    peers: BTreeSet<NodeId>,
 }
 
 impl Disk {

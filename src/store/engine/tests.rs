@@ -112,14 +112,14 @@ fn marks(mut engine: Arc<dyn Engine>, mut reopen: impl FnMut(Arc<dyn Engine>) ->
         .commit(&Batch {
             entries: vec![(actor(1), closed.clone())],
             frozen: vec![(actor(2), true), (actor(3), true)],
-            peers: vec![(NodeId(8), true), (NodeId(u64::MAX), true)],
+            peers: vec![NodeId(8)],
             ..Batch::default()
         })
         .unwrap();
     engine
         .commit(&Batch {
             frozen: vec![(actor(3), false)],
-            peers: vec![(NodeId(8), false)],
+            peers: vec![NodeId(u64::MAX)],
             ..Batch::default()
         })
         .unwrap();
@@ -128,10 +128,7 @@ fn marks(mut engine: Arc<dyn Engine>, mut reopen: impl FnMut(Arc<dyn Engine>) ->
         let loaded = engine.load(PartitionId(0)).unwrap();
         assert_eq!(loaded.clock.entry(actor(1)), Some(&closed));
         assert_eq!(loaded.frozen, [actor(2)].into());
-        assert_eq!(
-            loaded.peers,
-            [(NodeId(8), false), (NodeId(u64::MAX), true)].into()
-        );
+        assert_eq!(loaded.peers, [NodeId(8), NodeId(u64::MAX)].into());
         assert_eq!(engine.load(PartitionId(1)).unwrap(), Loaded::default());
         engine = reopen(engine);
     }

@@ -14,16 +14,20 @@
 //! Without the first step a message that is still on its way brings the hole's dot to one
 //! replica after another has filled it (N17).
 //!
-//! Who is dead: an earlier opening of this node's own; an actor that its own node's present
-//! opening has frozen; an actor of a node that is known to have left for good; an actor of an
-//! unknown node that all other replicas have frozen. One other replica's word does not count,
-//! because a live actor that is frozen by mistake is cut off.
+//! Who is dead: an earlier opening of this node's own, and an actor that its own node's present
+//! opening has frozen. Nobody else's word counts, because a live actor that is frozen by
+//! mistake is cut off.
 //!
-//! "All replicas" is a set of *openings*: a replica that restarts has to promise again. Nodes
-//! are remembered durably until they leave for good, so that a cluster that starts without
-//! one of its nodes does not agree behind its back. A replica
-//! that knows no other closes nothing. Freezing is rare and slow, and nothing but tidiness
-//! depends on it.
+//! "All replicas" is a set of *openings*: a replica that restarts has to promise again. Every
+//! node that was ever a replica is remembered durably and has to be there. One that left
+//! counts too, because its disk may hold writes that nobody else has and would be refused for
+//! ever once it comes back. So a node that never comes back keeps what crashes left: a gap in
+//! the clock and a few residual contexts. A replica that knows no other closes nothing.
+//! Freezing is rare and slow, and nothing but tidiness depends on it.
+//!
+//! What no rule here can see: all replicas that are there lost their disks, and with them the
+//! memory of one that is not, which alone holds a write that a client has told them of. Then
+//! they agree without it.
 
 use std::collections::BTreeSet;
 

@@ -13,8 +13,8 @@ use crate::store::exchange::Closing;
 pub(super) struct Closings {
     /// The frozen actors, durable.
     pub(super) frozen: BTreeMap<ActorId, Promise>,
-    /// Of other nodes, whether they are replicas or left for good, as far as is known. Durable.
-    pub(super) peers: BTreeMap<NodeId, bool>,
+    /// The other nodes that ever were replicas, as far as is known. Durable.
+    pub(super) peers: BTreeSet<NodeId>,
     /// The other replicas as membership last said.
     pub(super) replicas: BTreeSet<NodeId>,
     /// Whether membership says that these are all, and can all be reached.
@@ -36,7 +36,7 @@ pub(super) struct Promise {
 }
 
 impl Closings {
-    pub(super) fn new(frozen: BTreeSet<ActorId>, peers: BTreeMap<NodeId, bool>) -> Self {
+    pub(super) fn new(frozen: BTreeSet<ActorId>, peers: BTreeSet<NodeId>) -> Self {
         let unmade = frozen.into_iter().map(|actor| (actor, Promise::default()));
         Self {
             frozen: unmade.collect(),
@@ -86,9 +86,7 @@ impl Closings {
     /// Never for a replica that knows no other: it may be alone in the world, or have lost its
     /// disk and be cut off from those who remember.
     pub(super) fn is_complete(&self) -> bool {
-        let mut peers = self.peers.iter().filter(|(_, is_replica)| **is_replica);
-        let all_here = peers.all(|(peer, _)| self.replicas.contains(peer));
-        self.settled && !self.replicas.is_empty() && all_here
+        self.settled && !self.replicas.is_empty() && self.peers.is_subset(&self.replicas)
     }
 
     /// What the present openings of the other replicas last said.

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use super::closings::Closings;
 use super::{Advance, Partition, Step};
 use crate::clock::{ActorId, Dot, Entry, NodeId};
 use crate::store::StoreError;
@@ -17,17 +16,12 @@ const VOIDS_LOGGED_MAX: u64 = 4096;
 
 impl Partition {
     /// Closes what can be closed of dead actors, one step further. `replicas` are the
-    /// partition's other replicas and `departed` nodes that left for good; `settled` says that
-    /// the replicas have been the same for a while and can all be reached.
+    /// partition's other replicas; `settled` says that they have been the same for a while and
+    /// can all be reached.
     ///
     /// Returns whether there are promises to be told once they are durable: sync the engine,
     /// then call [`confirm`](Self::confirm).
-    pub fn tend(
-        &mut self,
-        replicas: &BTreeSet<NodeId>,
-        departed: &BTreeSet<NodeId>,
-        settled: bool,
-    ) -> Result<bool, StoreError> {
+    pub fn tend(&mut self, replicas: &BTreeSet<NodeId>, settled: bool) -> Result<bool, StoreError> {
         self.closings.replicas.clone_from(replicas);
         self.closings.settled = settled;
         self.closings
@@ -36,7 +30,7 @@ impl Partition {
         self.closings
             .openings
             .retain(|peer, _| replicas.contains(peer));
-        self.remember_peers(replicas, departed)?;
+        self.remember_peers(replicas)?;
         self.adopt_closed()?;
         if self.closings.is_complete() {
             self.thaw_living()?;
@@ -67,17 +61,9 @@ impl Partition {
         any
     }
 
-    fn remember_peers(
-        &mut self,
-        replicas: &BTreeSet<NodeId>,
-        departed: &BTreeSet<NodeId>,
-    ) -> Result<(), StoreError> {
-        let here = replicas.iter().map(|peer| (*peer, true));
-        let gone = departed.difference(replicas).map(|peer| (*peer, false));
-        let peers = here.chain(gone);
-        let news = |(peer, is): &(NodeId, bool)| self.closings.peers.get(peer) != Some(is);
-        let peers = peers.filter(news).collect();
-        self.commit_marks(Vec::new(), peers)
+    fn remember_peers(&mut self, replicas: &BTreeSet<NodeId>) -> Result<(), StoreError> {
+        let news = replicas.difference(&self.closings.peers).copied().collect();
+        self.commit_marks(Vec::new(), news)
     }
 
     /// Closes actors that a peer has closed and of which everything is here. Their replicas
@@ -165,23 +151,14 @@ impl Partition {
     /// See the module's essay. A node's own word for its earlier openings is that its present
     /// one has frozen them.
     fn is_dead(&self, actor: ActorId) -> bool {
-        let Closings {
-            peers, replicas, ..
-        } = &self.closings;
         if actor.node == self.actor.node {
             return actor != self.actor;
         }
-        let mut frozen = self.closings.voices().filter(|voice| {
-            let speaks_of_itself = voice.from == actor;
-            !speaks_of_itself && voice.frozen.contains_key(&actor)
-        });
-        if replicas.contains(&actor.node) {
-            return frozen.any(|voice| voice.from.node == actor.node);
-        }
-        match peers.get(&actor.node) {
-            Some(is_replica) => !is_replica,
-            None => !replicas.is_empty() && frozen.count() == replicas.len(),
-        }
+        let mut voices = self.closings.voices();
+        voices.any(|voice| {
+            let of_its_earlier = voice.from.node == actor.node && voice.from != actor;
+            of_its_earlier && voice.frozen.contains_key(&actor)
+        })
     }
 
     fn is_same_everywhere(&self, actor: ActorId) -> bool {
@@ -211,7 +188,7 @@ impl Partition {
     fn commit_marks(
         &mut self,
         frozen: Vec<(ActorId, bool)>,
-        peers: Vec<(NodeId, bool)>,
+        peers: Vec<NodeId>,
     ) -> Result<(), StoreError> {
         if frozen.is_empty() && peers.is_empty() {
             return Ok(());

@@ -38,8 +38,7 @@ impl Replica {
     pub(super) fn tend(&mut self, nodes: &[NodeId], settled: bool) {
         let others = nodes.iter().copied().filter(|node| *node != self.node);
         let others: BTreeSet<NodeId> = others.collect();
-        let none = BTreeSet::new();
-        if self.partition.tend(&others, &none, settled).unwrap() {
+        if self.partition.tend(&others, settled).unwrap() {
             self.sync();
             self.partition.confirm();
         }

@@ -154,7 +154,7 @@ fn deleting_everything_leaves_nothing<D: Disk>(
         let other = NodeId(2 - at as u64);
         let expected = Loaded {
             clock: clock.clone(),
-            peers: [(other, true)].into(),
+            peers: [other].into(),
             ..Loaded::default()
         };
         assert_eq!(left, expected);
@@ -172,7 +172,7 @@ fn rounds(replicas: &mut [Partition; 2], count: usize) {
     for _ in 0..count {
         for at in [0, 1] {
             let other = [NodeId(2 - at as u64)].into();
-            if replicas[at].tend(&other, &BTreeSet::new(), true).unwrap() {
+            if replicas[at].tend(&other, true).unwrap() {
                 replicas[at].engine.sync().unwrap();
                 replicas[at].confirm();
             }
