@@ -10,6 +10,7 @@
 
 mod traffic;
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,6 +134,7 @@ impl Pair {
                 keyspace: Keyspace::default(),
                 timeout: Duration::from_secs(2),
                 sync: SyncParams::default(),
+                sync_rate: NonZeroU64::MAX,
                 options: Options {
                     log_rows_max,
                     ..Options::default()

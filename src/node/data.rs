@@ -3,6 +3,7 @@
 //! Calls may come from many threads; each takes the lock of one shard, or the
 //! synchroniser's, never two at once.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::view::View;
 use crate::clock::{ActorId, NodeId};
 use crate::machine::{Instant, Machine, Now};
 use crate::placement::{Keyspace, PartitionId};
-use crate::replication::{Input, SyncParams, Synchronizer};
+use crate::replication::{Input, Pacer, SyncParams, Synchronizer};
 use crate::store::engine::Engine;
 use crate::store::{Options, Partition, StoreError};
 
@@ -46,6 +47,8 @@ pub struct DataParams {
     pub timeout: Duration,
     /// When to compare with whom.
     pub sync: SyncParams,
+    /// Most bytes per second that are fetched to catch up.
+    pub sync_rate: NonZeroU64,
     /// Limits of each partition; its keyspace is replaced by this one's.
     pub options: Options,
 }
@@ -56,6 +59,7 @@ pub struct Data<W> {
     pub(super) keyspace: Keyspace,
     pub(super) shards: Vec<Mutex<Shard<W>>>,
     pub(super) sync: Mutex<Synchronizer>,
+    pub(super) pacer: Mutex<Pacer>,
     pub(super) engine: Arc<dyn Engine>,
     view: RwLock<Arc<View>>,
     /// Since when the view is what it is.
@@ -100,6 +104,7 @@ impl<W> Data<W> {
                 })
                 .map(Mutex::new)
                 .collect(),
+            pacer: Mutex::new(Pacer::new(params.sync_rate)),
             sync: Mutex::new(Synchronizer::new(
                 params.sync.clone(),
                 SmallRng::seed_from_u64(rng.next_u64()),
@@ -143,6 +148,9 @@ impl<W> Data<W> {
         for shard in &self.shards {
             shard.lock().view_changed(now, &view, effects);
         }
+        self.pacer
+            .lock()
+            .retain(|peer| view.reachable.contains(&peer));
         self.tell_sync(now, Input::Reachable(view.reachable.clone()), effects);
     }
 
@@ -170,6 +178,10 @@ impl<W> Data<W> {
             let settled = now.mono.since(*self.view_since.lock()) >= SETTLED_AFTER;
             self.close_dead_actors(&view, settled && view.is_whole(), effects);
         }
+        let due = self.pacer.lock().take_due(now.mono);
+        for (partition, peer) in due {
+            self.ask_on(now, peer, partition, effects);
+        }
         let mut sync = self.sync.lock();
         sync.handle_timeout(now);
         self.drain_sync(sync, effects);
@@ -183,7 +195,8 @@ impl<W> Data<W> {
             .filter_map(|shard| shard.lock().deadline());
         let own = [*self.housekeeping_due.lock()];
         let sync = self.sync.lock().poll_timeout();
-        waits.chain(own).chain(sync).min()
+        let paced = self.pacer.lock().deadline();
+        waits.chain(own).chain(sync).chain(paced).min()
     }
 
     /// Whether this node has, since it started, once had everything that some peer had.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Data;
 use super::effect::Effect;
-use super::shard::Pulled;
+use super::shard::{Brought, Pulled};
 use crate::clock::{ActorId, NodeId};
 use crate::machine::Now;
 use crate::placement::PartitionId;
@@ -89,14 +89,20 @@ impl<W> Data<W> {
             }
             Message::CaughtUp { partition, asker } => {
                 if self.is_mine(partition, asker) {
-                    self.pulled(now, from, partition, Pulled::All { keys: 0 }, effects);
+                    self.pulled(
+                        now,
+                        from,
+                        partition,
+                        Pulled::All(Brought::default()),
+                        effects,
+                    );
                 }
             }
             Message::TooFarBehind { partition, asker } => {
                 if self.is_mine(partition, asker) {
-                    let request = self.shard(partition).lock().ask_full(now, from, partition);
-                    effects.extend(request.map(|message| Effect::Send { to: from, message }));
-                    self.pulled(now, from, partition, Pulled::More { keys: 0 }, effects);
+                    self.shard(partition).lock().need_full(now, from, partition);
+                    let more = Pulled::More(Brought::default());
+                    self.pulled(now, from, partition, more, effects);
                 }
             }
             Message::FullRequest(request) => {
@@ -111,8 +117,8 @@ impl<W> Data<W> {
             }
             Message::FullGone { partition, session } => {
                 if let Some(shard) = self.known_shard(partition) {
-                    let request = shard.lock().full_gone(now, from, partition, session);
-                    effects.extend(request.map(|message| Effect::Send { to: from, message }));
+                    let pulled = shard.lock().full_gone(now, from, partition, session);
+                    self.pulled(now, from, partition, pulled, effects);
                 }
             }
             Message::FullRows(rows) => {

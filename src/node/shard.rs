@@ -8,16 +8,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::effect::Effect;
 use super::gathering::{Gathering, read_reply, write_reply};
 use super::request::Reply;
 use super::view::View;
 use crate::clock::NodeId;
 use crate::machine::{Instant, Now};
+use crate::object::Row;
 use crate::placement::PartitionId;
 use crate::replication::{Message, Waits};
 use crate::store::exchange::Push;
-use crate::store::{FullSource, Partition, PartitionStats};
+use crate::store::{FullSource, Partition, PartitionStats, row_bytes};
 
 /// A full sync whose receiver asks for nothing for this long is forgotten.
 const SOURCE_IDLE: Duration = Duration::from_secs(30);
@@ -61,12 +64,30 @@ pub(super) struct Shard<W> {
     pub(super) next_session: u64,
 }
 
+/// What a piece of data held.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Brought {
+    pub(super) keys: u64,
+    /// About as many as the message took.
+    pub(super) bytes: u64,
+}
+
+impl Brought {
+    pub(super) fn of(rows: &[(Bytes, Row)]) -> Self {
+        let bytes = rows.iter().map(|(key, row)| row_bytes(key, row) as u64);
+        Self {
+            keys: rows.len() as u64,
+            bytes: bytes.sum(),
+        }
+    }
+}
+
 /// What a peer's piece of data did to a pull.
 pub(super) enum Pulled {
-    /// It brought `keys` keys and there is more to come, already asked for.
-    More { keys: u64 },
-    /// It brought `keys` keys and the peer has nothing more.
-    All { keys: u64 },
+    /// It brought something and there is more to ask for.
+    More(Brought),
+    /// It brought something and the peer has nothing more.
+    All(Brought),
     /// It does not belong to what was asked for.
     Stale,
 }

@@ -1,5 +1,6 @@
 //! Starting a node: from a [`Config`] to opened parts.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,6 +119,7 @@ fn data_params(config: &Config, profile: &Profile) -> DataParams {
         partitions: config.cluster.partitions,
         hash_seed: config.cluster.hash_seed,
     };
+    let partitions = u64::from(config.cluster.partitions).max(1);
     DataParams {
         me: profile.id,
         keyspace,
@@ -126,8 +128,11 @@ fn data_params(config: &Config, profile: &Profile) -> DataParams {
             interval: Duration::from_millis(config.sync_interval_ms),
             ..SyncParams::default()
         },
+        sync_rate: NonZeroU64::new(config.sync_rate).unwrap_or(NonZeroU64::MIN),
         options: Options {
             keyspace,
+            log_bytes_max: usize::try_from(config.dot_log_bytes / partitions).unwrap_or(usize::MAX),
+            log_age_max: Duration::from_millis(config.dot_log_age_ms),
             ..Options::default()
         },
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,6 +109,7 @@ impl Node {
             keyspace: keyspace(),
             timeout: Duration::from_secs(2),
             sync: SyncParams::default(),
+            sync_rate: NonZeroU64::MAX,
             options: Options::default(),
         };
         let engine: Arc<dyn Engine> = self.engine.clone();
