@@ -240,6 +240,8 @@ impl<W> Data<W> {
             for stats in shard.stats() {
                 sums.keys += stats.keys as u64;
                 sums.dots_live += stats.dots_live as u64;
+                sums.holes += stats.holes as u64;
+                sums.frozen += stats.frozen as u64;
                 sums.rows_residual += stats.residual_rows as u64;
                 sums.log_rows += stats.log_rows as u64;
                 sums.bytes += stats.bytes as u64;

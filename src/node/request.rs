@@ -160,6 +160,10 @@ pub enum RequestError {
     /// The node could not keep it. Nothing was changed.
     #[error("storage failed: {0}")]
     Storage(String),
+    /// The node stopped while it waited for replicas. A write stands on it, and on those that
+    /// its push reached.
+    #[error("node stopped before enough replicas answered; a write is not undone")]
+    Interrupted,
     /// The node is stopping. Nothing was changed.
     #[error("node is shutting down; use another node")]
     ShuttingDown,
