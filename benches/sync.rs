@@ -140,7 +140,7 @@ impl Pair {
                     ..Options::default()
                 },
             };
-            let engine: Arc<dyn Engine> = Arc::new(Memory);
+            let engine: Arc<dyn Engine> = Arc::new(Memory::new());
             let rng = SmallRng::seed_from_u64(id.0);
             let data = Data::open(&params, &engine, rng, now).expect("memory opens");
             Side {

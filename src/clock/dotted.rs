@@ -121,6 +121,15 @@ impl Clock {
         self.hash
     }
 
+    /// What its hash will be once the entries of `changed`, each of another actor, are these.
+    pub fn hash_with<'a>(&self, changed: impl IntoIterator<Item = (ActorId, &'a Entry)>) -> u64 {
+        changed.into_iter().fold(self.hash, |hash, (actor, entry)| {
+            let before = self.entry(actor).map_or(0, |own| entry_hash(actor, own));
+            hash.wrapping_sub(before)
+                .wrapping_add(entry_hash(actor, entry))
+        })
+    }
+
     /// Its entries in the order of actors; none is empty.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = (ActorId, &Entry)> + '_ {
         self.entries.iter().map(|(&actor, entry)| (actor, entry))

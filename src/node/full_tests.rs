@@ -151,7 +151,7 @@ fn node(at: usize, sync_rate: NonZeroU64) -> Data<()> {
             ..Options::default()
         },
     };
-    let engine: Arc<dyn Engine> = Arc::new(Memory);
+    let engine: Arc<dyn Engine> = Arc::new(Memory::new());
     let rng = SmallRng::seed_from_u64(at as u64);
     Data::open(&params, &engine, rng, Now::default()).unwrap()
 }

@@ -8,7 +8,7 @@ use super::error::StartError;
 use super::identity::GenerationFile;
 use crate::config::Storage;
 use crate::placement::PartitionId;
-use crate::store::engine::{Batch, Engine, EngineError, Fjall, Loaded, Memory};
+use crate::store::engine::{Batch, Engine, EngineError, Fjall, Memory, Reader};
 
 /// The default place for data, relative to the working directory.
 const DEFAULT_DIRECTORY: &str = "netdb-data";
@@ -48,8 +48,8 @@ impl Watched {
 }
 
 impl Engine for Watched {
-    fn load(&self, partition: PartitionId) -> Result<Loaded, EngineError> {
-        self.engine.load(partition)
+    fn reader(&self) -> &dyn Reader {
+        self.engine.reader()
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), EngineError> {
@@ -60,6 +60,10 @@ impl Engine for Watched {
 
     fn sync(&self) -> Result<(), EngineError> {
         self.engine.sync()
+    }
+
+    fn snapshot(&self, partition: PartitionId) -> Arc<dyn Reader> {
+        self.engine.snapshot(partition)
     }
 }
 
@@ -90,7 +94,7 @@ impl Place {
     pub(super) fn open(&self) -> Result<Opened, StartError> {
         let Some(directory) = &self.directory else {
             return Ok(Opened {
-                engine: Arc::new(Memory),
+                engine: Arc::new(Memory::new()),
                 generations: GenerationFile::in_memory(),
             });
         };

@@ -15,16 +15,20 @@
 
 pub mod codec;
 mod compact;
+mod derived;
 pub mod engine;
 mod error;
 pub mod exchange;
 mod mutation;
 mod partition;
+mod verify;
 
+pub use derived::{Index, IndexChange, Summary, Totals, row_bytes};
 pub use error::{Refusal, StoreError};
 #[cfg(any(test, feature = "mutations"))]
 pub use mutation::Mutation;
 pub use partition::{
     Applied, DeltaAnswer, EXPIRE_KEYS_MAX, FullChunk, FullSource, LOG_ROW_BYTES, Options,
-    Partition, PartitionStats, Write, row_bytes,
+    Partition, PartitionStats, Write,
 };
+pub use verify::verify;

@@ -13,7 +13,7 @@ use netdb::node::{Data, DataParams, Effect, View};
 use netdb::placement::Keyspace;
 use netdb::replication::{Message, SyncParams};
 use netdb::store::Options;
-use netdb::store::engine::{Engine, Simulated};
+use netdb::store::engine::{Engine, Reader, Simulated};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 

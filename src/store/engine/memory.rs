@@ -1,22 +1,118 @@
-//! The engine of a node that keeps nothing.
+//! The engine of a node that keeps its data in memory only.
 
-use super::{Batch, Engine, EngineError, Loaded};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use super::disk::{Disk, Snapshot};
+use super::{Batch, Engine, EngineError, Loaded, Piece, Reader};
+use crate::object::Row;
 use crate::placement::PartitionId;
+use crate::store::derived::Index;
 
-/// Keeps nothing: a node that starts with it starts empty and is filled by its peers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Memory;
+/// Locks that the partitions are divided over: more than threads that could meet at one.
+const SLOTS: usize = 64;
 
-impl Engine for Memory {
-    fn load(&self, _: PartitionId) -> Result<Loaded, EngineError> {
-        Ok(Loaded::default())
+type Slot = RwLock<BTreeMap<PartitionId, Arc<Disk>>>;
+
+/// Keeps everything for the life of the process: a node that starts with it starts empty and
+/// is filled by its peers.
+#[derive(Debug)]
+pub struct Memory {
+    slots: [Slot; SLOTS],
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            slots: std::array::from_fn(|_| Slot::default()),
+        }
+    }
+}
+
+impl Memory {
+    /// An engine without data.
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    fn commit(&self, _: &Batch) -> Result<(), EngineError> {
+    fn slot(&self, partition: PartitionId) -> &Slot {
+        // Below SLOTS by construction.
+        &self.slots[usize::from(partition.0) % SLOTS]
+    }
+
+    /// What `read` makes of the partition, empty if nothing was committed to it.
+    fn read<T>(&self, partition: PartitionId, read: impl FnOnce(&Disk) -> T) -> T {
+        match self.slot(partition).read().get(&partition) {
+            Some(disk) => read(disk),
+            None => read(&Disk::default()),
+        }
+    }
+}
+
+impl Reader for Memory {
+    fn load(&self, partition: PartitionId) -> Result<Loaded, EngineError> {
+        Ok(self.read(partition, Disk::load))
+    }
+
+    fn row(&self, partition: PartitionId, key: &[u8]) -> Result<Option<Row>, EngineError> {
+        self.read(partition, |disk| disk.row(key))
+    }
+
+    fn rows(
+        &self,
+        partition: PartitionId,
+        after: Option<&[u8]>,
+        piece: Piece,
+    ) -> Result<Vec<(Bytes, Row)>, EngineError> {
+        self.read(partition, |disk| disk.rows(after, piece))
+    }
+
+    fn names(
+        &self,
+        partition: PartitionId,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        count: usize,
+    ) -> Result<Vec<Bytes>, EngineError> {
+        Ok(self.read(partition, |disk| disk.names(prefix, after, count)))
+    }
+
+    fn indexed(
+        &self,
+        partition: PartitionId,
+        from: Bound<(Index, &[u8])>,
+        last: Index,
+        count: usize,
+    ) -> Result<Vec<(Index, Bytes)>, EngineError> {
+        Ok(self.read(partition, |disk| disk.indexed(from, last, count)))
+    }
+}
+
+impl Engine for Memory {
+    fn reader(&self) -> &dyn Reader {
+        self
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<(), EngineError> {
+        let mut slot = self.slot(batch.partition).write();
+        let disk = slot.entry(batch.partition).or_default();
+        Arc::make_mut(disk).apply(batch);
         Ok(())
     }
 
     fn sync(&self) -> Result<(), EngineError> {
         Ok(())
+    }
+
+    fn snapshot(&self, partition: PartitionId) -> Arc<dyn Reader> {
+        let disk = self.slot(partition).read().get(&partition).cloned();
+        Arc::new(Snapshot {
+            partition,
+            disk: disk.unwrap_or_default(),
+        })
     }
 }

@@ -1,13 +1,20 @@
 //! The durable home of rows and clocks.
 //!
-//! One trait, three engines, one suite of tests: [`Memory`] keeps nothing, [`Simulated`]
-//! keeps what a disk would and loses what a crash would, [`Fjall`] is the disk.
+//! One trait, three engines, one suite of tests: [`Memory`] keeps things for the life of the
+//! process, [`Simulated`] keeps what a disk would and loses what a crash would, [`Fjall`] is
+//! the disk.
+//!
+//! An engine holds more than fits in memory, so nothing reads all of a partition at once: a
+//! row is read by its key, and rows, names and indexes in pieces from a place on. What must be
+//! known at an opening is a few records per partition: [`Loaded`].
 //!
 //! Invariants that the partition builds on: a batch is kept whole or not at all (PROTOCOL
 //! R13); batches of one partition are kept in order, a lost one takes all later ones with it;
-//! what cannot be read is an error and never "absent" (R26), because an absent row is a
-//! delete that would spread.
+//! a read finds what was committed before it, and a snapshot what was committed before it was
+//! taken, whatever follows; what cannot be read is an error and never "absent" (R26), because
+//! an absent row is a delete that would spread.
 
+mod disk;
 mod fjall;
 mod memory;
 mod simulated;
@@ -16,6 +23,8 @@ mod simulated;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -24,6 +33,7 @@ pub use self::fjall::Fjall;
 pub use self::memory::Memory;
 pub use self::simulated::Simulated;
 use super::codec::CodecError;
+use super::derived::{Index, IndexChange, Summary};
 use crate::clock::{ActorId, Clock, Entry, NodeId};
 use crate::object::Row;
 use crate::placement::PartitionId;
@@ -41,25 +51,78 @@ pub struct Batch {
     pub frozen: Vec<(ActorId, bool)>,
     /// Nodes that are replicas of the partition from now on.
     pub peers: Vec<NodeId>,
+    /// What changes in the indexes.
+    pub indexes: Vec<IndexChange>,
+    /// The sums as they are with this batch.
+    pub summary: Summary,
 }
 
-/// What an engine holds of one partition.
+/// What an engine holds of one partition beside its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
-    /// All rows, each key once, in no particular order.
-    pub rows: Vec<(Bytes, Row)>,
     /// The clock.
     pub clock: Clock,
     /// The frozen actors.
     pub frozen: BTreeSet<ActorId>,
     /// The other nodes that ever were replicas, as far as is known.
     pub peers: BTreeSet<NodeId>,
+    /// The sums as of the last batch.
+    pub summary: Summary,
+}
+
+/// How much one read of several rows gives at most. It gives one row at least, whatever its
+/// size, unless there is none.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece {
+    /// Number of rows.
+    pub rows: usize,
+    /// About how many bytes they take on disk together.
+    pub bytes: usize,
+}
+
+/// Reads partitions: of an engine as they are, of a snapshot as they were.
+pub trait Reader: Send + Sync {
+    /// What a partition's opening must know.
+    fn load(&self, partition: PartitionId) -> Result<Loaded, EngineError>;
+
+    /// The row of `key`; none if there is none, which is certain.
+    fn row(&self, partition: PartitionId, key: &[u8]) -> Result<Option<Row>, EngineError>;
+
+    /// The next rows after the key `after`, or the first, in the order of [`names`](Self::names).
+    /// Empty when there are no more.
+    fn rows(
+        &self,
+        partition: PartitionId,
+        after: Option<&[u8]>,
+        piece: Piece,
+    ) -> Result<Vec<(Bytes, Row)>, EngineError>;
+
+    /// The next `count` keys of rows after the key `after` that begin with `prefix`, in
+    /// ascending order; among keys that agree in their first 32 KiB in any order that is always
+    /// the same. Costs what lies in the prefix, not the partition. Fewer when there are no more.
+    fn names(
+        &self,
+        partition: PartitionId,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        count: usize,
+    ) -> Result<Vec<Bytes>, EngineError>;
+
+    /// The next `count` entries of the indexes from `from` to `last`, the keys of one index in
+    /// the order of [`names`](Self::names). Fewer when there are no more.
+    fn indexed(
+        &self,
+        partition: PartitionId,
+        from: Bound<(Index, &[u8])>,
+        last: Index,
+        count: usize,
+    ) -> Result<Vec<(Index, Bytes)>, EngineError>;
 }
 
 /// Keeps the partitions of one node.
 pub trait Engine: Send + Sync {
-    /// All that was committed to `partition`.
-    fn load(&self, partition: PartitionId) -> Result<Loaded, EngineError>;
+    /// Reads what was committed.
+    fn reader(&self) -> &dyn Reader;
 
     /// Keeps `batch` whole or not at all. When this returns it survives the end of the
     /// process, though not yet of the machine.
@@ -67,6 +130,10 @@ pub trait Engine: Send + Sync {
 
     /// When this returns, everything committed before it was called survives a loss of power.
     fn sync(&self) -> Result<(), EngineError>;
+
+    /// One partition as it is now, whatever is committed later. It holds no rows in memory
+    /// that the engine does not; the engine keeps what it replaces until it is dropped.
+    fn snapshot(&self, partition: PartitionId) -> Arc<dyn Reader>;
 }
 
 /// Why an engine failed.

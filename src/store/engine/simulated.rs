@@ -1,14 +1,17 @@
 //! A disk in memory that can crash, for the simulator and for tests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{Batch, Engine, EngineError, Loaded};
-use crate::clock::{ActorId, Clock, NodeId};
+use super::disk::{Disk, Snapshot};
+use super::{Batch, Engine, EngineError, Loaded, Piece, Reader};
 use crate::object::Row;
 use crate::placement::PartitionId;
+use crate::store::derived::Index;
 
 /// Keeps what a disk would keep, and forgets what a crash would lose.
 ///
@@ -19,43 +22,42 @@ pub struct Simulated {
     state: Mutex<State>,
 }
 
+type Disks = BTreeMap<PartitionId, Arc<Disk>>;
+
 #[derive(Clone, Debug, Default)]
 struct State {
-    /// All batches that were synced, applied.
-    synced: BTreeMap<PartitionId, Disk>,
+    /// All batches, applied.
+    current: Disks,
+    /// Those that were synced, applied.
+    synced: Disks,
     /// Batches after them, in order.
     tail: Vec<Batch>,
     /// Every commit and sync fails.
     failing: bool,
+    /// Every read of rows and indexes fails.
+    unreadable: bool,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Disk {
-    rows: BTreeMap<Bytes, Row>,
-    clock: Clock,
-    frozen: BTreeSet<ActorId>,
-    peers: BTreeSet<NodeId>,
-}
-
-impl Disk {
-    fn apply(&mut self, batch: &Batch) {
-        for (key, row) in &batch.rows {
-            match row {
-                Some(row) => self.rows.insert(key.clone(), row.clone()),
-                None => self.rows.remove(key),
-            };
+impl State {
+    /// What `read` makes of the partition.
+    fn read<T>(
+        &self,
+        partition: PartitionId,
+        read: impl FnOnce(&Disk) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        if self.unreadable {
+            return Err(EngineError::Injected);
         }
-        for (actor, entry) in &batch.entries {
-            self.clock.set(*actor, entry.clone());
+        match self.current.get(&partition) {
+            Some(disk) => read(disk),
+            None => read(&Disk::default()),
         }
-        for (actor, is_frozen) in &batch.frozen {
-            match is_frozen {
-                true => self.frozen.insert(*actor),
-                false => self.frozen.remove(actor),
-            };
-        }
-        self.peers.extend(batch.peers.iter().copied());
     }
+}
+
+fn apply(disks: &mut Disks, batch: &Batch) {
+    let disk = disks.entry(batch.partition).or_default();
+    Arc::make_mut(disk).apply(batch);
 }
 
 impl Simulated {
@@ -75,12 +77,21 @@ impl Simulated {
     }
 
     /// Power is lost after the system wrote some batches back by itself: the last `batches`
-    /// of the unsynced ones are gone. A failure asked for by [`fail`](Self::fail) is over.
+    /// of the unsynced ones are gone. A failure asked for by [`fail`](Self::fail) or
+    /// [`fail_reads`](Self::fail_reads) is over.
     pub fn crash_losing(&self, batches: usize) {
         let mut state = self.state.lock();
         let kept = state.tail.len().saturating_sub(batches);
-        state.tail.truncate(kept);
+        if kept < state.tail.len() {
+            state.tail.truncate(kept);
+            let mut disks = state.synced.clone();
+            for batch in &state.tail {
+                apply(&mut disks, batch);
+            }
+            state.current = disks;
+        }
         state.failing = false;
+        state.unreadable = false;
     }
 
     /// The disk is replaced by an empty one.
@@ -102,18 +113,26 @@ impl Simulated {
     }
 
     /// How many rows are kept, of all partitions.
-    pub fn rows(&self) -> usize {
+    pub fn row_count(&self) -> usize {
         let state = self.state.lock();
-        let mut disks = state.synced.clone();
-        for batch in &state.tail {
-            disks.entry(batch.partition).or_default().apply(batch);
-        }
-        disks.values().map(|disk| disk.rows.len()).sum()
+        state.current.values().map(|disk| disk.rows.len()).sum()
     }
 
     /// From now on, or no longer, every commit and sync fails and keeps nothing.
     pub fn fail(&self, failing: bool) {
         self.state.lock().failing = failing;
+    }
+
+    /// From now on, or no longer, no row and no index can be read.
+    pub fn fail_reads(&self, failing: bool) {
+        self.state.lock().unreadable = failing;
+    }
+
+    /// The row of `key` can no longer be read, until it is written again.
+    pub fn damage(&self, partition: PartitionId, key: &[u8]) {
+        let mut state = self.state.lock();
+        let disk = state.current.entry(partition).or_default();
+        Arc::make_mut(disk).damage(key);
     }
 
     /// How many batches a crash could lose.
@@ -122,21 +141,51 @@ impl Simulated {
     }
 }
 
-impl Engine for Simulated {
+impl Reader for Simulated {
     fn load(&self, partition: PartitionId) -> Result<Loaded, EngineError> {
+        self.state.lock().read(partition, |disk| Ok(disk.load()))
+    }
+
+    fn row(&self, partition: PartitionId, key: &[u8]) -> Result<Option<Row>, EngineError> {
+        self.state.lock().read(partition, |disk| disk.row(key))
+    }
+
+    fn rows(
+        &self,
+        partition: PartitionId,
+        after: Option<&[u8]>,
+        piece: Piece,
+    ) -> Result<Vec<(Bytes, Row)>, EngineError> {
         let state = self.state.lock();
-        let mut disk = state.synced.get(&partition).cloned().unwrap_or_default();
-        for batch in &state.tail {
-            if batch.partition == partition {
-                disk.apply(batch);
-            }
-        }
-        Ok(Loaded {
-            rows: disk.rows.into_iter().collect(),
-            clock: disk.clock,
-            frozen: disk.frozen,
-            peers: disk.peers,
-        })
+        state.read(partition, |disk| disk.rows(after, piece))
+    }
+
+    fn names(
+        &self,
+        partition: PartitionId,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        count: usize,
+    ) -> Result<Vec<Bytes>, EngineError> {
+        let state = self.state.lock();
+        state.read(partition, |disk| Ok(disk.names(prefix, after, count)))
+    }
+
+    fn indexed(
+        &self,
+        partition: PartitionId,
+        from: Bound<(Index, &[u8])>,
+        last: Index,
+        count: usize,
+    ) -> Result<Vec<(Index, Bytes)>, EngineError> {
+        let state = self.state.lock();
+        state.read(partition, |disk| Ok(disk.indexed(from, last, count)))
+    }
+}
+
+impl Engine for Simulated {
+    fn reader(&self) -> &dyn Reader {
+        self
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), EngineError> {
@@ -144,6 +193,7 @@ impl Engine for Simulated {
         if state.failing {
             return Err(EngineError::Injected);
         }
+        apply(&mut state.current, batch);
         state.tail.push(batch.clone());
         Ok(())
     }
@@ -153,13 +203,16 @@ impl Engine for Simulated {
         if state.failing {
             return Err(EngineError::Injected);
         }
-        for batch in std::mem::take(&mut state.tail) {
-            state
-                .synced
-                .entry(batch.partition)
-                .or_default()
-                .apply(&batch);
-        }
+        state.synced = state.current.clone();
+        state.tail.clear();
         Ok(())
+    }
+
+    fn snapshot(&self, partition: PartitionId) -> Arc<dyn Reader> {
+        let disk = self.state.lock().current.get(&partition).cloned();
+        Arc::new(Snapshot {
+            partition,
+            disk: disk.unwrap_or_default(),
+        })
     }
 }

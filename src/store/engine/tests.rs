@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::{Dot, Hlc, NodeId};
 use crate::object::{KEY_BYTES_MAX, Version};
+use crate::placement::Keyspace;
+use crate::store::derived::{index_changes, indexes};
 
 fn actor(incarnation: u64) -> ActorId {
     ActorId {
@@ -31,7 +33,18 @@ fn row(n: u64, length: usize) -> Row {
     }
 }
 
+/// Rows with the indexes that they have, and entries of the clock. `before` is what the engine
+/// holds of the keys.
 fn batch(partition: u16, rows: &[(&[u8], Option<Row>)], entries: &[(u64, u64)]) -> Batch {
+    let mut indexes = Vec::new();
+    for (key, row) in rows {
+        let key = Bytes::copy_from_slice(key);
+        index_changes(hash(&key), &key, None, row.as_ref(), &mut indexes);
+    }
+    let clock = Summary {
+        clock: entries.iter().map(|(_, base)| base).sum(),
+        ..Summary::default()
+    };
     Batch {
         partition: PartitionId(partition),
         rows: rows
@@ -42,21 +55,57 @@ fn batch(partition: u16, rows: &[(&[u8], Option<Row>)], entries: &[(u64, u64)]) 
             .iter()
             .map(|&(incarnation, base)| (actor(incarnation), Entry::up_to(base)))
             .collect(),
+        indexes,
+        summary: clock,
         ..Batch::default()
     }
 }
 
+fn hash(key: &[u8]) -> u64 {
+    Keyspace::default().hash(key)
+}
+
+fn load(engine: &dyn Engine, partition: u16) -> Loaded {
+    engine.reader().load(PartitionId(partition)).unwrap()
+}
+
+/// All rows, read in pieces of every size that makes a difference, and one by one.
 fn rows(engine: &dyn Engine, partition: u16) -> BTreeMap<Bytes, Row> {
-    let loaded = engine.load(PartitionId(partition)).unwrap();
-    let count = loaded.rows.len();
-    let rows: BTreeMap<_, _> = loaded.rows.into_iter().collect();
-    assert_eq!(rows.len(), count, "a key twice");
-    rows
+    let all = rows_of(engine.reader(), partition, 1);
+    for count in [2, 1000] {
+        assert_eq!(rows_of(engine.reader(), partition, count), all);
+    }
+    for (key, row) in &all {
+        let read = engine.reader().row(PartitionId(partition), key).unwrap();
+        assert_eq!(read.as_ref(), Some(row));
+    }
+    all
+}
+
+fn rows_of(reader: &dyn Reader, partition: u16, count: usize) -> BTreeMap<Bytes, Row> {
+    let partition = PartitionId(partition);
+    let mut all = BTreeMap::new();
+    let mut after = None;
+    loop {
+        let piece = Piece {
+            rows: count,
+            bytes: usize::MAX,
+        };
+        let rows = reader.rows(partition, after.as_deref(), piece).unwrap();
+        let Some((last, _)) = rows.last() else {
+            return all;
+        };
+        assert!(rows.len() <= count);
+        after = Some(last.clone());
+        for (key, row) in rows {
+            assert_eq!(all.insert(key, row), None, "a key twice");
+        }
+    }
 }
 
 /// What every engine must do. `reopen` ends the process and starts it again.
 fn suite(mut engine: Arc<dyn Engine>, mut reopen: impl FnMut(Arc<dyn Engine>) -> Arc<dyn Engine>) {
-    assert_eq!(engine.load(PartitionId(0)).unwrap(), Loaded::default());
+    assert_eq!(load(&*engine, 0), Loaded::default());
     let long = vec![b'l'; KEY_BYTES_MAX];
     let other = vec![b'l'; KEY_BYTES_MAX - 1];
     let first = batch(
@@ -80,7 +129,7 @@ fn suite(mut engine: Arc<dyn Engine>, mut reopen: impl FnMut(Arc<dyn Engine>) ->
             assert_eq!(stored.get(key), row.as_ref(), "{} bytes", key.len());
         }
         assert_eq!(stored.len(), 5);
-        let clock = engine.load(PartitionId(0)).unwrap().clock;
+        let clock = load(&*engine, 0).clock;
         assert_eq!((clock.base(actor(1)), clock.base(actor(2))), (5, 7));
         assert_eq!(clock.len(), 2, "partitions are apart");
         assert_eq!(rows(&*engine, 256).len(), 1);
@@ -99,7 +148,8 @@ fn suite(mut engine: Arc<dyn Engine>, mut reopen: impl FnMut(Arc<dyn Engine>) ->
         let stored = rows(&*engine, 0);
         assert_eq!(stored.len(), 3);
         assert_eq!(stored.get(&b"b"[..]), Some(&row(6, 2)));
-        assert_eq!(engine.load(PartitionId(0)).unwrap().clock.base(actor(1)), 6);
+        assert_eq!(load(&*engine, 0).clock.base(actor(1)), 6);
+        assert_eq!(load(&*engine, 0).summary.clock, 6);
         engine = reopen(engine);
     }
 }
@@ -125,13 +175,160 @@ fn marks(mut engine: Arc<dyn Engine>, mut reopen: impl FnMut(Arc<dyn Engine>) ->
         .unwrap();
     engine.sync().unwrap();
     for _ in 0..2 {
-        let loaded = engine.load(PartitionId(0)).unwrap();
+        let loaded = load(&*engine, 0);
         assert_eq!(loaded.clock.entry(actor(1)), Some(&closed));
         assert_eq!(loaded.frozen, [actor(2)].into());
         assert_eq!(loaded.peers, [NodeId(8), NodeId(u64::MAX)].into());
-        assert_eq!(engine.load(PartitionId(1)).unwrap(), Loaded::default());
+        assert_eq!(load(&*engine, 1), Loaded::default());
         engine = reopen(engine);
     }
+}
+
+/// Keys are found by their beginnings, in order, from any place on, and others are not read.
+fn names(engine: &dyn Engine) {
+    let long = vec![b'l'; KEY_BYTES_MAX];
+    let cut = &long[..KEY_BYTES_MAX - 1];
+    let all: [&[u8]; 9] = [
+        b"",
+        b"a",
+        b"a/1",
+        b"a/2",
+        b"a/\xff\xff",
+        b"b",
+        &long[..40_000],
+        b"\xff",
+        b"\xff\xff",
+    ];
+    let stored: Vec<_> = all.iter().map(|key| (*key, Some(row(1, 1)))).collect();
+    engine.commit(&batch(7, &stored, &[])).unwrap();
+    let foreign: [(&[u8], _); 2] = [(b"a/0", Some(row(1, 1))), (b"", Some(row(1, 1)))];
+    engine.commit(&batch(6, &foreign, &[])).unwrap();
+    engine.commit(&batch(8, &foreign, &[])).unwrap();
+    let prefixes = [&all[..], &[b"a/", b"\xff", b"c", b"a/\xff", &long, cut]].concat();
+    for prefix in prefixes {
+        let expected: Vec<&[u8]> = all
+            .iter()
+            .copied()
+            .filter(|key| key.starts_with(prefix))
+            .collect();
+        let list = |after: Option<&[u8]>, count| {
+            let reader = engine.reader();
+            reader.names(PartitionId(7), prefix, after, count).unwrap()
+        };
+        assert_eq!(list(None, 100), expected);
+        assert_eq!(list(None, 0), Vec::<Bytes>::new());
+        for (at, key) in expected.iter().enumerate() {
+            assert_eq!(list(Some(key), 100), expected[at + 1..]);
+            assert_eq!(
+                list(Some(key), 1).len(),
+                usize::from(at + 1 < expected.len())
+            );
+        }
+        assert_eq!(
+            list(Some(b""), 100).len(),
+            expected.iter().filter(|k| !k.is_empty()).count()
+        );
+    }
+    // Keys that agree in their first 32 KiB are all there, each once.
+    let twins: Vec<(&[u8], _)> = vec![(&long, Some(row(1, 1))), (cut, Some(row(2, 1)))];
+    engine.commit(&batch(9, &twins, &[])).unwrap();
+    let reader = engine.reader();
+    let list = |prefix: &[u8], after: Option<&Bytes>| {
+        let after = after.map(AsRef::as_ref);
+        reader.names(PartitionId(9), prefix, after, 1).unwrap()
+    };
+    let first = list(b"l", None);
+    let second = list(b"l", first.first());
+    assert_ne!(first, second);
+    assert_eq!((first.len(), second.len()), (1, 1));
+    assert!(list(b"l", second.first()).is_empty());
+    assert_eq!(list(&long, None), [&long[..]]);
+}
+
+/// Keys are found by what else is known of them, in order, from any place on.
+fn by_index(engine: &dyn Engine) {
+    let long = vec![b'l'; KEY_BYTES_MAX];
+    let mut stored: Vec<(&[u8], Option<Row>)> = vec![(&long, Some(row(4, 1)))];
+    let short: Vec<Bytes> = (1..40).map(|n| Bytes::from(format!("key {n}"))).collect();
+    stored.extend((1..40).map(|n| (short[n as usize - 1].as_ref(), Some(row(n, 1)))));
+    engine.commit(&batch(7, &stored, &[])).unwrap();
+    engine.commit(&batch(8, &stored[..3], &[])).unwrap();
+    let mut expected = Vec::new();
+    for (key, row) in &stored {
+        let found_by = indexes(hash(key), key, row.as_ref().unwrap()).into_iter();
+        expected.extend(found_by.map(|index| (index, Bytes::copy_from_slice(key))));
+    }
+    expected.sort();
+    let find = |from: Bound<(Index, &[u8])>, last, count| {
+        let reader = engine.reader();
+        reader.indexed(PartitionId(7), from, last, count).unwrap()
+    };
+    let last = Index::Oversized;
+    assert_eq!(find(Bound::Unbounded, last, 1000), expected);
+    for (at, (index, key)) in expected.iter().enumerate() {
+        let from = Bound::Excluded((*index, key.as_ref()));
+        assert_eq!(find(from, last, 1000), expected[at + 1..]);
+        let from = Bound::Included((*index, key.as_ref()));
+        assert_eq!(
+            find(from, last, 2),
+            expected[at..][..2.min(expected.len() - at)]
+        );
+        let until: Vec<_> = expected.iter().filter(|(i, _)| i <= index).collect();
+        let found = find(Bound::Unbounded, *index, 1000);
+        assert_eq!(found.iter().collect::<Vec<_>>(), until);
+    }
+    let nothing = (Index::Ends(30), &b""[..]);
+    assert!(find(Bound::Included(nothing), Index::Ends(29), 10).is_empty());
+    let gone = engine
+        .reader()
+        .row(PartitionId(7), b"key 2")
+        .unwrap()
+        .unwrap();
+    let mut removing = batch(7, &[(b"key 2", None)], &[]);
+    let key = Bytes::from_static(b"key 2");
+    index_changes(hash(&key), &key, Some(&gone), None, &mut removing.indexes);
+    engine.commit(&removing).unwrap();
+    expected.retain(|(_, found)| *found != key);
+    assert_eq!(find(Bound::Unbounded, last, 1000), expected);
+}
+
+/// A snapshot is what was there, whatever comes after it.
+fn snapshots(engine: &dyn Engine) {
+    let empty = engine.snapshot(PartitionId(7));
+    let first = batch(
+        7,
+        &[(b"a", Some(row(1, 1))), (b"b", Some(row(2, 1)))],
+        &[(1, 2)],
+    );
+    engine.commit(&first).unwrap();
+    let snapshot = engine.snapshot(PartitionId(7));
+    let second = batch(
+        7,
+        &[
+            (b"a", None),
+            (b"b", Some(row(3, 1))),
+            (b"c", Some(row(4, 1))),
+        ],
+        &[(1, 4)],
+    );
+    engine.commit(&second).unwrap();
+    engine.sync().unwrap();
+    let at = PartitionId(7);
+    assert!(rows_of(&*empty, 7, 10).is_empty());
+    assert_eq!(empty.load(at).unwrap(), Loaded::default());
+    let keys = |reader: &dyn Reader| reader.names(at, b"", None, 10).unwrap();
+    assert_eq!(keys(&*snapshot), ["a", "b"]);
+    assert_eq!(keys(engine.reader()), ["b", "c"]);
+    assert_eq!(rows_of(&*snapshot, 7, 1).len(), 2);
+    assert_eq!(snapshot.row(at, b"b").unwrap(), Some(row(2, 1)));
+    assert_eq!(snapshot.row(at, b"c").unwrap(), None);
+    assert_eq!(snapshot.load(at).unwrap().clock.base(actor(1)), 2);
+    let ends = |reader: &dyn Reader| {
+        let from = Bound::Included((Index::Ends(0), &b""[..]));
+        let found = reader.indexed(at, from, Index::Ends(u64::MAX), 10).unwrap();
+        found.len()
+    };
+    assert_eq!((ends(&*snapshot), ends(engine.reader())), (1, 2));
 }
 
 #[test]
@@ -170,14 +367,48 @@ fn fjall_passes_the_suite() {
     });
 }
 
+/// It lives as long as its process.
 #[test]
-fn memory_keeps_nothing() {
-    let engine = Memory;
-    engine
-        .commit(&batch(0, &[(b"a", Some(row(1, 1)))], &[(1, 1)]))
+fn memory_passes_the_suite_without_restarts() {
+    suite(Arc::new(Memory::new()), |engine| engine);
+    marks(Arc::new(Memory::new()), |engine| engine);
+}
+
+#[test]
+fn every_engine_reads_in_pieces_and_keeps_snapshots() {
+    let dir = tempfile::tempdir().unwrap();
+    for (at, check) in [names, by_index, snapshots].into_iter().enumerate() {
+        check(&Memory::new());
+        check(&Simulated::new());
+        check(&Fjall::open(&dir.path().join(at.to_string())).unwrap());
+    }
+}
+
+/// What cannot be read is an error wherever it is met, and never absent (R26).
+#[test]
+fn a_damaged_row_is_an_error() {
+    let disk = Simulated::new();
+    let stored: [(&[u8], _); 3] = [
+        (b"a", Some(row(1, 1))),
+        (b"b", Some(row(2, 1))),
+        (b"c", Some(row(3, 1))),
+    ];
+    disk.commit(&batch(0, &stored, &[])).unwrap();
+    disk.damage(PartitionId(0), b"b");
+    let piece = Piece {
+        rows: 10,
+        bytes: usize::MAX,
+    };
+    assert!(disk.row(PartitionId(0), b"b").is_err());
+    assert!(disk.row(PartitionId(0), b"a").is_ok());
+    assert!(disk.rows(PartitionId(0), None, piece).is_err());
+    assert!(disk.rows(PartitionId(0), Some(b"b"), piece).is_ok());
+    disk.commit(&batch(0, &[(b"b", Some(row(4, 1)))], &[]))
         .unwrap();
-    engine.sync().unwrap();
-    assert_eq!(engine.load(PartitionId(0)).unwrap(), Loaded::default());
+    assert_eq!(disk.row(PartitionId(0), b"b").unwrap(), Some(row(4, 1)));
+    disk.fail_reads(true);
+    assert!(disk.row(PartitionId(0), b"a").is_err());
+    assert!(disk.load(PartitionId(0)).is_err());
 }
 
 proptest! {
@@ -210,7 +441,7 @@ proptest! {
         let kept = commits.len().saturating_sub(lost).max(synced);
         disk.crash_losing(lost);
         prop_assert_eq!(rows(&disk, 0), prefixes[kept].clone());
-        let clock = disk.load(PartitionId(0)).unwrap().clock;
+        let clock = load(&disk, 0).clock;
         prop_assert_eq!(clock.base(actor(1)), kept as u64);
     }
 }
@@ -236,7 +467,7 @@ fn a_directory_of_another_format_is_refused() {
         let refused = Fjall::open(dir.path()).err().unwrap();
         assert!(matches!(refused, EngineError::Format { .. }), "{refused}");
     }
-    std::fs::write(dir.path().join("FORMAT"), "netdb data 1\n").unwrap();
+    std::fs::write(dir.path().join("FORMAT"), "netdb data 2\n").unwrap();
     Fjall::open(dir.path()).unwrap();
 }
 

@@ -92,6 +92,11 @@ impl<'a> Advance<'a> {
         actors <= ACTORS_MAX && runs <= RUNS_MAX
     }
 
+    /// The hash of the clock after the step.
+    pub(super) fn hash(&self) -> u64 {
+        self.clock.hash_with(self.entries())
+    }
+
     /// Whether nothing changes.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()

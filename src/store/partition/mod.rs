@@ -71,7 +71,6 @@ pub use self::log::LOG_ROW_BYTES;
 pub use self::options::Options;
 pub use self::source::{FullChunk, FullSource};
 pub use self::stats::PartitionStats;
-pub use self::table::row_bytes;
 pub use self::upkeep::EXPIRE_KEYS_MAX;
 pub use self::write::Write;
 
@@ -80,13 +79,20 @@ use self::closings::Closings;
 use self::log::DotLog;
 use self::stage::Stage;
 use self::table::Table;
-use super::engine::{Batch, Engine};
+use super::derived::Summary;
+use super::engine::{Batch, Engine, Piece};
 use super::exchange::Digest;
 use super::mutation::Mutation;
 use super::{Refusal, StoreError};
 use crate::clock::{ActorId, Clock, Dot, HybridClock, NodeId, RUNS_MAX, VersionVector};
 use crate::object::{Object, Row, Version, Versions};
 use crate::placement::PartitionId;
+
+/// What is read of the rows at once when all of them are.
+const PIECE: Piece = Piece {
+    rows: 1024,
+    bytes: 1024 * 1024,
+};
 
 /// What became of something that a peer sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +140,7 @@ impl Partition {
         engine: Arc<dyn Engine>,
         options: Options,
     ) -> Result<Self, StoreError> {
-        let loaded = engine.load(id)?;
+        let loaded = engine.reader().load(id)?;
         let lost = loaded.clock.is_empty();
         let reuses = options.breaks(Mutation::N01)
             || lost && (options.breaks(Mutation::N01w) || options.breaks(Mutation::N16));
@@ -153,15 +159,29 @@ impl Partition {
             partition: id,
             what,
         };
+        if loaded.clock.hash() != loaded.summary.clock {
+            return Err(damaged("a clock that is not of the last batch"));
+        }
         let mut table = Table::new(options.keyspace);
-        for (key, row) in loaded.rows {
-            if options.keyspace.partition_of(&key) != id {
-                return Err(damaged("a key of another partition"));
+        let mut after = None;
+        loop {
+            let rows = engine.reader().rows(id, after.as_deref(), PIECE)?;
+            let Some((last, _)) = rows.last() else {
+                break;
+            };
+            after = Some(last.clone());
+            for (key, row) in rows {
+                if options.keyspace.partition_of(&key) != id {
+                    return Err(damaged("a key of another partition"));
+                }
+                if !row.versions.dots().all(|dot| loaded.clock.contains(dot)) {
+                    return Err(damaged("a version that the clock does not know"));
+                }
+                table.set(key, Some(row));
             }
-            if !row.versions.dots().all(|dot| loaded.clock.contains(dot)) {
-                return Err(damaged("a version that the clock does not know"));
-            }
-            table.set(key, Some(row));
+        }
+        if *table.totals() != loaded.summary.totals {
+            return Err(damaged("rows that are not what was counted"));
         }
         let mut log = DotLog::new();
         for (actor, entry) in loaded.clock.entries() {
@@ -282,6 +302,8 @@ impl Partition {
             let stripped = self.strip(row.versions, row.residual, &advance);
             rows.push((key, stripped));
         }
+        let (totals, indexes) = self.table.derive(&rows);
+        let clock = advance.hash();
         let entries = advance.into_entries();
         let closed = entries.iter().filter(|(_, entry)| entry.is_closed());
         let thawed = closed.filter(|(actor, _)| self.closings.is_frozen(*actor));
@@ -291,8 +313,18 @@ impl Partition {
             peers: Vec::new(),
             rows,
             entries,
+            indexes,
+            summary: Summary { totals, clock },
         };
         Step { batch, logged }
+    }
+
+    /// The summary as it is.
+    fn summary(&self) -> Summary {
+        Summary {
+            totals: self.table.totals().clone(),
+            clock: self.clock.hash(),
+        }
     }
 
     /// Commits rows and clock entries as one batch (R13), then installs them and logs the

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::{Advance, Partition};
 use crate::clock::{ActorId, Clock, Dot, DotSet, Entry, VersionVector};
 use crate::object::{Object, Row, Versions};
+use crate::store::derived::Summary;
 use crate::store::engine::{Batch, EngineError};
 use crate::store::exchange::{Cover, Delta, Digest};
 
@@ -52,6 +53,13 @@ impl Partition {
             .collect();
         for actor in dead {
             self.clock.set(actor, Entry::default());
+            let pruned = self.engine.commit(&Batch {
+                partition: self.id,
+                entries: vec![(actor, Entry::default())],
+                summary: self.summary(),
+                ..Batch::default()
+            });
+            self.poisoned |= pruned.is_err();
         }
     }
 
@@ -62,6 +70,10 @@ impl Partition {
         self.engine.commit(&Batch {
             partition: self.id,
             entries,
+            summary: Summary {
+                clock: batch.summary.clock,
+                ..self.summary()
+            },
             ..Batch::default()
         })?;
         self.engine.commit(&rows)

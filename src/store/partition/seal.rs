@@ -198,6 +198,7 @@ impl Partition {
                 partition: self.id,
                 frozen,
                 peers,
+                summary: self.summary(),
                 ..Batch::default()
             },
             logged: Vec::new(),

@@ -40,20 +40,21 @@ impl Partition {
     pub fn stats(&self) -> PartitionStats {
         let totals = self.table.totals();
         let shared = totals.siblings.last_key_value().map(|(&count, _)| count);
+        let count = |sum: u64| usize::try_from(sum).unwrap_or(usize::MAX);
         PartitionStats {
-            keys: totals.keys,
-            rows: self.table.len(),
-            residual_rows: totals.residual_rows,
+            keys: count(totals.keys),
+            rows: count(totals.rows),
+            residual_rows: count(totals.residual_rows),
             log_rows: self.log.len(),
             log_bytes: self.log.bytes(),
-            siblings_max: shared.unwrap_or(usize::from(totals.keys > 0)),
-            dots_live: totals.dots_live,
+            siblings_max: count(shared.unwrap_or(u64::from(totals.keys > 0))),
+            dots_live: count(totals.dots_live),
             actors: self.clock.len(),
             holes: self.clock.runs(),
             frozen: self.closings.frozen().count(),
             closed: self.clock.entries().filter(|(_, e)| e.is_closed()).count(),
-            bytes: totals.bytes,
-            oversized: self.table.oversized().len(),
+            bytes: count(totals.bytes),
+            oversized: count(totals.oversized),
             dot_conflicts: self.dot_conflicts,
         }
     }

@@ -4,16 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use bytes::Bytes;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::slot::{Place, Slot};
-use crate::clock::{ActorId, Dot};
+use crate::clock::ActorId;
 use crate::object::Row;
 use crate::placement::Keyspace;
-
-/// The most bytes of one row that fit a peer frame of 4 MiB, with room for the frame's own
-/// fields and contexts.
-pub(super) const ROW_BYTES_MAX: usize = 3_584 * 1024;
+use crate::store::derived::{Index, IndexChange, Totals, index_changes, indexes};
+pub(super) use crate::store::derived::{ROW_BYTES_MAX, row_bytes};
 
 /// The rows and their indexes. [`Table::set`] is the one way in.
 #[derive(Debug)]
@@ -28,22 +25,6 @@ pub(super) struct Table {
     /// Keys with several versions that together do not fit a peer frame.
     oversized: BTreeSet<Bytes>,
     totals: Totals,
-}
-
-/// Sums over all rows.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Totals {
-    /// Rows with versions.
-    pub keys: usize,
-    /// Rows with a residual context.
-    pub residual_rows: usize,
-    /// Live versions.
-    pub dots_live: usize,
-    /// Bytes of keys and values.
-    pub bytes: usize,
-    /// Number of versions to number of rows that have as many, from two on.
-    pub siblings: BTreeMap<usize, usize>,
-    fingerprint: u64,
 }
 
 impl Table {
@@ -134,10 +115,6 @@ impl Table {
         &self.oversized
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
-    }
-
     pub(super) fn totals(&self) -> &Totals {
         &self.totals
     }
@@ -146,31 +123,45 @@ impl Table {
         self.totals.fingerprint
     }
 
+    /// What the sums and indexes are when `rows` are as given here.
+    pub(super) fn derive(&self, rows: &[(Bytes, Option<Row>)]) -> (Totals, Vec<IndexChange>) {
+        let mut totals = self.totals.clone();
+        let mut changes = Vec::new();
+        for (key, after) in rows {
+            let hash = self.keyspace.hash(key);
+            let before = self.get(key);
+            if let Some(before) = before {
+                totals.remove(hash, key, before);
+            }
+            if let Some(after) = after {
+                totals.add(hash, key, after);
+            }
+            index_changes(hash, key, before, after.as_ref(), &mut changes);
+        }
+        (totals, changes)
+    }
+
     fn index(&mut self, slot: &Slot, row: &Row) {
-        for (actor, n) in row.residual.iter() {
-            let entries = self.residuals.entry(actor).or_default();
-            entries.insert((n, slot.key.clone()));
-        }
-        for at_ms in expiries(row) {
-            self.expiries.insert((at_ms, slot.key.clone()));
-        }
-        if row.versions.len() > 1 {
-            *self.totals.siblings.entry(row.versions.len()).or_default() += 1;
-            if row_bytes(&slot.key, row) > ROW_BYTES_MAX {
-                self.oversized.insert(slot.key.clone());
+        self.totals.add(slot.hash, &slot.key, row);
+        for index in indexes(slot.hash, &slot.key, row) {
+            let key = slot.key.clone();
+            match index {
+                Index::Hash(_) => {}
+                Index::Residual(actor, n) => {
+                    self.residuals.entry(actor).or_default().insert((n, key));
+                }
+                Index::Ends(at_ms) => {
+                    self.expiries.insert((at_ms, key));
+                }
+                Index::Oversized => {
+                    self.oversized.insert(key);
+                }
             }
         }
-        self.totals.keys += usize::from(!row.versions.is_empty());
-        self.totals.residual_rows += usize::from(!row.residual.is_empty());
-        self.totals.dots_live += row.versions.len();
-        self.totals.bytes += slot.key.len() + row.versions.value_bytes();
-        self.totals.fingerprint = self
-            .totals
-            .fingerprint
-            .wrapping_add(fingerprint(slot.hash, row));
     }
 
     fn unindex(&mut self, slot: &Slot, row: &Row) {
+        self.totals.remove(slot.hash, &slot.key, row);
         for (actor, n) in row.residual.iter() {
             if let Some(entries) = self.residuals.get_mut(&actor) {
                 entries.remove(&(n, slot.key.clone()));
@@ -179,62 +170,11 @@ impl Table {
                 }
             }
         }
-        for at_ms in expiries(row) {
-            self.expiries.remove(&(at_ms, slot.key.clone()));
-        }
-        if row.versions.len() > 1 {
-            if let Some(rows) = self.totals.siblings.get_mut(&row.versions.len()) {
-                *rows -= 1;
-                if *rows == 0 {
-                    self.totals.siblings.remove(&row.versions.len());
-                }
+        for index in indexes(slot.hash, &slot.key, row) {
+            if let Index::Ends(at_ms) = index {
+                self.expiries.remove(&(at_ms, slot.key.clone()));
             }
-            self.oversized.remove(&slot.key);
         }
-        self.totals.keys -= usize::from(!row.versions.is_empty());
-        self.totals.residual_rows -= usize::from(!row.residual.is_empty());
-        self.totals.dots_live -= row.versions.len();
-        self.totals.bytes -= slot.key.len() + row.versions.value_bytes();
-        self.totals.fingerprint = self
-            .totals
-            .fingerprint
-            .wrapping_sub(fingerprint(slot.hash, row));
+        self.oversized.remove(&slot.key);
     }
-}
-
-/// About how many bytes a row takes in a message.
-pub fn row_bytes(key: &[u8], row: &Row) -> usize {
-    const PER_ROW: usize = 64;
-    const PER_VERSION: usize = 64;
-    const PER_ENTRY: usize = 32;
-    PER_ROW
-        + key.len()
-        + row.versions.value_bytes()
-        + row.versions.len() * PER_VERSION
-        + row.residual.len() * PER_ENTRY
-}
-
-fn expiries(row: &Row) -> impl Iterator<Item = u64> + '_ {
-    row.versions
-        .iter()
-        .filter_map(|(_, version)| version.expire_at_ms)
-}
-
-/// The sum over a row's versions, without those that end: replicas drop them at moments of
-/// their own (PROTOCOL 5j).
-fn fingerprint(hash: u64, row: &Row) -> u64 {
-    row.versions
-        .iter()
-        .filter(|(_, version)| version.expire_at_ms.is_none())
-        .map(|(dot, _)| dot_hash(hash, dot))
-        .fold(0, u64::wrapping_add)
-}
-
-fn dot_hash(seed: u64, dot: Dot) -> u64 {
-    let words = [dot.actor.node.0, dot.actor.incarnation, dot.n];
-    let mut bytes = [0; 24];
-    for (slot, word) in bytes.chunks_exact_mut(8).zip(words) {
-        slot.copy_from_slice(&word.to_le_bytes());
-    }
-    xxh3_64_with_seed(&bytes, seed)
 }

@@ -44,7 +44,7 @@ pub fn siblings_are_bounded(world: &World) -> Verdict {
 pub fn deletes_leave_nothing(world: &World) -> Verdict {
     for (node, process) in world.running() {
         let stats = process.data.stats();
-        let rows = node.engine.rows();
+        let rows = node.engine.row_count();
         if stats.keys > 0 || stats.dots_live > 0 || stats.log_rows > 0 || rows > 0 {
             return Err(format!(
                 "{} kept {rows} rows after all was deleted: {stats:?}",

@@ -86,15 +86,11 @@ fn a_used_actor_is_refused() {
 fn contradictions_on_disk_are_refused() {
     let mut a = replica(1);
     a.put("k", "v");
-    let loaded = a.disk.load(PartitionId(0)).unwrap();
+    let rows = a.disk.rows(PartitionId(0), None, ALL).unwrap().into_iter();
     let disk = Simulated::new();
     disk.commit(&Batch {
         partition: PartitionId(0),
-        rows: loaded
-            .rows
-            .into_iter()
-            .map(|(key, row)| (key, Some(row)))
-            .collect(),
+        rows: rows.map(|(key, row)| (key, Some(row))).collect(),
         ..Batch::default()
     })
     .unwrap();

@@ -10,6 +10,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::store::Totals;
 use crate::store::engine::{Fjall, Loaded};
 
 /// An engine, how to end the process on it, and how to lose power.
@@ -150,14 +151,23 @@ fn deleting_everything_leaves_nothing<D: Disk>(
     drop(replicas);
     for (at, disk) in disks.iter_mut().enumerate() {
         disk.restart();
-        let left = disk.engine().load(PartitionId(0)).unwrap();
+        let engine = disk.engine();
+        let left = engine.reader().load(PartitionId(0)).unwrap();
         let other = NodeId(2 - at as u64);
         let expected = Loaded {
             clock: clock.clone(),
             peers: [other].into(),
+            summary: Summary {
+                clock: clock.hash(),
+                ..Summary::default()
+            },
             ..Loaded::default()
         };
         assert_eq!(left, expected);
+        let rows = engine.reader().rows(PartitionId(0), None, ALL).unwrap();
+        assert!(rows.is_empty());
+        let left = verify(engine.reader(), PartitionId(0), options().keyspace).unwrap();
+        assert_eq!(left, Totals::default(), "no index is left either");
     }
     let wrote = [(1, 1), (2, 1), (1, 2), (2, 3)].map(|(node, incarnation)| ActorId {
         node: NodeId(node),

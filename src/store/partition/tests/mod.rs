@@ -25,11 +25,18 @@ use bytes::Bytes;
 use super::*;
 use crate::clock::NodeId;
 use crate::placement::Keyspace;
-use crate::store::engine::Simulated;
+use crate::store::engine::{Reader, Simulated};
 use crate::store::exchange::{Closing, Delta, Digest, FullEnd, FullRequest, FullRows, Push};
+use crate::store::verify;
 
 /// The wall clock of tests that do not care, in milliseconds.
 const NOON_MS: u64 = 43_200_000;
+
+/// More than any test writes.
+const ALL: Piece = Piece {
+    rows: usize::MAX,
+    bytes: usize::MAX,
+};
 
 /// A replica, its disk, and the count of its openings.
 struct Replica {

@@ -1,0 +1,188 @@
+//! One partition as an engine in memory keeps it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Batch, EngineError, Loaded, Piece, Reader};
+use crate::clock::{ActorId, Clock, NodeId};
+use crate::object::Row;
+use crate::placement::PartitionId;
+use crate::store::derived::{Index, Summary};
+
+/// One partition. A clone shares the values of its rows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Disk {
+    pub(super) rows: BTreeMap<Bytes, Row>,
+    indexes: BTreeSet<(Index, Bytes)>,
+    clock: Clock,
+    frozen: BTreeSet<ActorId>,
+    peers: BTreeSet<NodeId>,
+    summary: Summary,
+    /// Rows that cannot be read until they are written again.
+    damaged: BTreeSet<Bytes>,
+}
+
+impl Disk {
+    pub(super) fn apply(&mut self, batch: &Batch) {
+        for (key, row) in &batch.rows {
+            self.damaged.remove(key);
+            match row {
+                Some(row) => self.rows.insert(key.clone(), row.clone()),
+                None => self.rows.remove(key),
+            };
+        }
+        for change in &batch.indexes {
+            let entry = (change.index, change.key.clone());
+            match change.is_set {
+                true => self.indexes.insert(entry),
+                false => self.indexes.remove(&entry),
+            };
+        }
+        for (actor, entry) in &batch.entries {
+            self.clock.set(*actor, entry.clone());
+        }
+        for (actor, is_frozen) in &batch.frozen {
+            match is_frozen {
+                true => self.frozen.insert(*actor),
+                false => self.frozen.remove(actor),
+            };
+        }
+        self.peers.extend(batch.peers.iter().copied());
+        self.summary = batch.summary.clone();
+    }
+
+    pub(super) fn damage(&mut self, key: &[u8]) {
+        self.damaged.insert(Bytes::copy_from_slice(key));
+    }
+
+    pub(super) fn load(&self) -> Loaded {
+        Loaded {
+            clock: self.clock.clone(),
+            frozen: self.frozen.clone(),
+            peers: self.peers.clone(),
+            summary: self.summary.clone(),
+        }
+    }
+
+    pub(super) fn row(&self, key: &[u8]) -> Result<Option<Row>, EngineError> {
+        self.check(key)?;
+        Ok(self.rows.get(key).cloned())
+    }
+
+    pub(super) fn rows(
+        &self,
+        after: Option<&[u8]>,
+        piece: Piece,
+    ) -> Result<Vec<(Bytes, Row)>, EngineError> {
+        let mut rows = Vec::new();
+        let mut bytes = 0;
+        for (key, row) in self.after(after) {
+            self.check(key)?;
+            bytes += key.len() + row.versions.value_bytes();
+            rows.push((key.clone(), row.clone()));
+            if rows.len() >= piece.rows || bytes >= piece.bytes {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    pub(super) fn names(&self, prefix: &[u8], after: Option<&[u8]>, count: usize) -> Vec<Bytes> {
+        let first = (Bound::Included(prefix), Bound::Unbounded);
+        let rows = match after {
+            Some(after) if after >= prefix => self.after(Some(after)),
+            _ => self.rows.range::<[u8], _>(first),
+        };
+        rows.map(|(key, _)| key)
+            .take_while(|key| key.starts_with(prefix))
+            .take(count)
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn indexed(
+        &self,
+        from: Bound<(Index, &[u8])>,
+        last: Index,
+        count: usize,
+    ) -> Vec<(Index, Bytes)> {
+        let from = from.map(|(index, key)| (index, Bytes::copy_from_slice(key)));
+        self.indexes
+            .range((from, Bound::Unbounded))
+            .take_while(|(index, _)| *index <= last)
+            .take(count)
+            .cloned()
+            .collect()
+    }
+
+    fn after(&self, after: Option<&[u8]>) -> std::collections::btree_map::Range<'_, Bytes, Row> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.rows.range::<[u8], _>((from, Bound::Unbounded))
+    }
+
+    fn check(&self, key: &[u8]) -> Result<(), EngineError> {
+        match !self.damaged.is_empty() && self.damaged.contains(key) {
+            true => Err(EngineError::Damaged("checksum does not match")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// One partition as it was. The engine copies its map of rows, though not their values, before
+/// it changes the partition while this is there.
+pub(super) struct Snapshot {
+    pub(super) partition: PartitionId,
+    pub(super) disk: Arc<Disk>,
+}
+
+impl Snapshot {
+    /// Nothing is known here of other partitions, which is no proof that they are empty.
+    fn disk(&self, partition: PartitionId) -> Result<&Disk, EngineError> {
+        match partition == self.partition {
+            true => Ok(&self.disk),
+            false => Err(EngineError::Damaged("snapshot is of another partition")),
+        }
+    }
+}
+
+impl Reader for Snapshot {
+    fn load(&self, partition: PartitionId) -> Result<Loaded, EngineError> {
+        Ok(self.disk(partition)?.load())
+    }
+
+    fn row(&self, partition: PartitionId, key: &[u8]) -> Result<Option<Row>, EngineError> {
+        self.disk(partition)?.row(key)
+    }
+
+    fn rows(
+        &self,
+        partition: PartitionId,
+        after: Option<&[u8]>,
+        piece: Piece,
+    ) -> Result<Vec<(Bytes, Row)>, EngineError> {
+        self.disk(partition)?.rows(after, piece)
+    }
+
+    fn names(
+        &self,
+        partition: PartitionId,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        count: usize,
+    ) -> Result<Vec<Bytes>, EngineError> {
+        Ok(self.disk(partition)?.names(prefix, after, count))
+    }
+
+    fn indexed(
+        &self,
+        partition: PartitionId,
+        from: Bound<(Index, &[u8])>,
+        last: Index,
+        count: usize,
+    ) -> Result<Vec<(Index, Bytes)>, EngineError> {
+        Ok(self.disk(partition)?.indexed(from, last, count))
+    }
+}

@@ -1,0 +1,186 @@
+//! The engine on disk: one fjall database per node.
+//!
+//! Layout: keyspace `rows` holds partition and key to row, in the order of keys; `indexes`
+//! partition, index and key; `clock` partition and actor to entry; `marks` partition and
+//! frozen actor or known replica; `sums` partition to the number of its last batch and its
+//! summary. One batch of the database per [`Batch`], so that all of it is of one moment
+//! (PROTOCOL R13).
+//!
+//! Beside the database lie three files: `FORMAT` (refused if unknown), `LOCK` (held while
+//! open, with the process id), and `SYNCED`, the number of the last batch that was synced.
+//! The last is there because fjall 3.1 opens a journal that is damaged in the middle without
+//! an error and without what followed: a database that is behind `SYNCED` has lost confirmed
+//! writes and is refused, to be filled again from the other replicas.
+//!
+//! This is the one place of the store that touches the disk.
+
+mod files;
+mod records;
+mod view;
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+
+use fjall::{Database, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use parking_lot::Mutex;
+
+use self::files::{check_format, io, lock, open_synced, write_synced};
+use self::records::{
+    Mark, clock_place, index_place, long_name, mark_place, open_record, partition_place, row_place,
+    seal_record,
+};
+use self::view::{Keyspaces, View};
+use super::{Batch, Engine, EngineError, Reader};
+use crate::placement::PartitionId;
+use crate::store::derived::Summary;
+
+/// Keeps partitions in a directory.
+pub struct Fjall {
+    database: Database,
+    view: View,
+    /// The number of the last batch; its lock keeps batches in order.
+    batch: Mutex<u64>,
+    synced: Mutex<File>,
+    /// Held until the process ends or this is dropped.
+    _lock: File,
+}
+
+impl Fjall {
+    /// Opens the directory, or makes it.
+    ///
+    /// Refused if another process has it, if it was written in another format, and if it
+    /// lacks writes that were synced.
+    pub fn open(dir: &Path) -> Result<Self, EngineError> {
+        fs::create_dir_all(dir).map_err(io("cannot create data directory", dir))?;
+        let lock = lock(dir)?;
+        check_format(dir)?;
+        let path = dir.join("fjall");
+        let database = Database::builder(&path).open()?;
+        let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default);
+        let keyspaces = Keyspaces {
+            rows: keyspace("rows")?,
+            indexes: keyspace("indexes")?,
+            clock: keyspace("clock")?,
+            marks: keyspace("marks")?,
+            sums: keyspace("sums")?,
+        };
+        let batch = last_batch(&keyspaces)?;
+        let (synced, confirmed) = open_synced(dir)?;
+        if batch < confirmed {
+            return Err(EngineError::Behind {
+                dir: dir.display().to_string(),
+                found: batch,
+                confirmed,
+            });
+        }
+        Ok(Self {
+            database,
+            view: View {
+                keyspaces,
+                snapshot: None,
+            },
+            batch: Mutex::new(batch),
+            synced: Mutex::new(synced),
+            _lock: lock,
+        })
+    }
+
+    fn put_rows(&self, batch: &Batch, write: &mut OwnedWriteBatch) -> Result<(), EngineError> {
+        let keyspaces = &self.view.keyspaces;
+        for (key, row) in &batch.rows {
+            let place = row_place(batch.partition, key);
+            match row {
+                Some(row) => {
+                    let record = seal_record(&place, &(long_name(key), row))?;
+                    write.insert(&keyspaces.rows, place, record);
+                }
+                None => write.remove(&keyspaces.rows, place),
+            }
+        }
+        for change in &batch.indexes {
+            let place = index_place(batch.partition, change.index, &change.key);
+            match change.is_set {
+                true => {
+                    let record = seal_record(&place, &long_name(&change.key))?;
+                    write.insert(&keyspaces.indexes, place, record);
+                }
+                false => write.remove(&keyspaces.indexes, place),
+            }
+        }
+        Ok(())
+    }
+
+    fn put_clock(&self, batch: &Batch, write: &mut OwnedWriteBatch) -> Result<(), EngineError> {
+        let keyspaces = &self.view.keyspaces;
+        for (actor, entry) in &batch.entries {
+            let place = clock_place(batch.partition, *actor);
+            let record = seal_record(&place, entry)?;
+            write.insert(&keyspaces.clock, place, record);
+        }
+        let frozen = batch.frozen.iter().map(|&(a, set)| (Mark::Frozen(a), set));
+        let peers = batch.peers.iter().map(|&peer| (Mark::Peer(peer), true));
+        for (mark, is_set) in frozen.chain(peers) {
+            let place = mark_place(batch.partition, mark);
+            match is_set {
+                true => {
+                    let record = seal_record(&place, &())?;
+                    write.insert(&keyspaces.marks, place, record);
+                }
+                false => write.remove(&keyspaces.marks, place),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The largest number of a batch that is there: that of the last one.
+fn last_batch(keyspaces: &Keyspaces) -> Result<u64, EngineError> {
+    let mut last = 0;
+    for item in keyspaces.sums.iter() {
+        let (place, record) = item.into_inner()?;
+        let (number, _) = open_record::<(u64, Summary)>(&place, &record)?;
+        last = last.max(number);
+    }
+    Ok(last)
+}
+
+impl Engine for Fjall {
+    fn reader(&self) -> &dyn Reader {
+        &self.view
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<(), EngineError> {
+        let mut write = self.database.batch().durability(Some(PersistMode::Buffer));
+        self.put_rows(batch, &mut write)?;
+        self.put_clock(batch, &mut write)?;
+        let place = partition_place(batch.partition);
+        let mut number = self.batch.lock();
+        let next = *number + 1;
+        let record = seal_record(&place, &(next, &batch.summary))?;
+        write.insert(&self.view.keyspaces.sums, place, record);
+        write.commit()?;
+        *number = next;
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        let mut file = self.synced.lock();
+        let number = *self.batch.lock();
+        self.database.persist(PersistMode::SyncAll)?;
+        write_synced(&mut file, number)
+    }
+
+    fn snapshot(&self, _: PartitionId) -> Arc<dyn Reader> {
+        Arc::new(View {
+            keyspaces: self.view.keyspaces.clone(),
+            snapshot: Some(self.database.snapshot()),
+        })
+    }
+}
+
+impl From<fjall::Error> for EngineError {
+    fn from(error: fjall::Error) -> Self {
+        Self::Database(error.to_string())
+    }
+}
