@@ -111,13 +111,13 @@ impl Cluster {
             mono: Instant::ZERO,
             wall_ms: 1_750_000_000_000,
         };
-        let engine: Arc<dyn Engine> = Arc::new(Memory);
         let options = Options {
             keyspace,
             ..Options::default()
         };
         let mut nodes = BTreeMap::new();
         for &id in &ids {
+            let engine: Arc<dyn Engine> = Arc::new(Memory::new());
             let mut sync = Synchronizer::new(
                 SyncParams::default(),
                 SmallRng::seed_from_u64(rng.next_u64()),
@@ -266,12 +266,9 @@ impl Cluster {
     pub fn outdated(&self) -> u64 {
         let mut outdated = 0;
         for copies in self.copies() {
-            let keys: BTreeSet<&Bytes> = copies
-                .iter()
-                .flat_map(|copy| copy.keys_from(0).map(|(_, key)| key))
-                .collect();
+            let keys: BTreeSet<Bytes> = copies.iter().flat_map(|copy| keys_of(copy)).collect();
             for key in keys {
-                let objects = copies.map(|copy| copy.object(key));
+                let objects = copies.map(|copy| object_of(copy, &key));
                 let merged = objects.iter().fold(Object::default(), |a, b| a.merge(b));
                 let differs = |object: &&Object| object.versions != merged.versions;
                 outdated += objects.iter().filter(differs).count() as u64;
@@ -284,9 +281,9 @@ impl Cluster {
     pub fn entries(&self) -> (Mean, Mean) {
         let (mut residual, mut dots) = (Mean::default(), Mean::default());
         for copy in self.copies().flatten() {
-            for (_, key) in copy.keys_from(0) {
-                residual.add(residual_of(copy, key));
-                dots.add(copy.object(key).versions.len() as u64);
+            for key in keys_of(copy) {
+                residual.add(residual_of(copy, &key));
+                dots.add(object_of(copy, &key).versions.len() as u64);
             }
         }
         (residual, dots)
@@ -301,10 +298,22 @@ impl Cluster {
     }
 }
 
+/// All keys that have a value.
+fn keys_of(partition: &Partition) -> impl Iterator<Item = Bytes> + use<> {
+    let keys = partition.keys_from(0, usize::MAX);
+    let keys = keys.expect("memory can be read").into_iter();
+    keys.map(|(_, key)| key)
+}
+
+/// All that a replica knows of `key`.
+pub fn object_of(partition: &Partition, key: &[u8]) -> Object {
+    partition.object(key).expect("memory can be read")
+}
+
 /// Entries of the context of `key` that are stored with it: neither said by the clock's base
 /// nor by a live dot.
 fn residual_of(partition: &Partition, key: &[u8]) -> u64 {
-    let object = partition.object(key);
+    let object = object_of(partition, key);
     let stored = |(actor, n): &(ActorId, u64)| {
         let dot = Dot {
             actor: *actor,

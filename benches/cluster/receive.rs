@@ -13,7 +13,7 @@ use netdb::store::exchange::{Cover, Delta, Digest};
 use netdb::store::{Applied, DeltaAnswer};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::Cluster;
+use super::{Cluster, object_of};
 use crate::traffic::{self, DeltaParts};
 
 impl Cluster {
@@ -117,7 +117,7 @@ impl Cluster {
         let wall_ms = self.now.wall_ms;
         let parts = DeltaParts::of(&delta);
         let partition = self.partition(me, id);
-        let object = |(key, _): &(Bytes, Row)| (key.clone(), partition.object(key));
+        let object = |(key, _): &(Bytes, Row)| (key.clone(), object_of(partition, key));
         let before: Vec<(Bytes, Object)> = delta.rows.iter().map(object).collect();
         let covers = delta.covers.clone();
         let applied = partition.apply_delta(delta, wall_ms);
@@ -128,7 +128,7 @@ impl Cluster {
         );
         let (missed, known): (Vec<_>, Vec<_>) = before
             .into_iter()
-            .partition(|(key, object)| partition.object(key).versions != object.versions);
+            .partition(|(key, object)| object_of(partition, key).versions != object.versions);
         let by_same_actor = known
             .iter()
             .filter(|known| overtaken(known, &covers))

@@ -7,7 +7,6 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -204,30 +203,6 @@ impl<W> Data<W> {
         self.sync.lock().is_caught_up()
     }
 
-    /// Up to about `count` live keys whose hash is at least `from`, in hash order, and the
-    /// hash to go on from; `None` when there are no more. Keys of equal hash come together.
-    pub fn scan(&self, now: Now, from: u64, count: usize) -> (Vec<Bytes>, Option<u64>) {
-        let mut keys = Vec::new();
-        let first = self.keyspace.partition_at(from);
-        for id in self.keyspace.all().skip(usize::from(first.0)) {
-            let shard = self.shard(id).lock();
-            let Some(partition) = shard.partition(id) else {
-                continue;
-            };
-            let mut last_hash = None;
-            for (hash, key) in partition.keys_from(from) {
-                if keys.len() >= count && last_hash != Some(hash) {
-                    return (keys, Some(hash));
-                }
-                if partition.read(key, now.wall_ms).is_some() {
-                    keys.push(key.clone());
-                    last_hash = Some(hash);
-                }
-            }
-        }
-        (keys, None)
-    }
-
     /// Sums over all partitions.
     pub fn stats(&self) -> DataStats {
         let mut sums = DataStats {
@@ -245,6 +220,8 @@ impl<W> Data<W> {
                 sums.rows_residual += stats.residual_rows as u64;
                 sums.log_rows += stats.log_rows as u64;
                 sums.bytes += stats.bytes as u64;
+                sums.cached_bytes += stats.cached_bytes as u64;
+                sums.unread += stats.unread;
             }
         }
         sums

@@ -12,8 +12,8 @@ use crate::replication::Message;
 use crate::store::exchange::{FullEnd, FullNext, FullRequest, FullRows};
 use crate::store::{Applied, FullChunk, Partition};
 
-/// Full syncs that one shard serves at the same time. Each holds references to the rows of
-/// one partition as they were when it began.
+/// Full syncs that one shard serves at the same time. Each keeps the engine from dropping the
+/// rows of one partition as they were when it began.
 const SOURCES_MAX: usize = 4;
 
 /// How long a piece of a full sync may take before it is asked for again. Longer than a slow
@@ -155,7 +155,13 @@ impl<W> Shard<W> {
         };
         let session = self.next_session;
         self.next_session = self.next_session.wrapping_add(1);
-        let source = partition.full_source(request, session);
+        let source = match partition.full_source(request, session) {
+            Ok(source) => source,
+            Err(error) => {
+                effects.push(Effect::storage(request.partition, &error));
+                return;
+            }
+        };
         self.sources.insert(
             key,
             Source {
@@ -184,29 +190,28 @@ impl<W> Shard<W> {
         let key = (from, next.partition);
         let running = self.sources.get_mut(&key);
         let Some(served) = running.filter(|served| served.session == next.session) else {
-            effects.push(Effect::Send {
-                to: from,
-                message: Message::FullGone {
-                    partition: next.partition,
-                    session: next.session,
-                },
-            });
+            effects.push(gone(from, next));
             return;
         };
         served.used = now.mono;
         match served.source.chunk(next.sequence) {
-            Some(FullChunk::Rows(rows)) => effects.push(Effect::Send {
+            Ok(Some(FullChunk::Rows(rows))) => effects.push(Effect::Send {
                 to: from,
                 message: Message::FullRows(rows),
             }),
-            Some(FullChunk::End(end)) => {
+            Ok(Some(FullChunk::End(end))) => {
                 served.ended = true;
                 effects.push(Effect::Send {
                     to: from,
                     message: Message::FullEnd(end),
                 });
             }
-            None => {}
+            Ok(None) => {}
+            Err(error) => {
+                self.sources.remove(&key);
+                effects.push(Effect::storage(next.partition, &error));
+                effects.push(gone(from, next));
+            }
         }
     }
 
@@ -280,6 +285,17 @@ impl<W> Shard<W> {
                 Pulled::Stale
             }
         }
+    }
+}
+
+/// This node does not serve, or no longer, what a peer asks for.
+fn gone<W>(to: NodeId, next: &FullNext) -> Effect<W> {
+    Effect::Send {
+        to,
+        message: Message::FullGone {
+            partition: next.partition,
+            session: next.session,
+        },
     }
 }
 

@@ -17,6 +17,7 @@ mod full;
 #[cfg(test)]
 mod full_tests;
 mod gathering;
+mod listing;
 mod pull;
 mod receive;
 pub mod request;

@@ -15,7 +15,7 @@ use crate::object::{KEY_BYTES_MAX, Object, VALUE_BYTES_MAX};
 use crate::placement::PartitionId;
 use crate::replication::{Message, Strength, Waits};
 use crate::store::exchange::Push;
-use crate::store::{Applied, StoreError, Write};
+use crate::store::{Applied, Partition, StoreError, Write};
 
 /// A client's request on its way to a partition.
 #[derive(Clone, Copy)]
@@ -74,22 +74,16 @@ impl<W> Shard<W> {
         let strength = task.consistency.read;
         let needed = task.view.needed(strength);
         if needed <= 1 {
-            // The common case clones one value, not the object.
-            return Some(match question {
-                Question::Object => Reply::Object(partition.object(&key)),
-                Question::Value => {
-                    let version = partition.read(&key, task.now.wall_ms);
-                    Reply::Value(version.map(|version| version.value.clone()))
-                }
-                Question::Existence => {
-                    Reply::Exists(partition.read(&key, task.now.wall_ms).is_some())
-                }
-            });
+            let reply = read_here(partition, &key, question, task.now);
+            return Some(reply.unwrap_or_else(|error| Reply::Failed(storage_error(&error))));
         }
         if let Some(refused) = refused(&self.reads, strength, task.view) {
             return Some(Reply::Failed(refused));
         }
-        let local = partition.object(&key);
+        let local = match partition.object(&key) {
+            Ok(local) => local,
+            Err(error) => return Some(Reply::Failed(storage_error(&error))),
+        };
         let id = self.reads.next_id();
         let gathering = Gathering {
             waiter: waiter(),
@@ -136,7 +130,7 @@ impl<W> Shard<W> {
         let push = match partition.write(key, write, context, task.now.wall_ms) {
             Ok(Some(push)) => Arc::new(push),
             Ok(None) => return Some(Reply::Deleted(false)),
-            Err(error) => return Some(Reply::Failed(write_error(&error))),
+            Err(error) => return Some(Reply::Failed(storage_error(&error))),
         };
         let id = self.writes.next_id();
         effects.extend(push_to(task.view, id, &push));
@@ -159,15 +153,21 @@ impl<W> Shard<W> {
         key: &[u8],
         effects: &mut Vec<Effect<W>>,
     ) {
-        let partition = self.partitions.get(&id);
-        effects.extend(partition.map(|partition| Effect::Send {
-            to: from,
-            message: Message::Known {
-                partition: id,
-                id: read,
-                object: partition.object(key),
+        let Some(partition) = self.partitions.get(&id) else {
+            return;
+        };
+        // What cannot be read is no answer: the peer counts those that came.
+        effects.push(match partition.object(key) {
+            Ok(object) => Effect::Send {
+                to: from,
+                message: Message::Known {
+                    partition: id,
+                    id: read,
+                    object,
+                },
             },
-        }));
+            Err(error) => Effect::storage(id, &error),
+        });
     }
 
     /// A peer said what it knows of a key. Returns whether it differs from what is known
@@ -258,6 +258,24 @@ fn refused<P>(waits: &Waits<P>, strength: Strength, view: &View) -> Option<Reque
     })
 }
 
-fn write_error(error: &StoreError) -> RequestError {
+/// What this node alone answers to a read.
+fn read_here(
+    partition: &Partition,
+    key: &[u8],
+    question: Question,
+    now: Now,
+) -> Result<Reply, StoreError> {
+    // The common case clones one value, not the object.
+    Ok(match question {
+        Question::Object => Reply::Object(partition.object(key)?),
+        Question::Value => {
+            let version = partition.read(key, now.wall_ms)?;
+            Reply::Value(version.map(|version| version.value))
+        }
+        Question::Existence => Reply::Exists(partition.read(key, now.wall_ms)?.is_some()),
+    })
+}
+
+fn storage_error(error: &StoreError) -> RequestError {
     RequestError::Storage(error.to_string())
 }

@@ -151,6 +151,7 @@ impl<W> Shard<W> {
             .retain(|_, source| now.mono.since(source.used) < SOURCE_IDLE);
         self.ask_again(now, effects);
         for (id, partition) in &mut self.partitions {
+            partition.trim();
             partition.collect(&view.replicas);
             partition.forget(now.mono);
             let kept = partition.expire(now.wall_ms).and_then(|_| {

@@ -17,6 +17,10 @@ pub struct DataStats {
     pub log_rows: u64,
     /// Bytes of keys and values.
     pub bytes: u64,
+    /// About how many bytes the rows in memory take.
+    pub cached_bytes: u64,
+    /// Reads of the storage engine that failed.
+    pub unread: u64,
     /// Writes that wait for replicas.
     pub waiting: u64,
     /// Partitions being fetched or waiting to be.

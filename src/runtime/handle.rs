@@ -13,6 +13,7 @@ use super::error::StartError;
 use super::views::{MemberView, ScanPage, Status, Submitted};
 use super::{lifecycle, status};
 use crate::node::request::{Consistency, Reply, Request, RequestError};
+use crate::store::StoreError;
 
 /// A running node. Clones are handles to the same node.
 ///
@@ -135,16 +136,36 @@ impl Handle {
 
     /// About `count` keys from `cursor` on; start with 0, go on with the page's cursor
     /// until that is 0. A key that exists throughout is seen at least once.
-    pub fn scan(&self, cursor: u64, count: usize) -> ScanPage {
+    ///
+    /// # Errors
+    /// [`RequestError::Storage`] if keys cannot be read.
+    pub fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, RequestError> {
         // The cursor is the hash to go on from. It is never 0: at least one key, of a
         // smaller hash, came before it.
         let count = count.max(1);
         let now = self.core.clock.now();
-        let (keys, next) = self.core.data.scan(now, cursor, count);
-        ScanPage {
+        let found = self.core.data.scan(now, cursor, count);
+        let (keys, next) = found.map_err(unreadable)?;
+        Ok(ScanPage {
             cursor: next.unwrap_or(0),
             keys,
-        }
+        })
+    }
+
+    /// The next `count` keys after `after` that begin with `prefix`, in ascending order; fewer
+    /// when there are no more. Costs the keys that begin so, not all keys.
+    ///
+    /// # Errors
+    /// [`RequestError::Storage`] if keys cannot be read.
+    pub fn list(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        count: usize,
+    ) -> Result<Vec<Bytes>, RequestError> {
+        let now = self.core.clock.now();
+        let found = self.core.data.list(now, prefix, after, count);
+        found.map_err(unreadable)
     }
 
     /// Number of keys that have a value here.
@@ -190,6 +211,10 @@ impl Handle {
     pub fn stopping(&self) -> CancellationToken {
         self.core.stopping.clone()
     }
+}
+
+fn unreadable(error: StoreError) -> RequestError {
+    RequestError::Storage(error.to_string())
 }
 
 /// What is wrong with a reply that is not the one to this request.

@@ -9,6 +9,7 @@ use super::identity::GenerationFile;
 use crate::config::Storage;
 use crate::placement::PartitionId;
 use crate::store::engine::{Batch, Engine, EngineError, Fjall, Memory, Reader};
+use crate::store::{MemoryBudget, RowBudget};
 
 /// The default place for data, relative to the working directory.
 const DEFAULT_DIRECTORY: &str = "netdb-data";
@@ -62,6 +63,10 @@ impl Engine for Watched {
         self.engine.sync()
     }
 
+    fn row_budget(&self) -> &RowBudget {
+        self.engine.row_budget()
+    }
+
     fn snapshot(&self, partition: PartitionId) -> Arc<dyn Reader> {
         self.engine.snapshot(partition)
     }
@@ -103,8 +108,8 @@ impl Place {
             reason: error.to_string(),
         })?;
         // The engine locks its directory, so whoever has it open owns the generation too.
-        let engine =
-            Fjall::open(&directory.join(ENGINE_DIRECTORY)).map_err(|error| match error {
+        let engine = Fjall::open(&directory.join(ENGINE_DIRECTORY), MemoryBudget::default())
+            .map_err(|error| match error {
                 EngineError::Locked { pid, .. } => StartError::DirectoryInUse {
                     path: directory.clone(),
                     pid,

@@ -70,6 +70,12 @@ impl Failure {
     }
 }
 
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        Self::from(&error)
+    }
+}
+
 impl From<&RequestError> for Failure {
     fn from(error: &RequestError) -> Self {
         let code = match error {

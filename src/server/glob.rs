@@ -46,6 +46,20 @@ pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
+/// The bytes that everything begins with which `pattern` matches.
+pub(super) fn literal_prefix(mut pattern: &[u8]) -> Vec<u8> {
+    let mut prefix = Vec::new();
+    loop {
+        pattern = match pattern {
+            [] | [b'*' | b'?' | b'[', ..] => return prefix,
+            [b'\\', literal, after @ ..] | [literal, after @ ..] => {
+                prefix.push(*literal);
+                after
+            }
+        };
+    }
+}
+
 /// Whether the element at the start of `pattern` (not a star, not the end) matches `byte`,
 /// and what follows that element.
 fn one(pattern: &[u8], byte: u8) -> (bool, &[u8]) {
@@ -89,6 +103,22 @@ fn in_class(mut class: &[u8], byte: u8) -> (bool, &[u8]) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_matches_begins_with_the_literal_prefix() {
+        for (pattern, prefix) in [
+            (&b""[..], &b""[..]),
+            (b"*", b""),
+            (b"a*", b"a"),
+            (b"user:?1", b"user:"),
+            (b"a[bc]", b"a"),
+            (b"\\*a\\[*", b"*a["),
+            (b"plain", b"plain"),
+            (b"a\\", b"a\\"),
+        ] {
+            assert_eq!(literal_prefix(pattern), prefix);
+        }
+    }
 
     /// The same meaning, written without any regard for time.
     fn naive(pattern: &[u8], text: &[u8]) -> bool {

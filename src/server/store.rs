@@ -1,6 +1,8 @@
 //! What the server needs of a node; the seam where tests put a store of their own.
 
-use crate::node::request::{Consistency, Request};
+use bytes::Bytes;
+
+use crate::node::request::{Consistency, Request, RequestError};
 use crate::runtime::{Handle, MemberView, ScanPage, Status, Submitted};
 
 /// The data and the views that commands work on. The methods are those of [`Handle`].
@@ -13,7 +15,16 @@ pub(super) trait Store: Send + Sync + 'static {
     fn submit(&self, consistency: Consistency, request: Request) -> Submitted;
 
     /// About `count` keys from `cursor` on.
-    fn scan(&self, cursor: u64, count: usize) -> ScanPage;
+    fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, RequestError>;
+
+    /// The next `count` keys after `after` that begin with `prefix`, in ascending order; fewer
+    /// when there are no more.
+    fn list(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        count: usize,
+    ) -> Result<Vec<Bytes>, RequestError>;
 
     /// Number of keys that have a value.
     fn key_count(&self) -> u64;
@@ -34,8 +45,17 @@ impl Store for Handle {
         Handle::submit_at(self, consistency, request)
     }
 
-    fn scan(&self, cursor: u64, count: usize) -> ScanPage {
+    fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, RequestError> {
         Handle::scan(self, cursor, count)
+    }
+
+    fn list(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        count: usize,
+    ) -> Result<Vec<Bytes>, RequestError> {
+        Handle::list(self, prefix, after, count)
     }
 
     fn key_count(&self) -> u64 {

@@ -14,8 +14,19 @@ pub enum StoreError {
     /// every further change until it is opened again, with a fresh actor.
     #[error("storage engine failed: {0}")]
     Engine(#[from] EngineError),
+    /// A row or an index cannot be read: the engine failed, or a record is damaged. What needs
+    /// it is not done, and nothing was changed; other keys are not touched by it.
+    #[error("partition {partition} cannot be read: {source}")]
+    Unreadable {
+        /// The partition.
+        partition: PartitionId,
+        /// The engine's words.
+        source: EngineError,
+    },
     /// An earlier change failed in the engine: see [`StoreError::Engine`].
-    #[error("partition {0} takes no changes since its storage engine failed; restart the node")]
+    #[error(
+        "partition {0} serves only what is in memory since its storage engine failed; restart the node"
+    )]
     Poisoned(PartitionId),
     /// What the engine holds contradicts itself.
     #[error("stored partition {partition} is damaged: {what}; move it aside and sync again")]

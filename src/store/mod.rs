@@ -13,6 +13,7 @@
 //!
 //! Not here yet: dropping of a copy (PROTOCOL 3.11); counters and collections (8).
 
+mod budget;
 pub mod codec;
 mod compact;
 mod derived;
@@ -23,6 +24,7 @@ mod mutation;
 mod partition;
 mod verify;
 
+pub use budget::{MemoryBudget, RowBudget};
 pub use derived::{Index, IndexChange, Summary, Totals, row_bytes};
 pub use error::{Refusal, StoreError};
 #[cfg(any(test, feature = "mutations"))]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use netdb::clock::{ActorId, Dot, Hlc, VersionVector};
+use netdb::object::Object;
 use netdb::placement::PartitionId;
 use netdb::store::engine::{Engine, Simulated};
 use netdb::store::exchange::{Delta, Digest, FullEnd, FullRequest, FullRows, Push};
@@ -546,10 +547,11 @@ impl Replica {
 
     fn pieces(&self, request: &FullRequest, session: u64) -> Vec<Body> {
         let source = self.partition.full_source(request, session);
+        let mut source = source.expect("a partition that is well");
         let mut bodies = Vec::new();
         let mut first = None;
         for sequence in 0.. {
-            match source.chunk(sequence) {
+            match source.chunk(sequence).expect("a readable disk") {
                 Some(FullChunk::Rows(rows)) => {
                     first.get_or_insert((rows.rows.len() as u64, rows.live.count()));
                     bodies.push(Body::Rows(rows));
@@ -571,9 +573,14 @@ impl Replica {
         (0..self.scenario.nodes).filter(move |other| *other != node)
     }
 
+    fn object(&self, key: Key) -> Object {
+        let object = self.partition.object(&key_bytes(key));
+        object.expect("a readable disk")
+    }
+
     fn keys(&self) -> Vec<KeyView> {
         let view = |key| {
-            let object = self.partition.object(&key_bytes(key));
+            let object = self.object(key);
             KeyView {
                 live: object.versions.dots().collect(),
                 context: entries(&object.context),
@@ -700,7 +707,7 @@ impl Replica {
             });
             residual_rows += usize::from(residual);
             rows += usize::from(residual || !of_key.live.is_empty());
-            let object = self.partition.object(&key_bytes(key));
+            let object = self.object(key);
             for (dot, version) in object.versions.iter() {
                 let at = self.write_of(dot, books).map(|write| write.depth * STEP_MS);
                 if version.value != value_of(dot, key) || at.map(Hlc::at) != Some(version.hlc) {

@@ -88,7 +88,11 @@ impl World {
                 let (clock, actor) = (partition.clock(), partition.actor());
                 found = Some(Coordinator {
                     known: self.ghost.knowledge(clock, key),
-                    live: partition.object(&bytes).versions.len(),
+                    live: partition
+                        .object(&bytes)
+                        .expect("a readable disk")
+                        .versions
+                        .len(),
                     own: Dot {
                         actor,
                         n: clock.base(actor),

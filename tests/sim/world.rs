@@ -382,7 +382,12 @@ impl World {
                 let objects = (0..self.plan.profile.keys)
                     .map(|key| (key, key_bytes(key)))
                     .filter(|(_, bytes)| keyspace().partition_of(bytes) == partition.id())
-                    .map(|(key, bytes)| (key, values(&partition.object(&bytes).versions)))
+                    .map(|(key, bytes)| {
+                        (
+                            key,
+                            values(&partition.object(&bytes).expect("a readable disk").versions),
+                        )
+                    })
                     .filter(|(_, versions)| !versions.is_empty())
                     .collect();
                 let clock = partition.clock().clone();

@@ -19,7 +19,7 @@ const SCAN_COUNT_MAX: usize = 10_000;
 /// Most keys that `KEYS` answers: its reply is built in memory at once.
 const KEYS_REPLY_MAX: usize = 100_000;
 
-/// Most keys that `KEYS` looks at: about a second's work, during which its worker serves
+/// Most keys that `KEYS` looks at, which are those that begin like its pattern: about a second's work, during which its worker serves
 /// nobody else.
 const KEYS_VISITED_MAX: u64 = 1_000_000;
 
@@ -107,25 +107,30 @@ fn count(context: &mut Context<'_>, args: &mut Args, request: fn(Bytes) -> Reque
 
 fn keys(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
     let pattern = checked_pattern(args.bytes(1))?;
-    let present = context.store.key_count();
-    if present > KEYS_VISITED_MAX {
-        return Err(Failure::new(format!(
-            "ERR KEYS looks at {KEYS_VISITED_MAX} keys at most and there are {present}: use SCAN"
-        )));
-    }
+    let prefix = glob::literal_prefix(pattern);
     let mut found = Vec::new();
-    let mut cursor = 0;
+    let mut visited: u64 = 0;
+    let mut after: Option<Bytes> = None;
     loop {
-        let page = context.store.scan(cursor, SCAN_COUNT_MAX);
-        let matching = page.keys.into_iter();
+        let page = context
+            .store
+            .list(&prefix, after.as_deref(), SCAN_COUNT_MAX)?;
+        let is_last = page.len() < SCAN_COUNT_MAX;
+        visited = visited.saturating_add(page.len() as u64);
+        after = page.last().cloned();
+        if visited > KEYS_VISITED_MAX {
+            return Err(Failure::new(format!(
+                "ERR KEYS looks at {KEYS_VISITED_MAX} keys at most and more begin like the pattern: use SCAN"
+            )));
+        }
+        let matching = page.into_iter();
         found.extend(matching.filter(|key| glob::matches(pattern, key)));
         if found.len() > KEYS_REPLY_MAX {
             return Err(Failure::new(format!(
                 "ERR more than {KEYS_REPLY_MAX} keys match: use SCAN or a narrower pattern"
             )));
         }
-        cursor = page.cursor;
-        if cursor == 0 {
+        if is_last {
             break;
         }
     }
@@ -146,7 +151,7 @@ fn scan(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> 
         .and_then(|text| text.parse::<u64>().ok())
         .ok_or(Failure::new("ERR invalid cursor"))?;
     let options = scan_options(args)?;
-    let page = context.store.scan(cursor, options.count);
+    let page = context.store.scan(cursor, options.count)?;
     let keys: Vec<Value> = page
         .keys
         .into_iter()

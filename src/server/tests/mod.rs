@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::store::Store;
 use super::{ServerLimits, serve_store};
 use crate::clock::NodeId;
-use crate::node::request::{Consistency, Reply, Request};
+use crate::node::request::{Consistency, Reply, Request, RequestError};
 use crate::resp::{Protocol, ReplyDecoder, ReplyLimits, Value, encode_request};
 use crate::runtime::{MemberView, ScanPage, Status, Submitted};
 
@@ -93,15 +93,29 @@ impl Store for Fake {
         }
     }
 
-    fn scan(&self, cursor: u64, count: usize) -> ScanPage {
+    fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, RequestError> {
         let map = self.map.lock();
         let from = cursor as usize;
         let keys: Vec<Bytes> = map.keys().skip(from).take(count).cloned().collect();
         let next = from + keys.len();
-        ScanPage {
+        Ok(ScanPage {
             cursor: if next < map.len() { next as u64 } else { 0 },
             keys,
-        }
+        })
+    }
+
+    fn list(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        count: usize,
+    ) -> Result<Vec<Bytes>, RequestError> {
+        let map = self.map.lock();
+        let mut keys: Vec<Bytes> = map.keys().cloned().collect();
+        keys.sort();
+        keys.retain(|key| key.starts_with(prefix) && after.is_none_or(|after| key > after));
+        keys.truncate(count);
+        Ok(keys)
     }
 
     fn key_count(&self) -> u64 {

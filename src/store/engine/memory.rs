@@ -11,6 +11,7 @@ use super::disk::{Disk, Snapshot};
 use super::{Batch, Engine, EngineError, Loaded, Piece, Reader};
 use crate::object::Row;
 use crate::placement::PartitionId;
+use crate::store::budget::RowBudget;
 use crate::store::derived::Index;
 
 /// Locks that the partitions are divided over: more than threads that could meet at one.
@@ -23,12 +24,15 @@ type Slot = RwLock<BTreeMap<PartitionId, Arc<Disk>>>;
 #[derive(Debug)]
 pub struct Memory {
     slots: [Slot; SLOTS],
+    /// None: all rows are in memory here.
+    budget: RowBudget,
 }
 
 impl Default for Memory {
     fn default() -> Self {
         Self {
             slots: std::array::from_fn(|_| Slot::default()),
+            budget: RowBudget::none(),
         }
     }
 }
@@ -106,6 +110,10 @@ impl Engine for Memory {
 
     fn sync(&self) -> Result<(), EngineError> {
         Ok(())
+    }
+
+    fn row_budget(&self) -> &RowBudget {
+        &self.budget
     }
 
     fn snapshot(&self, partition: PartitionId) -> Arc<dyn Reader> {

@@ -32,6 +32,7 @@ use thiserror::Error;
 pub use self::fjall::Fjall;
 pub use self::memory::Memory;
 pub use self::simulated::Simulated;
+use super::budget::RowBudget;
 use super::codec::CodecError;
 use super::derived::{Index, IndexChange, Summary};
 use crate::clock::{ActorId, Clock, Entry, NodeId};
@@ -130,6 +131,9 @@ pub trait Engine: Send + Sync {
 
     /// When this returns, everything committed before it was called survives a loss of power.
     fn sync(&self) -> Result<(), EngineError>;
+
+    /// What the rows kept in memory above this engine may take.
+    fn row_budget(&self) -> &RowBudget;
 
     /// One partition as it is now, whatever is committed later. It holds no rows in memory
     /// that the engine does not; the engine keeps what it replaces until it is dropped.

@@ -11,15 +11,23 @@ use super::disk::{Disk, Snapshot};
 use super::{Batch, Engine, EngineError, Loaded, Piece, Reader};
 use crate::object::Row;
 use crate::placement::PartitionId;
+use crate::store::budget::RowBudget;
 use crate::store::derived::Index;
 
 /// Keeps what a disk would keep, and forgets what a crash would lose.
 ///
 /// Batches are kept in order. A crash drops the unsynced ones, or any number of the last of
 /// them; it never drops one from the middle.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Simulated {
     state: Mutex<State>,
+    budget: RowBudget,
+}
+
+impl Default for Simulated {
+    fn default() -> Self {
+        Self::with_row_budget(RowBudget::unlimited())
+    }
 }
 
 type Disks = BTreeMap<PartitionId, Arc<Disk>>;
@@ -66,6 +74,14 @@ impl Simulated {
         Self::default()
     }
 
+    /// An empty disk above which rows may take so much memory.
+    pub fn with_row_budget(budget: RowBudget) -> Self {
+        Self {
+            state: Mutex::default(),
+            budget,
+        }
+    }
+
     /// Power is lost: everything since the last sync is gone.
     pub fn crash_losing_tail(&self) {
         self.crash_losing(usize::MAX);
@@ -103,6 +119,7 @@ impl Simulated {
     pub fn backup(&self) -> Self {
         Self {
             state: Mutex::new(self.state.lock().clone()),
+            budget: self.budget.clone(),
         }
     }
 
@@ -206,6 +223,10 @@ impl Engine for Simulated {
         state.synced = state.current.clone();
         state.tail.clear();
         Ok(())
+    }
+
+    fn row_budget(&self) -> &RowBudget {
+        &self.budget
     }
 
     fn snapshot(&self, partition: PartitionId) -> Arc<dyn Reader> {

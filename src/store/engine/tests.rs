@@ -1,6 +1,7 @@
 //! One suite for every engine that keeps something, and what each has of its own.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use super::*;
 use crate::clock::{Dot, Hlc, NodeId};
 use crate::object::{KEY_BYTES_MAX, Version};
 use crate::placement::Keyspace;
+use crate::store::MemoryBudget;
 use crate::store::derived::{index_changes, indexes};
 
 fn actor(incarnation: u64) -> ActorId {
@@ -59,6 +61,10 @@ fn batch(partition: u16, rows: &[(&[u8], Option<Row>)], entries: &[(u64, u64)]) 
         summary: clock,
         ..Batch::default()
     }
+}
+
+fn open(dir: &Path) -> Result<Fjall, EngineError> {
+    Fjall::open(dir, MemoryBudget::default())
 }
 
 fn hash(key: &[u8]) -> u64 {
@@ -343,9 +349,9 @@ fn simulated_keeps_marks() {
 #[test]
 fn fjall_keeps_marks() {
     let dir = tempfile::tempdir().unwrap();
-    marks(Arc::new(Fjall::open(dir.path()).unwrap()), |engine| {
+    marks(Arc::new(open(dir.path()).unwrap()), |engine| {
         drop(engine);
-        Arc::new(Fjall::open(dir.path()).unwrap())
+        Arc::new(open(dir.path()).unwrap())
     });
 }
 
@@ -361,9 +367,9 @@ fn simulated_passes_the_suite() {
 #[test]
 fn fjall_passes_the_suite() {
     let dir = tempfile::tempdir().unwrap();
-    suite(Arc::new(Fjall::open(dir.path()).unwrap()), |engine| {
+    suite(Arc::new(open(dir.path()).unwrap()), |engine| {
         drop(engine);
-        Arc::new(Fjall::open(dir.path()).unwrap())
+        Arc::new(open(dir.path()).unwrap())
     });
 }
 
@@ -380,7 +386,7 @@ fn every_engine_reads_in_pieces_and_keeps_snapshots() {
     for (at, check) in [names, by_index, snapshots].into_iter().enumerate() {
         check(&Memory::new());
         check(&Simulated::new());
-        check(&Fjall::open(&dir.path().join(at.to_string())).unwrap());
+        check(&open(&dir.path().join(at.to_string())).unwrap());
     }
 }
 
@@ -450,25 +456,25 @@ proptest! {
 #[test]
 fn a_directory_in_use_is_refused_with_the_process() {
     let dir = tempfile::tempdir().unwrap();
-    let engine = Fjall::open(dir.path()).unwrap();
-    let refused = Fjall::open(dir.path()).err().unwrap();
+    let engine = open(dir.path()).unwrap();
+    let refused = open(dir.path()).err().unwrap();
     let pid = std::process::id().to_string();
     assert!(refused.to_string().contains(&pid), "{refused}");
     drop(engine);
-    Fjall::open(dir.path()).unwrap();
+    open(dir.path()).unwrap();
 }
 
 #[test]
 fn a_directory_of_another_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    drop(Fjall::open(dir.path()).unwrap());
+    drop(open(dir.path()).unwrap());
     for content in ["netdb data 999\n", ""] {
         std::fs::write(dir.path().join("FORMAT"), content).unwrap();
-        let refused = Fjall::open(dir.path()).err().unwrap();
+        let refused = open(dir.path()).err().unwrap();
         assert!(matches!(refused, EngineError::Format { .. }), "{refused}");
     }
     std::fs::write(dir.path().join("FORMAT"), "netdb data 2\n").unwrap();
-    Fjall::open(dir.path()).unwrap();
+    open(dir.path()).unwrap();
 }
 
 /// fjall opens a journal that is damaged in the middle without an error and without what
@@ -477,7 +483,7 @@ fn a_directory_of_another_format_is_refused() {
 #[test]
 fn a_database_behind_what_was_synced_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let engine = Fjall::open(dir.path()).unwrap();
+    let engine = open(dir.path()).unwrap();
     for n in 1..=5 {
         engine
             .commit(&batch(0, &[(b"a", Some(row(n, 1)))], &[(1, n)]))
@@ -486,7 +492,7 @@ fn a_database_behind_what_was_synced_is_refused() {
     engine.sync().unwrap();
     drop(engine);
     std::fs::remove_dir_all(dir.path().join("fjall")).unwrap();
-    let refused = Fjall::open(dir.path()).err().unwrap();
+    let refused = open(dir.path()).err().unwrap();
     assert!(
         matches!(
             refused,

@@ -51,14 +51,14 @@ impl Partition {
             versions: push.versions,
             context: push.context,
         };
-        let row = self.row(&key);
+        let row = self.row(&key)?;
         let merged = self.merge(&row, &remote, &advance);
         if let Err(refusal) = check_merged(&advance, [&merged]) {
             return Ok(Applied::Refused(refusal));
         }
         let conflicts = conflicts(&row.versions, &remote.versions);
         let stripped = self.strip(merged.versions, merged.context, &advance);
-        let step = self.step(vec![(key, stripped)], advance, logged);
+        let step = self.step(vec![(key, stripped)], advance, logged)?;
         self.commit(step)?;
         self.learn([&remote.versions], conflicts, wall_ms);
         Ok(Applied::New)
@@ -99,7 +99,7 @@ impl Partition {
         let mut merged = Vec::with_capacity(delta.rows.len());
         let mut conflicts = 0;
         for (key, row) in &delta.rows {
-            let local = self.row(key);
+            let local = self.row(key)?;
             let remote = shared.object(row, &local.versions);
             conflicts += self::conflicts(&local.versions, &row.versions);
             let object = self.merge(&local, &remote, &advance);
@@ -112,7 +112,7 @@ impl Partition {
             .into_iter()
             .map(|(key, object)| (key, self.strip(object.versions, object.context, &advance)))
             .collect();
-        let step = self.step(rows, advance, logged);
+        let step = self.step(rows, advance, logged)?;
         self.commit(step)?;
         let versions = delta.rows.iter().map(|(_, row)| &row.versions);
         self.learn(versions, conflicts, wall_ms);

@@ -63,14 +63,16 @@ impl Partition {
 
     /// Adds the group of `key` unless the chunk is full.
     fn take_group<'a>(&'a self, key: &'a Bytes, digest: &Digest, chunk: &mut Chunk<'a>) {
-        let row = self.row(key);
-        let bytes = row_bytes(key, &row);
-        if bytes > ROW_BYTES_MAX {
-            // It fits no frame; `collapse` makes it smaller. The others go on without it.
+        let row = self.row(key).ok();
+        let fits = row.filter(|row| row_bytes(key, row) <= ROW_BYTES_MAX);
+        let Some(row) = fits else {
+            // It cannot be read, or fits no frame until `collapse` makes it smaller. The
+            // others go on without it.
             chunk.seen.insert(key);
             chunk.left_out = true;
             return;
-        }
+        };
+        let bytes = row_bytes(key, &row);
         if !chunk.rows.is_empty() && chunk.bytes + bytes > self.options.delta_bytes {
             chunk.more = true;
             return;

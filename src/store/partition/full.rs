@@ -12,7 +12,7 @@ use super::absorb::{SharedContext, check_merged, conflicts};
 use super::stage::Stage;
 use super::{Advance, Applied, Partition};
 use crate::clock::Clock;
-use crate::object::Object;
+use crate::object::{Object, Row};
 use crate::store::exchange::{FullEnd, FullNext, FullRows};
 use crate::store::mutation::Mutation;
 use crate::store::{Refusal, StoreError};
@@ -85,19 +85,22 @@ impl Partition {
         }
         let mut advance = Advance::new(&self.clock);
         advance.join(&end.clock);
-        let (merged, conflicts) = self.merge_stage(&stage, &end.clock, &advance);
+        let (merged, conflicts) = self.merge_stage(&stage, &end.clock, &advance)?;
         if let Err(refusal) = check_merged(&advance, merged.values()) {
             return Ok(Applied::Refused(refusal));
         }
-        let rows: Vec<_> = merged
-            .into_iter()
-            .map(|(key, object)| (key, self.strip(object.versions, object.context, &advance)))
-            .filter(|(key, row)| self.table.get(key) != row.as_ref())
-            .collect();
+        let mut rows = Vec::new();
+        for (key, object) in merged {
+            let row = self.strip(object.versions, object.context, &advance);
+            let is_new = |local: Option<&Row>| local != row.as_ref();
+            if self.table.read(&self.clock, &key, is_new)? {
+                rows.push((key, row));
+            }
+        }
         if rows.is_empty() && advance.is_empty() {
             return Ok(Applied::Duplicate);
         }
-        let step = self.step(rows, advance, Vec::new());
+        let step = self.step(rows, advance, Vec::new())?;
         self.commit(step)?;
         for (actor, runs) in missing.actors() {
             self.log.raise_floor(actor, runs.last().unwrap_or(0));
@@ -132,31 +135,31 @@ impl Partition {
         stage: &Stage,
         source: &Clock,
         advance: &Advance<'_>,
-    ) -> (BTreeMap<Bytes, Object>, u64) {
+    ) -> Result<(BTreeMap<Bytes, Object>, u64), StoreError> {
         let base = source.base_vector();
         let shared = SharedContext::new(&base, advance);
         let gone = |dot| source.contains(dot) && !stage.live.contains(dot);
         let mut touched = BTreeMap::new();
         let mut broken = 0;
         for (key, row) in &stage.rows {
-            let local = self.row(key);
+            let local = self.row(key)?;
             let remote = shared.object(row, &local.versions);
             broken += conflicts(&local.versions, &row.versions);
             let object = self.merge(&local, &remote, advance);
             touched.insert(self.shared_key(key), object);
         }
-        for (key, row) in self.table.iter() {
-            if !touched.contains_key(key) && row.versions.dots().any(gone) {
+        self.table.scan(&self.clock, |key, row| {
+            if !touched.contains_key(&key) && row.versions.dots().any(gone) {
                 let object = Object {
                     context: row.own_context(),
-                    versions: row.versions.clone(),
+                    versions: row.versions,
                 };
-                touched.insert(key.clone(), object);
+                touched.insert(key, object);
             }
-        }
+        })?;
         for object in touched.values_mut() {
             object.versions.retain(|dot, _| !gone(dot));
         }
-        (touched, broken)
+        Ok((touched, broken))
     }
 }

@@ -34,19 +34,24 @@
 //! | R22 | expiry removes the ended version | `upkeep::expire` | `n21_an_ending_version_takes_no_sibling_along` |
 //! | R24 | nothing is dropped for being stable | `upkeep::collect` | `three_replicas_with_all_faults` |
 //! | R25 | a push whose dot is known is ignored | `absorb::apply_push` | `n12_a_late_push_of_a_dead_actor_revives_nothing`, `a_hole_of_a_lost_write_is_filled` |
-//! | R26 | what cannot be read is an error | `mod::open` | `contradictions_on_disk_are_refused`, `a_database_behind_what_was_synced_is_refused` |
+//! | R26 | what cannot be read is an error | `table::read`, `mod::open` | `a_damaged_row_stops_what_needs_it_and_nothing_else`, `contradictions_on_disk_are_refused`, `a_database_behind_what_was_synced_is_refused` |
 //!
-//! `slot`, `table`, `advance`, `stage` and `closings` are the parts: rows and their indexes, the
-//! clock after a step, pieces of a full sync, what is known of dead actors. `naive` is what
-//! breaks the rules in tests.
+//! Rows are in the engine; some or all of them are in memory too. Nothing of a partition's size
+//! is held in memory beside that, and an opening reads the clock and the sums, not the rows.
+//!
+//! `table` over `cache` and `slot`, `advance`, `stage` and `closings` are the parts: rows and
+//! what is derived from them, the clock after a step, pieces of a full sync, what is known of
+//! dead actors. `naive` is what breaks the rules in tests.
 
 mod absorb;
 mod advance;
+mod cache;
 mod check;
 mod closing;
 mod closings;
 mod delta;
 mod full;
+mod listing;
 mod log;
 mod naive;
 mod options;
@@ -80,19 +85,13 @@ use self::log::DotLog;
 use self::stage::Stage;
 use self::table::Table;
 use super::derived::Summary;
-use super::engine::{Batch, Engine, Piece};
+use super::engine::{Batch, Engine};
 use super::exchange::Digest;
 use super::mutation::Mutation;
 use super::{Refusal, StoreError};
 use crate::clock::{ActorId, Clock, Dot, HybridClock, NodeId, RUNS_MAX, VersionVector};
 use crate::object::{Object, Row, Version, Versions};
 use crate::placement::PartitionId;
-
-/// What is read of the rows at once when all of them are.
-const PIECE: Piece = Piece {
-    rows: 1024,
-    bytes: 1024 * 1024,
-};
 
 /// What became of something that a peer sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,8 +119,6 @@ pub struct Partition {
     known: BTreeMap<NodeId, Clock>,
     stage: Option<Stage>,
     closings: Closings,
-    /// A commit failed: what is on disk is unknown, so nothing may follow.
-    poisoned: bool,
     dot_conflicts: u64,
 }
 
@@ -162,27 +159,7 @@ impl Partition {
         if loaded.clock.hash() != loaded.summary.clock {
             return Err(damaged("a clock that is not of the last batch"));
         }
-        let mut table = Table::new(options.keyspace);
-        let mut after = None;
-        loop {
-            let rows = engine.reader().rows(id, after.as_deref(), PIECE)?;
-            let Some((last, _)) = rows.last() else {
-                break;
-            };
-            after = Some(last.clone());
-            for (key, row) in rows {
-                if options.keyspace.partition_of(&key) != id {
-                    return Err(damaged("a key of another partition"));
-                }
-                if !row.versions.dots().all(|dot| loaded.clock.contains(dot)) {
-                    return Err(damaged("a version that the clock does not know"));
-                }
-                table.set(key, Some(row));
-            }
-        }
-        if *table.totals() != loaded.summary.totals {
-            return Err(damaged("rows that are not what was counted"));
-        }
+        let table = Table::new(id, options.keyspace, engine.clone(), loaded.summary.totals);
         let mut log = DotLog::new();
         for (actor, entry) in loaded.clock.entries() {
             log.raise_floor(actor, entry.top());
@@ -199,7 +176,6 @@ impl Partition {
             known: BTreeMap::new(),
             stage: None,
             closings: Closings::new(loaded.frozen, loaded.peers),
-            poisoned: false,
             dot_conflicts: 0,
         })
     }
@@ -227,29 +203,37 @@ impl Partition {
     /// A sum over the live versions without expiry. Replicas with equal clocks have equal
     /// fingerprints, or something is broken. O(1).
     pub fn fingerprint(&self) -> u64 {
-        self.table.fingerprint()
+        self.table.totals().fingerprint
     }
 
     /// The last write of `key` among the versions that have not ended at `wall_ms`.
-    pub fn read(&self, key: &[u8], wall_ms: u64) -> Option<&Version> {
-        let row = self.table.get(key)?;
-        row.versions.winner_at(wall_ms).map(|(_, version)| version)
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`], which is not the same as none (R26).
+    pub fn read(&self, key: &[u8], wall_ms: u64) -> Result<Option<Version>, StoreError> {
+        self.table.read(&self.clock, key, |row| {
+            let (_, version) = row?.versions.winner_at(wall_ms)?;
+            Some(version.clone())
+        })
     }
 
     /// Everything that this replica knows of `key`; its context is what a client passes back
     /// to replace exactly what it read.
-    pub fn object(&self, key: &[u8]) -> Object {
-        let row = self.table.get(key).cloned().unwrap_or_default();
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`], which is not the same as nothing (R26).
+    pub fn object(&self, key: &[u8]) -> Result<Object, StoreError> {
+        let row = self.row(key)?;
         let mut context = self.clock.base_vector();
         if self.options.breaks(Mutation::N20) {
             let tops = self.clock.entries().map(|(actor, e)| (actor, e.top()));
             context = tops.collect();
         }
         context.join(&row.own_context());
-        Object {
+        Ok(Object {
             versions: row.versions,
             context,
-        }
+        })
     }
 
     /// The question to a peer: what do you have that I lack?
@@ -261,23 +245,14 @@ impl Partition {
         }
     }
 
-    /// Keys with versions, from the hash `from_hash` on, in the order of their hashes. Keys
-    /// whose last version has ended are listed until they are removed.
-    pub fn keys_from(&self, from_hash: u64) -> impl Iterator<Item = (u64, &Bytes)> + '_ {
-        self.table
-            .iter_from(from_hash)
-            .filter(|(_, _, row)| !row.versions.is_empty())
-            .map(|(hash, key, _)| (hash, key))
-    }
-
     /// The row of `key` as stored; empty if there is none.
-    fn row(&self, key: &[u8]) -> Row {
-        self.table.get(key).cloned().unwrap_or_default()
+    fn row(&self, key: &[u8]) -> Result<Row, StoreError> {
+        self.table.row(&self.clock, key)
     }
 
     /// The form of a key in which rows and log share one allocation.
     fn shared_key(&self, key: &Bytes) -> Bytes {
-        self.table.key(key).unwrap_or(key).clone()
+        self.table.key(key).unwrap_or_else(|| key.clone())
     }
 
     /// Puts together what a step changes: `rows` and the clock entries of `advance`, and the
@@ -287,10 +262,10 @@ impl Partition {
         mut rows: Vec<(Bytes, Option<Row>)>,
         advance: Advance<'_>,
         logged: Vec<(Dot, Option<Bytes>)>,
-    ) -> Step {
+    ) -> Result<Step, StoreError> {
         let mut keys = BTreeSet::new();
         for (actor, base) in advance.new_bases() {
-            keys.extend(self.table.residual_up_to(actor, base));
+            keys.extend(self.table.residual_up_to(actor, base)?);
         }
         if !keys.is_empty() {
             for (key, _) in &rows {
@@ -298,11 +273,11 @@ impl Partition {
             }
         }
         for key in keys {
-            let row = self.row(&key);
+            let row = self.row(&key)?;
             let stripped = self.strip(row.versions, row.residual, &advance);
             rows.push((key, stripped));
         }
-        let (totals, indexes) = self.table.derive(&rows);
+        let (totals, indexes) = self.table.derive(&self.clock, &rows)?;
         let clock = advance.hash();
         let entries = advance.into_entries();
         let closed = entries.iter().filter(|(_, entry)| entry.is_closed());
@@ -316,7 +291,7 @@ impl Partition {
             indexes,
             summary: Summary { totals, clock },
         };
-        Step { batch, logged }
+        Ok(Step { batch, logged })
     }
 
     /// The summary as it is.
@@ -334,24 +309,20 @@ impl Partition {
     /// again: the batch may be on disk all the same, and issuing its dot a second time would
     /// be N01 without a crash.
     fn commit(&mut self, step: Step) -> Result<(), StoreError> {
-        if self.poisoned {
-            return Err(StoreError::Poisoned(self.id));
-        }
+        self.table.check_trust()?;
         let committed = match self.options.breaks(Mutation::N14) {
             true => self.commit_clock_first(&step.batch),
             false => self.engine.commit(&step.batch),
         };
         if let Err(error) = committed {
-            self.poisoned = true;
+            self.table.distrust();
             return Err(error.into());
         }
         self.closings.install(&step.batch);
-        for (actor, entry) in step.batch.entries {
-            self.clock.set(actor, entry);
+        for (actor, entry) in &step.batch.entries {
+            self.clock.set(*actor, entry.clone());
         }
-        for (key, row) in step.batch.rows {
-            self.table.set(key, row);
-        }
+        self.table.install(step.batch);
         for (dot, key) in step.logged {
             self.log.insert(dot, key);
         }

@@ -37,11 +37,13 @@ pub(super) fn forget_dead<'a>(
 impl Partition {
     /// N12: dead actors of this node without holes and live versions leave the clock.
     pub(super) fn prune(&mut self) {
-        let rows = self.table.iter();
-        let live: BTreeSet<ActorId> = rows
-            .flat_map(|(_, row)| row.versions.dots())
-            .map(|dot| dot.actor)
-            .collect();
+        let mut live: BTreeSet<ActorId> = BTreeSet::new();
+        let read = self.table.scan(&self.clock, |_, row| {
+            live.extend(row.versions.dots().map(|dot| dot.actor));
+        });
+        if read.is_err() {
+            return;
+        }
         let dead: Vec<ActorId> = self
             .clock
             .entries()
@@ -59,7 +61,9 @@ impl Partition {
                 summary: self.summary(),
                 ..Batch::default()
             });
-            self.poisoned |= pruned.is_err();
+            if pruned.is_err() {
+                self.table.distrust();
+            }
         }
     }
 
@@ -126,10 +130,13 @@ impl Partition {
                 versions: row.versions.clone(),
                 context: row.own_context(),
             };
-            let merged = self.merge(&self.row(key), &remote, &advance);
+            let Ok(row) = self.row(key) else {
+                return;
+            };
+            let merged = self.merge(&row, &remote, &advance);
             let stripped = self.strip(merged.versions, merged.context, &advance);
             let step = self.step(vec![(key.clone(), stripped)], advance, logged);
-            let _ = self.commit(step);
+            let _ = step.and_then(|step| self.commit(step));
         }
     }
 }

@@ -83,7 +83,7 @@ impl Partition {
         if advance.is_empty() {
             return Ok(());
         }
-        let step = self.step(Vec::new(), advance, Vec::new());
+        let step = self.step(Vec::new(), advance, Vec::new())?;
         self.commit(step)
     }
 
@@ -141,7 +141,7 @@ impl Partition {
         let logged = voids.map(|n| (Dot { actor, n }, None)).collect();
         let mut advance = Advance::new(&self.clock);
         advance.close(actor);
-        let step = self.step(Vec::new(), advance, logged);
+        let step = self.step(Vec::new(), advance, logged)?;
         if !logs {
             self.log.raise_floor(actor, entry.top());
         }

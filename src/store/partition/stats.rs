@@ -33,6 +33,10 @@ pub struct PartitionStats {
     pub oversized: usize,
     /// Dots that came with two different values. Anything but zero is a bug or a reused actor.
     pub dot_conflicts: u64,
+    /// About how many bytes the rows in memory take.
+    pub cached_bytes: usize,
+    /// Reads of the engine that failed. Anything but zero is a damaged disk.
+    pub unread: u64,
 }
 
 impl Partition {
@@ -56,6 +60,8 @@ impl Partition {
             bytes: count(totals.bytes),
             oversized: count(totals.oversized),
             dot_conflicts: self.dot_conflicts,
+            cached_bytes: self.table.cached_bytes(),
+            unread: self.table.unread(),
         }
     }
 }

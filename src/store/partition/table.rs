@@ -1,84 +1,173 @@
-//! The rows of a partition in the order of their hashes, and what is derived from them.
+//! The rows of a partition, those in memory over those in the engine, and what is derived
+//! from them.
+//!
+//! The engine holds every row; the [`Cache`] above it as many as the budget allows, all of
+//! them while they fit. Sums are kept here, indexes in the engine: nothing here grows with the
+//! number of keys but the cache.
+//!
+//! A read takes `&self` and may change which rows are in memory: whoever reads holds the one
+//! lock that the partition lies under.
 
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::slot::{Place, Slot};
-use crate::clock::ActorId;
+use super::cache::Cache;
+use crate::clock::{ActorId, Clock};
 use crate::object::Row;
-use crate::placement::Keyspace;
-use crate::store::derived::{Index, IndexChange, Totals, index_changes, indexes};
+use crate::placement::{Keyspace, PartitionId};
+use crate::store::StoreError;
+use crate::store::derived::{Index, IndexChange, Totals, index_changes};
 pub(super) use crate::store::derived::{ROW_BYTES_MAX, row_bytes};
+use crate::store::engine::{Batch, Engine, Piece};
 
-/// The rows and their indexes. [`Table::set`] is the one way in.
-#[derive(Debug)]
+/// What is read of the rows at once when all of them are.
+const PIECE: Piece = Piece {
+    rows: 1024,
+    bytes: 1024 * 1024,
+};
+
+/// The rows and what is derived from them.
 pub(super) struct Table {
+    id: PartitionId,
     keyspace: Keyspace,
-    rows: BTreeMap<Slot, Row>,
-    /// By actor and counter, the keys with such a residual entry: what to strip when a base
-    /// advances (the `nsk` set of PROTOCOL section 1, with its reason).
-    residuals: BTreeMap<ActorId, BTreeSet<(u64, Bytes)>>,
-    /// By time, the keys with a version that ends then.
-    expiries: BTreeSet<(u64, Bytes)>,
-    /// Keys with several versions that together do not fit a peer frame.
-    oversized: BTreeSet<Bytes>,
+    engine: Arc<dyn Engine>,
+    cache: RefCell<Cache>,
     totals: Totals,
+    /// A commit has failed: the engine may hold rows that the clock does not know, and those
+    /// must not get out. What is in memory is as it was before.
+    distrusted: bool,
+    /// No version ends before that.
+    ends_from: Cell<u64>,
+    /// By actor, the counter below which no residual context names it; nothing is known of
+    /// one that is absent.
+    residuals_from: RefCell<BTreeMap<ActorId, u64>>,
+    /// Reads that failed.
+    unread: Cell<u64>,
 }
 
 impl Table {
-    pub(super) fn new(keyspace: Keyspace) -> Self {
+    /// The rows of `id` as `engine` holds them, and their sums.
+    pub(super) fn new(
+        id: PartitionId,
+        keyspace: Keyspace,
+        engine: Arc<dyn Engine>,
+        totals: Totals,
+    ) -> Self {
         Self {
+            id,
             keyspace,
-            rows: BTreeMap::new(),
-            residuals: BTreeMap::new(),
-            expiries: BTreeSet::new(),
-            oversized: BTreeSet::new(),
-            totals: Totals::default(),
+            cache: RefCell::new(Cache::new(engine.row_budget().share())),
+            engine,
+            totals,
+            distrusted: false,
+            ends_from: Cell::new(0),
+            residuals_from: RefCell::default(),
+            unread: Cell::new(0),
         }
     }
 
-    /// The row of `key`.
-    pub(super) fn get(&self, key: &[u8]) -> Option<&Row> {
-        let place = (self.keyspace.hash(key), key);
-        self.rows.get(&place as &dyn Place)
+    /// What `read` makes of the row of `key`, none if there is none. `clock` is that of the
+    /// rows: one that it does not know was not written by this program.
+    ///
+    /// An error is one of the engine, and says nothing about the row (R26).
+    pub(super) fn read<T>(
+        &self,
+        clock: &Clock,
+        key: &[u8],
+        read: impl FnOnce(Option<&Row>) -> T,
+    ) -> Result<T, StoreError> {
+        let hash = self.keyspace.hash(key);
+        if let Some(row) = self.cache.borrow().get((hash, key)) {
+            return Ok(read(Some(row)));
+        }
+        if self.is_all_in_memory() {
+            return Ok(read(None));
+        }
+        let found = self.fetch(clock, key);
+        let found = found.inspect_err(|_| self.unread.set(self.unread.get() + 1))?;
+        let result = read(found.as_ref());
+        if let Some(row) = found {
+            let key = Bytes::copy_from_slice(key);
+            self.cache.borrow_mut().put(hash, key, row);
+        }
+        Ok(result)
     }
 
-    /// The stored form of `key`, to share its allocation.
-    pub(super) fn key(&self, key: &[u8]) -> Option<&Bytes> {
-        let place = (self.keyspace.hash(key), key);
-        let (slot, _) = self.rows.get_key_value(&place as &dyn Place)?;
-        Some(&slot.key)
+    /// The row of `key`, empty if there is none.
+    pub(super) fn row(&self, clock: &Clock, key: &[u8]) -> Result<Row, StoreError> {
+        self.read(clock, key, |row| row.cloned().unwrap_or_default())
     }
 
-    /// Replaces the row of `key`; none removes it.
-    pub(super) fn set(&mut self, key: Bytes, row: Option<Row>) {
-        let slot = Slot {
-            hash: self.keyspace.hash(&key),
-            key,
+    /// The form of `key` that is in memory, to share its allocation.
+    pub(super) fn key(&self, key: &[u8]) -> Option<Bytes> {
+        let place = (self.keyspace.hash(key), key);
+        self.cache.borrow().key(place).cloned()
+    }
+
+    /// Gives every row to `each`, from the engine and in pieces.
+    pub(super) fn scan(
+        &self,
+        clock: &Clock,
+        mut each: impl FnMut(Bytes, Row),
+    ) -> Result<(), StoreError> {
+        self.check_trust()?;
+        let mut after = None;
+        loop {
+            let reader = self.engine.reader();
+            let rows = reader.rows(self.id, after.as_deref(), PIECE);
+            let rows = rows.map_err(|error| self.unreadable(error))?;
+            let Some((last, _)) = rows.last() else {
+                return Ok(());
+            };
+            after = Some(last.clone());
+            for (key, row) in rows {
+                self.check(clock, &key, &row)?;
+                each(key, row);
+            }
+        }
+    }
+
+    /// The next `count` keys with versions after a place in the order of hashes, and with the
+    /// last of them all that share its hash.
+    pub(super) fn by_hash(&self, from: u64, count: usize) -> Result<Vec<(u64, Bytes)>, StoreError> {
+        let first = Bound::Included((Index::Hash(from), &[][..]));
+        let mut found = self.indexed(first, Index::Hash(u64::MAX), count)?;
+        if let Some((index, key)) = found.last()
+            && found.len() == count
+        {
+            let more = Bound::Excluded((*index, key.as_ref()));
+            let more = self.indexed(more, *index, usize::MAX)?;
+            found.extend(more);
+        }
+        let hash = |index| match index {
+            Index::Hash(hash) => Some(hash),
+            _ => None,
         };
-        if let Some(old) = self.rows.remove(&slot) {
-            self.unindex(&slot, &old);
-        }
-        if let Some(row) = row {
-            self.index(&slot, &row);
-            self.rows.insert(slot, row);
-        }
+        let found = found.into_iter();
+        Ok(found
+            .filter_map(|(index, key)| Some((hash(index)?, key)))
+            .collect())
     }
 
-    /// All rows, by hash.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Bytes, &Row)> + '_ {
-        self.rows.iter().map(|(slot, row)| (&slot.key, row))
+    /// The next `count` keys of rows after `after` that begin with `prefix`.
+    pub(super) fn by_name(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        count: usize,
+    ) -> Result<Vec<Bytes>, StoreError> {
+        self.check_trust()?;
+        let names = self.engine.reader().names(self.id, prefix, after, count);
+        names.map_err(|error| self.unreadable(error))
     }
 
-    /// The rows from `hash` on.
-    pub(super) fn iter_from(&self, hash: u64) -> impl Iterator<Item = (u64, &Bytes, &Row)> + '_ {
-        let from = (hash, &[][..]);
-        let bounds = (Bound::Included(&from as &dyn Place), Bound::Unbounded);
-        self.rows
-            .range::<dyn Place, _>(bounds)
-            .map(|(slot, row)| (slot.hash, &slot.key, row))
+    /// Whether every row is that of a key that has a value, now and later.
+    pub(super) fn is_plain(&self) -> bool {
+        self.totals.rows == self.totals.keys && self.totals.ending == 0
     }
 
     /// The keys with a residual entry of `actor` at or below `base`.
@@ -86,95 +175,198 @@ impl Table {
         &self,
         actor: ActorId,
         base: u64,
-    ) -> impl Iterator<Item = Bytes> + '_ {
-        let end = (base.saturating_add(1), Bytes::new());
-        let entries = self.residuals.get(&actor);
-        entries
-            .into_iter()
-            .flat_map(move |entries| entries.range(..end.clone()))
-            .map(|(_, key)| key.clone())
+    ) -> Result<Vec<Bytes>, StoreError> {
+        let hints = &self.residuals_from;
+        let none_below = hints.borrow().get(&actor).copied().unwrap_or(0);
+        if !self.totals.residuals.contains_key(&actor) || none_below > base {
+            return Ok(Vec::new());
+        }
+        let entry = |n| Index::Residual(actor, n);
+        let first = Bound::Included((entry(0), &[][..]));
+        let found = self.indexed(first, entry(base), usize::MAX)?;
+        if found.is_empty() {
+            let next = self.indexed(first, entry(u64::MAX), 1)?;
+            if let Some((Index::Residual(_, n), _)) = next.first() {
+                hints.borrow_mut().insert(actor, *n);
+            }
+        }
+        Ok(found.into_iter().map(|(_, key)| key).collect())
     }
 
     /// The actors that residual contexts name.
     pub(super) fn residual_actors(&self) -> impl ExactSizeIterator<Item = ActorId> + '_ {
-        self.residuals.keys().copied()
+        self.totals.residuals.keys().copied()
     }
 
-    /// At most `count` keys with a version that ends at or before `until_ms`.
-    pub(super) fn ending(&self, until_ms: u64, count: usize) -> BTreeSet<Bytes> {
-        self.expiries
-            .iter()
-            .take_while(|(at_ms, _)| *at_ms <= until_ms)
-            .take(count)
-            .map(|(_, key)| key.clone())
-            .collect()
+    /// The keys of at most `count` versions that end at or before `until_ms`.
+    pub(super) fn ending(
+        &self,
+        until_ms: u64,
+        count: usize,
+    ) -> Result<BTreeSet<Bytes>, StoreError> {
+        if self.totals.ending == 0 || self.ends_from.get() > until_ms {
+            return Ok(BTreeSet::new());
+        }
+        let first = Bound::Included((Index::Ends(0), &[][..]));
+        let found = self.indexed(first, Index::Ends(until_ms), count)?;
+        if found.is_empty() {
+            let next = self.indexed(first, Index::Ends(u64::MAX), 1)?;
+            if let Some((Index::Ends(at_ms), _)) = next.first() {
+                self.ends_from.set(*at_ms);
+            }
+        }
+        Ok(found.into_iter().map(|(_, key)| key).collect())
     }
 
-    /// The keys with several versions that together do not fit a peer frame.
-    pub(super) fn oversized(&self) -> &BTreeSet<Bytes> {
-        &self.oversized
+    /// At most `count` keys with several versions that together do not fit a peer frame.
+    pub(super) fn oversized(&self, count: usize) -> Result<Vec<Bytes>, StoreError> {
+        if self.totals.oversized == 0 || count == 0 {
+            return Ok(Vec::new());
+        }
+        let first = Bound::Included((Index::Oversized, &[][..]));
+        let found = self.indexed(first, Index::Oversized, count)?;
+        Ok(found.into_iter().map(|(_, key)| key).collect())
     }
 
     pub(super) fn totals(&self) -> &Totals {
         &self.totals
     }
 
-    pub(super) fn fingerprint(&self) -> u64 {
-        self.totals.fingerprint
+    /// About how many bytes the rows in memory take.
+    pub(super) fn cached_bytes(&self) -> usize {
+        self.cache.borrow().bytes()
+    }
+
+    /// How many reads have failed.
+    pub(super) fn unread(&self) -> u64 {
+        self.unread.get()
     }
 
     /// What the sums and indexes are when `rows` are as given here.
-    pub(super) fn derive(&self, rows: &[(Bytes, Option<Row>)]) -> (Totals, Vec<IndexChange>) {
+    pub(super) fn derive(
+        &self,
+        clock: &Clock,
+        rows: &[(Bytes, Option<Row>)],
+    ) -> Result<(Totals, Vec<IndexChange>), StoreError> {
         let mut totals = self.totals.clone();
         let mut changes = Vec::new();
         for (key, after) in rows {
             let hash = self.keyspace.hash(key);
-            let before = self.get(key);
-            if let Some(before) = before {
-                totals.remove(hash, key, before);
-            }
-            if let Some(after) = after {
-                totals.add(hash, key, after);
-            }
-            index_changes(hash, key, before, after.as_ref(), &mut changes);
+            self.read(clock, key, |before| {
+                if let Some(before) = before {
+                    totals.remove(hash, key, before);
+                }
+                if let Some(after) = after {
+                    totals.add(hash, key, after);
+                }
+                index_changes(hash, key, before, after.as_ref(), &mut changes);
+            })?;
         }
-        (totals, changes)
+        Ok((totals, changes))
     }
 
-    fn index(&mut self, slot: &Slot, row: &Row) {
-        self.totals.add(slot.hash, &slot.key, row);
-        for index in indexes(slot.hash, &slot.key, row) {
-            let key = slot.key.clone();
-            match index {
-                Index::Hash(_) => {}
-                Index::Residual(actor, n) => {
-                    self.residuals.entry(actor).or_default().insert((n, key));
+    /// Follows a batch that was committed.
+    pub(super) fn install(&mut self, batch: Batch) {
+        for change in &batch.indexes {
+            match change.index {
+                Index::Ends(at_ms) if change.is_set => {
+                    self.ends_from.set(at_ms.min(self.ends_from.get()));
                 }
-                Index::Ends(at_ms) => {
-                    self.expiries.insert((at_ms, key));
+                Index::Residual(actor, n) if change.is_set => {
+                    let is_first = !self.totals.residuals.contains_key(&actor);
+                    let hints = self.residuals_from.get_mut();
+                    match hints.get_mut(&actor) {
+                        Some(none_below) => *none_below = n.min(*none_below),
+                        None if is_first => drop(hints.insert(actor, n)),
+                        None => {}
+                    }
                 }
-                Index::Oversized => {
-                    self.oversized.insert(key);
-                }
+                _ => {}
+            }
+        }
+        self.totals = batch.summary.totals;
+        let residuals = &self.totals.residuals;
+        let hints = self.residuals_from.get_mut();
+        hints.retain(|actor, _| residuals.contains_key(actor));
+        let cache = self.cache.get_mut();
+        for (key, row) in batch.rows {
+            let hash = self.keyspace.hash(&key);
+            match row {
+                Some(row) => cache.put(hash, key, row),
+                None => cache.remove((hash, &key)),
             }
         }
     }
 
-    fn unindex(&mut self, slot: &Slot, row: &Row) {
-        self.totals.remove(slot.hash, &slot.key, row);
-        for (actor, n) in row.residual.iter() {
-            if let Some(entries) = self.residuals.get_mut(&actor) {
-                entries.remove(&(n, slot.key.clone()));
-                if entries.is_empty() {
-                    self.residuals.remove(&actor);
-                }
-            }
+    /// Drops rows from memory if the partition takes more than its part.
+    pub(super) fn trim(&mut self) {
+        self.cache.get_mut().trim();
+    }
+
+    /// A commit has failed: see the field.
+    pub(super) fn distrust(&mut self) {
+        self.distrusted = true;
+    }
+
+    /// That a commit has failed, if one has.
+    pub(super) fn check_trust(&self) -> Result<(), StoreError> {
+        match self.distrusted {
+            true => Err(StoreError::Poisoned(self.id)),
+            false => Ok(()),
         }
-        for index in indexes(slot.hash, &slot.key, row) {
-            if let Index::Ends(at_ms) = index {
-                self.expiries.remove(&(at_ms, slot.key.clone()));
-            }
+    }
+
+    /// Whether a key that is not in memory has no row.
+    fn is_all_in_memory(&self) -> bool {
+        self.cache.borrow().len() as u64 == self.totals.rows
+    }
+
+    fn fetch(&self, clock: &Clock, key: &[u8]) -> Result<Option<Row>, StoreError> {
+        self.check_trust()?;
+        let found = self.engine.reader().row(self.id, key);
+        let found = found.map_err(|error| self.unreadable(error))?;
+        if let Some(row) = &found {
+            self.check(clock, key, row)?;
         }
-        self.oversized.remove(&slot.key);
+        Ok(found)
+    }
+
+    fn check(&self, clock: &Clock, key: &[u8], row: &Row) -> Result<(), StoreError> {
+        let damaged = |what| StoreError::Damaged {
+            partition: self.id,
+            what,
+        };
+        if self.keyspace.partition_of(key) != self.id {
+            return Err(damaged("a key of another partition"));
+        }
+        match row.versions.dots().all(|dot| clock.contains(dot)) {
+            true => Ok(()),
+            false => Err(damaged("a version that the clock does not know")),
+        }
+    }
+
+    fn indexed(
+        &self,
+        from: Bound<(Index, &[u8])>,
+        last: Index,
+        count: usize,
+    ) -> Result<Vec<(Index, Bytes)>, StoreError> {
+        self.check_trust()?;
+        let found = self.engine.reader().indexed(self.id, from, last, count);
+        found.map_err(|error| self.unreadable(error))
+    }
+
+    fn unreadable(&self, source: crate::store::engine::EngineError) -> StoreError {
+        StoreError::Unreadable {
+            partition: self.id,
+            source,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn cached(&self) -> Vec<(Bytes, Row)> {
+        let cache = self.cache.borrow();
+        let rows = cache.iter();
+        rows.map(|(key, row)| (key.clone(), row.clone())).collect()
     }
 }

@@ -40,6 +40,12 @@ impl Partition {
         self.log.age(now, self.options.log_age_max);
     }
 
+    /// Drops rows from memory if this partition takes more than its part of the budget and all
+    /// together take too much. One that is written or read does so by itself.
+    pub fn trim(&mut self) {
+        self.table.trim();
+    }
+
     /// Removes versions that ended [`MAX_DRIFT_MS`] or more before `wall_ms`, of at most
     /// [`EXPIRE_KEYS_MAX`] keys; says how many keys it touched.
     ///
@@ -48,15 +54,23 @@ impl Partition {
     /// never overwritten becomes visible.
     pub fn expire(&mut self, wall_ms: u64) -> Result<usize, StoreError> {
         let until_ms = wall_ms.saturating_sub(MAX_DRIFT_MS);
-        let keys = self.table.ending(until_ms, EXPIRE_KEYS_MAX);
+        let keys = self.table.ending(until_ms, EXPIRE_KEYS_MAX)?;
         if keys.is_empty() {
             return Ok(0);
         }
         let count = keys.len();
         let advance = Advance::new(&self.clock);
         let mut rows = Vec::with_capacity(count);
+        let mut unread = None;
         for key in keys {
-            let row = self.row(&key);
+            let row = match self.row(&key) {
+                Ok(row) => row,
+                // It must not keep the others from ending.
+                Err(error) => {
+                    unread = Some(error);
+                    continue;
+                }
+            };
             let context = row.own_context();
             let mut versions = row.versions;
             let ended = |version: &Version| version.expired(until_ms);
@@ -68,9 +82,11 @@ impl Partition {
             }
             rows.push((key, self.strip(versions, context, &advance)));
         }
-        let step = self.step(rows, advance, Vec::new());
-        self.commit(step)?;
-        Ok(count)
+        if !rows.is_empty() {
+            let step = self.step(rows, advance, Vec::new())?;
+            self.commit(step)?;
+        }
+        unread.map_or(Ok(count), Err)
     }
 
     /// Rewrites rows whose versions together fit no message as one ordinary write of the last
@@ -80,16 +96,10 @@ impl Partition {
     /// Such a row comes from concurrent writes of values near the limit. Until it is
     /// collapsed it stays out of deltas, and it keeps a full sync from being served.
     pub fn collapse(&mut self, keys_max: usize) -> Result<Vec<Push>, StoreError> {
-        let keys: Vec<_> = self
-            .table
-            .oversized()
-            .iter()
-            .take(keys_max)
-            .cloned()
-            .collect();
+        let keys = self.table.oversized(keys_max)?;
         let mut pushes = Vec::with_capacity(keys.len());
         for key in keys {
-            let row = self.row(&key);
+            let row = self.row(&key)?;
             let winner = row
                 .versions
                 .winner_at(0)

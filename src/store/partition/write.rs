@@ -44,13 +44,13 @@ impl Partition {
         wall_ms: u64,
     ) -> Result<Option<Push>, StoreError> {
         self.check_write(&key, &op, context)?;
-        let local = self.row(&key);
+        let local = self.row(&key)?;
         if op == Write::Delete && self.nothing_to_delete(&local, context, wall_ms) {
             return Ok(None);
         }
         if op == Write::Delete && self.options.breaks(Mutation::N11) {
             let none = Advance::new(&self.clock);
-            let step = self.step(vec![(key, None)], none, Vec::new());
+            let step = self.step(vec![(key, None)], none, Vec::new())?;
             return self.commit(step).map(|()| None);
         }
         let version = match op {
@@ -111,10 +111,7 @@ impl Partition {
         if !advance.within_limits() {
             return Err(StoreError::ClockFull);
         }
-        let key = match self.table.key(&key) {
-            Some(shared) => shared.clone(),
-            None => detached(key),
-        };
+        let key = self.table.key(&key).unwrap_or_else(|| detached(key));
         let mut whole = self.clock.base_vector();
         whole.join(&written);
         let mut push = Push {
@@ -128,7 +125,7 @@ impl Partition {
             push.versions.retain(|live, _| live == dot);
         }
         let row = self.strip(versions, written, &advance);
-        let step = self.step(vec![(key.clone(), row)], advance, vec![(dot, Some(key))]);
+        let step = self.step(vec![(key.clone(), row)], advance, vec![(dot, Some(key))])?;
         self.commit(step)?;
         Ok(push)
     }

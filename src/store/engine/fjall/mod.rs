@@ -22,7 +22,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-use fjall::{Database, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use parking_lot::Mutex;
 
 use self::files::{check_format, io, lock, open_synced, write_synced};
@@ -33,30 +33,52 @@ use self::records::{
 use self::view::{Keyspaces, View};
 use super::{Batch, Engine, EngineError, Reader};
 use crate::placement::PartitionId;
+use crate::store::budget::{MemoryBudget, RowBudget};
 use crate::store::derived::Summary;
 
 /// Keeps partitions in a directory.
 pub struct Fjall {
     database: Database,
     view: View,
-    /// The number of the last batch; its lock keeps batches in order.
-    batch: Mutex<u64>,
+    written: Mutex<Written>,
+    budget: RowBudget,
+    /// How much may be written before it is sent on its way to the disk.
+    buffer_bytes: u64,
     synced: Mutex<File>,
     /// Held until the process ends or this is dropped.
     _lock: File,
 }
 
+/// What was committed. Its lock keeps batches in order.
+struct Written {
+    /// The number of the last batch.
+    number: u64,
+    /// About how many bytes are in the database's write buffers that are not on their way to
+    /// the disk.
+    buffered: u64,
+}
+
+/// What a record takes in a write buffer beside its place and itself.
+const BUFFERED_PER_RECORD: usize = 128;
+
+/// The most bytes of journals that hold something which is in a write buffer only. The least
+/// that the database allows: it is what a restart reads.
+const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 impl Fjall {
-    /// Opens the directory, or makes it.
+    /// Opens the directory, or makes it. What is kept in memory of it is within `memory`.
     ///
     /// Refused if another process has it, if it was written in another format, and if it
     /// lacks writes that were synced.
-    pub fn open(dir: &Path) -> Result<Self, EngineError> {
+    pub fn open(dir: &Path, memory: MemoryBudget) -> Result<Self, EngineError> {
         fs::create_dir_all(dir).map_err(io("cannot create data directory", dir))?;
         let lock = lock(dir)?;
         check_format(dir)?;
         let path = dir.join("fjall");
-        let database = Database::builder(&path).open()?;
+        let database = Database::builder(&path)
+            .cache_size(memory.block_bytes())
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .open()?;
         let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default);
         let keyspaces = Keyspaces {
             rows: keyspace("rows")?,
@@ -75,25 +97,31 @@ impl Fjall {
             });
         }
         Ok(Self {
-            database,
             view: View {
                 keyspaces,
                 snapshot: None,
             },
-            batch: Mutex::new(batch),
+            written: Mutex::new(Written {
+                number: batch,
+                // What the database has read again is in its buffers.
+                buffered: database.write_buffer_size(),
+            }),
+            budget: RowBudget::new(memory.row_bytes()),
+            buffer_bytes: memory.buffer_bytes(),
+            database,
             synced: Mutex::new(synced),
             _lock: lock,
         })
     }
 
-    fn put_rows(&self, batch: &Batch, write: &mut OwnedWriteBatch) -> Result<(), EngineError> {
+    fn put_rows(&self, batch: &Batch, write: &mut Write) -> Result<(), EngineError> {
         let keyspaces = &self.view.keyspaces;
         for (key, row) in &batch.rows {
             let place = row_place(batch.partition, key);
             match row {
                 Some(row) => {
                     let record = seal_record(&place, &(long_name(key), row))?;
-                    write.insert(&keyspaces.rows, place, record);
+                    write.put(&keyspaces.rows, place, record);
                 }
                 None => write.remove(&keyspaces.rows, place),
             }
@@ -103,7 +131,7 @@ impl Fjall {
             match change.is_set {
                 true => {
                     let record = seal_record(&place, &long_name(&change.key))?;
-                    write.insert(&keyspaces.indexes, place, record);
+                    write.put(&keyspaces.indexes, place, record);
                 }
                 false => write.remove(&keyspaces.indexes, place),
             }
@@ -111,12 +139,12 @@ impl Fjall {
         Ok(())
     }
 
-    fn put_clock(&self, batch: &Batch, write: &mut OwnedWriteBatch) -> Result<(), EngineError> {
+    fn put_clock(&self, batch: &Batch, write: &mut Write) -> Result<(), EngineError> {
         let keyspaces = &self.view.keyspaces;
         for (actor, entry) in &batch.entries {
             let place = clock_place(batch.partition, *actor);
             let record = seal_record(&place, entry)?;
-            write.insert(&keyspaces.clock, place, record);
+            write.put(&keyspaces.clock, place, record);
         }
         let frozen = batch.frozen.iter().map(|&(a, set)| (Mark::Frozen(a), set));
         let peers = batch.peers.iter().map(|&peer| (Mark::Peer(peer), true));
@@ -125,12 +153,35 @@ impl Fjall {
             match is_set {
                 true => {
                     let record = seal_record(&place, &())?;
-                    write.insert(&keyspaces.marks, place, record);
+                    write.put(&keyspaces.marks, place, record);
                 }
                 false => write.remove(&keyspaces.marks, place),
             }
         }
         Ok(())
+    }
+}
+
+/// A batch in the making.
+struct Write {
+    batch: OwnedWriteBatch,
+    /// About how many bytes it will take in the write buffers.
+    bytes: u64,
+}
+
+impl Write {
+    fn put(&mut self, keyspace: &Keyspace, place: Vec<u8>, record: Vec<u8>) {
+        self.count(place.len() + record.len());
+        self.batch.insert(keyspace, place, record);
+    }
+
+    fn remove(&mut self, keyspace: &Keyspace, place: Vec<u8>) {
+        self.count(place.len());
+        self.batch.remove(keyspace, place);
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.bytes += (bytes + BUFFERED_PER_RECORD) as u64;
     }
 }
 
@@ -151,24 +202,39 @@ impl Engine for Fjall {
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), EngineError> {
-        let mut write = self.database.batch().durability(Some(PersistMode::Buffer));
+        let mut write = Write {
+            batch: self.database.batch().durability(Some(PersistMode::Buffer)),
+            bytes: 0,
+        };
         self.put_rows(batch, &mut write)?;
         self.put_clock(batch, &mut write)?;
         let place = partition_place(batch.partition);
-        let mut number = self.batch.lock();
-        let next = *number + 1;
+        let mut written = self.written.lock();
+        let next = written.number + 1;
         let record = seal_record(&place, &(next, &batch.summary))?;
-        write.insert(&self.view.keyspaces.sums, place, record);
-        write.commit()?;
-        *number = next;
+        write.put(&self.view.keyspaces.sums, place, record);
+        write.batch.commit()?;
+        written.number = next;
+        written.buffered += write.bytes;
+        if written.buffered >= self.buffer_bytes {
+            // All at once, because a journal goes when all that it holds is on the disk.
+            for keyspace in self.view.keyspaces.all() {
+                keyspace.rotate_memtable()?;
+            }
+            written.buffered = 0;
+        }
         Ok(())
     }
 
     fn sync(&self) -> Result<(), EngineError> {
         let mut file = self.synced.lock();
-        let number = *self.batch.lock();
+        let number = self.written.lock().number;
         self.database.persist(PersistMode::SyncAll)?;
         write_synced(&mut file, number)
+    }
+
+    fn row_budget(&self) -> &RowBudget {
+        &self.budget
     }
 
     fn snapshot(&self, _: PartitionId) -> Arc<dyn Reader> {

@@ -25,6 +25,18 @@ pub(super) struct Keyspaces {
     pub(super) sums: Keyspace,
 }
 
+impl Keyspaces {
+    pub(super) fn all(&self) -> [&Keyspace; 5] {
+        [
+            &self.rows,
+            &self.indexes,
+            &self.clock,
+            &self.marks,
+            &self.sums,
+        ]
+    }
+}
+
 /// The database as it is, or as it was when the snapshot was taken.
 pub(super) struct View {
     pub(super) keyspaces: Keyspaces,

@@ -1,6 +1,8 @@
 //! Commit, then install: what a failing engine leaves behind.
 
 use super::*;
+use crate::clock::MAX_DRIFT_MS;
+use crate::store::RowBudget;
 use crate::store::engine::EngineError;
 
 /// A failed commit changes nothing that can be read, and nothing may follow: whether the
@@ -81,23 +83,152 @@ fn a_used_actor_is_refused() {
     assert!(matches!(again, Err(StoreError::ActorReused(found)) if found == actor));
 }
 
-/// A version that the clock does not know was not written by this program.
+/// A version that the clock does not know was not written by this program, and neither was a
+/// clock with sums of another moment.
 #[test]
 fn contradictions_on_disk_are_refused() {
     let mut a = replica(1);
     a.put("k", "v");
     let rows = a.disk.rows(PartitionId(0), None, ALL).unwrap().into_iter();
-    let disk = Simulated::new();
-    disk.commit(&Batch {
+    let mut batch = Batch {
         partition: PartitionId(0),
         rows: rows.map(|(key, row)| (key, Some(row))).collect(),
+        summary: a.partition.summary(),
         ..Batch::default()
-    })
-    .unwrap();
+    };
+    batch.summary.clock = 0;
+    let disk = Arc::new(Simulated::new());
+    disk.commit(&batch).unwrap();
     let actor = ActorId {
         node: NodeId(1),
         incarnation: 99,
     };
-    let opened = Partition::open(PartitionId(0), actor, Arc::new(disk), options());
+    let mut opened = Partition::open(PartitionId(0), actor, disk.clone(), options()).unwrap();
+    let read = opened.object(b"k");
+    assert!(matches!(read, Err(StoreError::Damaged { .. })), "{read:?}");
+    let key = Bytes::from_static(b"k");
+    let written = opened.write(key, put("w"), None, NOON_MS);
+    assert!(matches!(written, Err(StoreError::Damaged { .. })));
+    let verified = verify(&*disk, PartitionId(0), options().keyspace);
+    assert!(matches!(verified, Err(StoreError::Damaged { .. })));
+    batch.summary.clock = 1;
+    disk.commit(&batch).unwrap();
+    let opened = Partition::open(PartitionId(0), actor, disk, options());
     assert!(matches!(opened, Err(StoreError::Damaged { .. })));
+}
+
+/// A replica that keeps no row in memory: every read is one of the disk.
+fn forgetful(node: u64) -> Replica {
+    let disk = Simulated::with_row_budget(RowBudget::none());
+    replica_on(node, options(), disk)
+}
+
+fn is_unreadable<T>(result: Result<T, StoreError>) -> bool {
+    matches!(result, Err(StoreError::Unreadable { .. }))
+}
+
+/// What cannot be read is not absent (R26): whatever needs it fails and changes nothing, and
+/// all else goes on.
+#[test]
+fn a_damaged_row_stops_what_needs_it_and_nothing_else() {
+    let (mut a, mut b) = (forgetful(1), replica(2));
+    let first = a.put("damaged", "v");
+    b.take(&first);
+    a.put("k", "v");
+    a.write("ends", ending("v", NOON_MS + 1), None);
+    let push = b.put("damaged", "w");
+    let other = b.put("other", "w");
+    let question = a.partition.digest();
+    let delta = b.delta_for(&question);
+    a.disk.damage(PartitionId(0), b"damaged");
+    let before = (a.partition.clock().clone(), a.partition.summary());
+    let key = Bytes::from_static(b"damaged");
+    for op in [put("x"), Write::Delete] {
+        assert!(is_unreadable(a.partition.write(
+            key.clone(),
+            op,
+            None,
+            NOON_MS
+        )));
+    }
+    assert!(is_unreadable(a.partition.read(&key, NOON_MS)));
+    assert!(is_unreadable(a.partition.object(&key)));
+    assert!(is_unreadable(a.partition.apply_push(push, NOON_MS)));
+    assert!(is_unreadable(a.partition.apply_delta(delta, NOON_MS)));
+    let after = (a.partition.clock().clone(), a.partition.summary());
+    assert_eq!(before, after);
+    assert!(a.partition.stats().unread >= 6);
+    a.take(&other);
+    a.put("k", "again");
+    assert_eq!(a.values("k"), ["again"]);
+    let later_ms = NOON_MS + 10 * MAX_DRIFT_MS;
+    assert_eq!(a.partition.expire(later_ms).unwrap(), 1);
+    // Peers get the others, and never that it is gone.
+    let fresh = replica(3);
+    let delta = a.delta_for(&fresh.partition.digest());
+    let keys: Vec<_> = delta.rows.iter().map(|(key, _)| key.clone()).collect();
+    assert_eq!(keys, ["k", "ends", "other"]);
+    let mut source = a.partition.full_source(&fresh.full_request(), 1).unwrap();
+    assert!(is_unreadable(source.chunk(0)));
+    assert!(verify(&*a.disk, PartitionId(0), options().keyspace).is_err());
+}
+
+/// A row that cannot be read keeps no other from ending.
+#[test]
+fn a_damaged_row_that_ends_keeps_no_other_from_ending() {
+    let mut a = forgetful(1);
+    for key in ["a", "b", "c"] {
+        a.write(key, ending("v", NOON_MS + 1), None);
+    }
+    a.disk.damage(PartitionId(0), b"b");
+    let later_ms = NOON_MS + 10 * MAX_DRIFT_MS;
+    assert!(is_unreadable(a.partition.expire(later_ms)));
+    assert_eq!(a.partition.stats().keys, 1);
+}
+
+/// A full sync reads all rows of its receiver too, and none is taken for absent.
+#[test]
+fn a_full_sync_over_a_damaged_row_changes_nothing() {
+    let (mut a, mut b) = (forgetful(1), replica(2));
+    a.put("damaged", "v");
+    b.put("k", "w");
+    a.disk.damage(PartitionId(0), b"damaged");
+    let (pieces, end) = full(&b, &a.full_request(), 1);
+    for piece in pieces {
+        a.partition.stage(piece).unwrap();
+    }
+    let before = (a.partition.clock().clone(), a.partition.summary());
+    assert!(is_unreadable(a.partition.apply_full(end, NOON_MS)));
+    assert_eq!(before, (a.partition.clock().clone(), a.partition.summary()));
+    assert_eq!(a.values("k"), Vec::<String>::new());
+}
+
+/// When a commit has failed, the engine may hold rows that the clock does not know. They must
+/// not get out: their effect would be there without their dots (N34).
+#[test]
+fn nothing_is_read_from_an_engine_after_a_failed_commit() {
+    let mut a = forgetful(1);
+    a.put("k", "v");
+    let fresh = replica(2);
+    a.disk.fail(true);
+    let key = Bytes::from_static(b"k");
+    assert!(a.partition.write(key, put("w"), None, NOON_MS).is_err());
+    a.disk.fail(false);
+    let poisoned = |error| matches!(error, Some(StoreError::Poisoned(_)));
+    assert!(poisoned(a.partition.object(b"k").err()));
+    assert!(poisoned(a.partition.keys_from(0, 1).err()));
+    assert!(poisoned(
+        a.partition.full_source(&fresh.full_request(), 1).err()
+    ));
+    let answer = a.partition.delta(&fresh.partition.digest());
+    assert_eq!(answer, DeltaAnswer::Nothing);
+    a.reopen();
+    assert_eq!(a.values("k"), ["v"]);
+}
+
+fn ending(value: &'static str, at_ms: u64) -> Write {
+    Write::Put {
+        value: Bytes::from_static(value.as_bytes()),
+        expire_at_ms: Some(at_ms),
+    }
 }

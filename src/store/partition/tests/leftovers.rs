@@ -10,8 +10,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::store::Totals;
-use crate::store::engine::{Fjall, Loaded};
+use crate::store::engine::{EngineError, Fjall, Loaded};
+use crate::store::{MemoryBudget, Totals};
 
 /// An engine, how to end the process on it, and how to lose power.
 trait Disk {
@@ -43,11 +43,15 @@ struct OnDisk {
     saved: tempfile::TempDir,
 }
 
+fn open_disk(dir: &Path) -> Result<Fjall, EngineError> {
+    Fjall::open(dir, MemoryBudget::default())
+}
+
 impl OnDisk {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         Self {
-            open: Some(Arc::new(Fjall::open(&dir.path().join("data")).unwrap())),
+            open: Some(Arc::new(open_disk(&dir.path().join("data")).unwrap())),
             saved: tempfile::tempdir().unwrap(),
             dir,
         }
@@ -71,7 +75,7 @@ impl Disk for OnDisk {
     fn restart(&mut self) {
         self.open = None;
         let data = self.dir.path().join("data");
-        self.open = Some(Arc::new(Fjall::open(&data).unwrap()));
+        self.open = Some(Arc::new(open_disk(&data).unwrap()));
     }
 
     fn lose_tail(&mut self) {
@@ -214,9 +218,9 @@ fn pull_full(replicas: &mut [Partition; 2], from: usize, to: usize) {
         asker: replicas[to].actor(),
         clock: replicas[to].clock().clone(),
     };
-    let source = replicas[from].full_source(&request, session());
+    let mut source = replicas[from].full_source(&request, session()).unwrap();
     for sequence in 0.. {
-        match source.chunk(sequence).unwrap() {
+        match source.chunk(sequence).unwrap().unwrap() {
             FullChunk::Rows(rows) => drop(replicas[to].stage(rows).unwrap()),
             FullChunk::End(end) => {
                 let _ = replicas[to].apply_full(end, NOON_MS).unwrap();

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use super::*;
 use crate::clock::NodeId;
 use crate::placement::Keyspace;
-use crate::store::engine::{Reader, Simulated};
+use crate::store::engine::{Piece, Reader, Simulated};
 use crate::store::exchange::{Closing, Delta, Digest, FullEnd, FullRequest, FullRows, Push};
 use crate::store::verify;
 
@@ -68,7 +68,11 @@ fn replica(node: u64) -> Replica {
 }
 
 fn replica_with(node: u64, options: Options) -> Replica {
-    let disk = Arc::new(Simulated::new());
+    replica_on(node, options, Simulated::new())
+}
+
+fn replica_on(node: u64, options: Options, disk: Simulated) -> Replica {
+    let disk = Arc::new(disk);
     let node = NodeId(node);
     Replica {
         node,
@@ -137,7 +141,7 @@ impl Replica {
     }
 
     fn token(&self, key: &str) -> VersionVector {
-        self.partition.object(key.as_bytes()).context
+        self.partition.object(key.as_bytes()).unwrap().context
     }
 
     fn push(&mut self, push: &Push) -> Applied {
@@ -212,7 +216,7 @@ impl Replica {
 
     /// All live values of `key`, sorted.
     fn values(&self, key: &str) -> Vec<String> {
-        let object = self.partition.object(key.as_bytes());
+        let object = self.partition.object(key.as_bytes()).unwrap();
         let mut values: Vec<String> = object
             .versions
             .iter()
@@ -225,18 +229,21 @@ impl Replica {
     /// Clock and live versions, to compare replicas. Residual contexts may differ for good
     /// where they refer to dots that were lost with a tail, until the actor is sealed.
     fn live(&self) -> (Clock, Vec<(Bytes, Versions)>) {
-        let rows = self.partition.table.iter();
+        let (_, rows) = self.state();
         let live = rows
+            .into_iter()
             .filter(|(_, row)| !row.versions.is_empty())
-            .map(|(key, row)| (key.clone(), row.versions.clone()))
+            .map(|(key, row)| (key, row.versions))
             .collect();
         (self.partition.clock().clone(), live)
     }
 
-    /// Clock and rows.
+    /// Clock and rows. Those in memory are those on disk.
     fn state(&self) -> (Clock, Vec<(Bytes, Row)>) {
-        let rows = self.partition.table.iter();
-        let rows = rows.map(|(key, row)| (key.clone(), row.clone())).collect();
+        let rows = self.disk.rows(PartitionId(0), None, ALL).unwrap();
+        for cached in self.partition.table.cached() {
+            assert!(rows.contains(&cached), "only in memory: {cached:?}");
+        }
         (self.partition.clock().clone(), rows)
     }
 }
@@ -256,13 +263,13 @@ fn session() -> u64 {
 
 /// All pieces of a full sync.
 fn full(source: &Replica, request: &FullRequest, session: u64) -> (Vec<FullRows>, FullEnd) {
-    let source = source.partition.full_source(request, session);
+    let mut source = source.partition.full_source(request, session).unwrap();
     let mut pieces = Vec::new();
     for sequence in 0.. {
-        match source.chunk(sequence).unwrap() {
+        match source.chunk(sequence).unwrap().unwrap() {
             FullChunk::Rows(rows) => pieces.push(rows),
             FullChunk::End(end) => {
-                assert_eq!(source.chunk(sequence + 1), None);
+                assert_eq!(source.chunk(sequence + 1).unwrap(), None);
                 return (pieces, end);
             }
         }

@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
+use crate::store::RowBudget;
 
 const KEYS: [&str; 3] = ["k0", "k1", "k2"];
 
@@ -118,9 +119,15 @@ fn any_act(replicas: usize) -> impl Strategy<Value = Act> {
 
 impl World {
     fn new(count: usize, options: Options) -> Self {
+        Self::within(count, options, usize::MAX)
+    }
+
+    /// Replicas that each keep at most so many bytes of rows in memory.
+    fn within(count: usize, options: Options, row_bytes: usize) -> Self {
+        let disk = || Simulated::with_row_budget(RowBudget::new(row_bytes));
         Self {
             replicas: (0..count)
-                .map(|at| replica_with(at as u64, options))
+                .map(|at| replica_on(at as u64, options, disk()))
                 .collect(),
             net: Vec::new(),
             tokens: Vec::new(),
@@ -345,7 +352,7 @@ impl World {
             for other in &self.replicas {
                 if one.partition.hash() == other.partition.hash() {
                     let live = |replica: &Replica| {
-                        KEYS.map(|key| replica.partition.object(key.as_bytes()).versions)
+                        KEYS.map(|key| replica.partition.object(key.as_bytes()).unwrap().versions)
                     };
                     assert_eq!(live(one), live(other), "S9");
                     let (one, other) = (&one.partition, &other.partition);
@@ -358,7 +365,7 @@ impl World {
     fn check_rows(&self, at: usize) {
         let partition = &self.replicas[at].partition;
         for (key, name) in KEYS.iter().enumerate() {
-            let object = partition.object(name.as_bytes());
+            let object = partition.object(name.as_bytes()).unwrap();
             let includes = self.includes(at, key);
             for dot in object.versions.dots() {
                 assert!(partition.clock().contains(dot), "S2");
@@ -453,6 +460,42 @@ fn run(count: usize, options: Options, acts: &[Act]) {
     check_heals(world);
 }
 
+/// All that can be seen of a replica but how much of it is in memory.
+fn seen(replica: &Replica) -> impl PartialEq + std::fmt::Debug + use<> {
+    let partition = &replica.partition;
+    let stats = PartitionStats {
+        cached_bytes: 0,
+        ..partition.stats()
+    };
+    let asker = ActorId::default();
+    let all = Digest {
+        partition: PartitionId(0),
+        asker,
+        clock: Clock::new(),
+    };
+    let objects = KEYS.map(|key| partition.object(key.as_bytes()).unwrap());
+    let listed = partition.keys_from(0, 10).unwrap();
+    let named = partition.names(b"k", None, 10).unwrap();
+    let said = (partition.sync_hash(), partition.delta(&all));
+    (replica.state(), stats, objects, listed, named, said)
+}
+
+/// The same happens to replicas with all rows in memory and to replicas with next to none.
+fn compare(count: usize, options: Options, row_bytes: usize, acts: &[Act]) {
+    let mut roomy = World::new(count, options);
+    let mut cramped = World::within(count, options, row_bytes);
+    for act in acts {
+        roomy.act(act);
+        cramped.act(act);
+        cramped.check();
+        for (one, other) in roomy.replicas.iter().zip(&cramped.replicas) {
+            assert_eq!(seen(one), seen(other));
+            assert!(other.partition.stats().cached_bytes <= row_bytes);
+        }
+    }
+    check_heals(cramped);
+}
+
 fn small(log_rows_max: usize, delta_bytes: usize) -> Options {
     Options {
         log_rows_max,
@@ -471,6 +514,15 @@ proptest! {
         delta_bytes in prop_oneof![Just(1usize), Just(1 << 18)],
     ) {
         run(3, small(log_rows_max, delta_bytes), &acts);
+    }
+
+    #[test]
+    fn rows_that_do_not_fit_in_memory_make_no_difference(
+        acts in prop::collection::vec(any_act(3), 1..50),
+        log_rows_max in prop_oneof![Just(1usize << 16), 2usize..12],
+        row_bytes in prop_oneof![Just(0usize), 300usize..1000],
+    ) {
+        compare(3, small(log_rows_max, 1), row_bytes, &acts);
     }
 
     #[test]

@@ -164,8 +164,8 @@ fn reads_pick_the_last_write_and_filter_what_has_ended() {
         expire_at_ms: Some(NOON_MS + 10),
     };
     write(&mut a, "k", op).unwrap();
-    assert!(a.partition.read(b"k", NOON_MS + 9).is_some());
-    assert!(a.partition.read(b"k", NOON_MS + 10).is_none());
+    assert!(a.partition.read(b"k", NOON_MS + 9).unwrap().is_some());
+    assert!(a.partition.read(b"k", NOON_MS + 10).unwrap().is_none());
     let key = Bytes::from_static(b"k");
     let delete = a.partition.write(key, Write::Delete, None, NOON_MS + 10);
     assert_eq!(delete.unwrap(), None, "there is nothing to delete any more");
@@ -201,7 +201,7 @@ fn a_write_is_later_than_what_it_replaces_even_from_a_wrong_clock() {
     let push = b.partition.write(key, put("ahead"), None, ahead_ms);
     a.take(&push.unwrap().unwrap());
     a.put("k", "after");
-    let version = a.partition.read(b"k", NOON_MS).unwrap();
+    let version = a.partition.read(b"k", NOON_MS).unwrap().unwrap();
     assert!(version.hlc > Hlc::at(ahead_ms));
     let other = a.put("other", "v");
     let hlc = other.versions.last_hlc().unwrap();
@@ -218,22 +218,18 @@ fn keys_are_listed_by_hash_without_deleted_ones() {
         a.put(key, "v");
     }
     a.delete("b");
-    let all: Vec<(u64, Bytes)> = a
-        .partition
-        .keys_from(0)
-        .map(|(hash, key)| (hash, key.clone()))
-        .collect();
+    let all = a.partition.keys_from(0, 10).unwrap();
     assert_eq!(all.len(), 3);
     assert!(all.is_sorted());
     for (hash, key) in &all {
         assert_eq!(*hash, options().keyspace.hash(key));
     }
-    let rest: Vec<u64> = a
-        .partition
-        .keys_from(all[1].0)
-        .map(|(hash, _)| hash)
-        .collect();
-    assert_eq!(rest, [all[1].0, all[2].0]);
+    assert_eq!(a.partition.keys_from(all[1].0, 10).unwrap(), all[1..]);
+    assert_eq!(a.partition.keys_from(all[1].0, 1).unwrap(), all[1..2]);
+    assert_eq!(a.partition.names(b"", None, 10).unwrap(), ["a", "c", "d"]);
+    assert_eq!(a.partition.names(b"", Some(b"a"), 1).unwrap(), ["c"]);
+    assert_eq!(a.partition.names(b"d", None, 10).unwrap(), ["d"]);
+    assert!(a.partition.has_value(b"d", NOON_MS).unwrap());
 }
 
 /// A fresh actor each time, and no trace of those that never wrote.
@@ -267,11 +263,17 @@ fn a_full_sync_in_many_pieces_brings_everything() {
             delete.unwrap();
         }
     }
-    let source = a.partition.full_source(&b.full_request(), 9);
-    assert!(source.pieces() > 10);
+    let mut source = a.partition.full_source(&b.full_request(), 9).unwrap();
+    assert_eq!(source.chunk(1).unwrap(), None, "one after the other");
+    let first = source.chunk(0).unwrap();
     let mut sequence = 0;
     loop {
-        match source.chunk(sequence).unwrap() {
+        // The snapshot is what it was, and so are pieces that are asked for again.
+        let key = Bytes::from(format!("{sequence} later"));
+        let write = a.partition.write(key, put("value"), None, NOON_MS);
+        write.unwrap();
+        assert_eq!(source.chunk(0).unwrap(), first);
+        match source.chunk(sequence).unwrap().unwrap() {
             FullChunk::Rows(rows) => {
                 let next = b.partition.stage(rows.clone()).unwrap();
                 assert_eq!(b.partition.stage(rows).unwrap(), next);
@@ -283,9 +285,10 @@ fn a_full_sync_in_many_pieces_brings_everything() {
             }
         }
     }
+    assert!(sequence > 10);
     assert_eq!(b.partition.stats().keys, 200);
-    heal(&mut [&mut a, &mut b]);
     assert_eq!(b.partition.stats().log_rows, 0);
+    heal(&mut [&mut a, &mut b]);
 }
 
 /// Encodings as they will travel.
