@@ -27,6 +27,12 @@ const SYNC_RATE_MIN: u64 = 1_000_000;
 /// Fastest: no machine is near it, so it means "unlimited".
 const SYNC_RATE_MAX: u64 = 1_000_000_000_000;
 
+/// Smallest memory budget: below it, write buffers are too small to be worth their files.
+pub const MEMORY_BUDGET_MIN: u64 = 32_000_000;
+
+/// Largest: beyond any memory.
+const MEMORY_BUDGET_MAX: u64 = 1_000_000_000_000_000;
+
 /// Smallest dot logs: enough that every partition remembers some writes.
 const DOT_LOG_BYTES_MIN: u64 = 1_000_000;
 
@@ -162,6 +168,22 @@ pub static KNOBS: &[Knob] = &[
         help: "Keep the data in memory only: it is gone when the process ends, and comes back \
                from the other nodes. Not together with --data",
         set: set_memory,
+    },
+    Knob {
+        key: "memory_budget",
+        flag: "memory-budget",
+        shape: Shape::Value("BYTES"),
+        default: "a quarter of the machine's memory",
+        help: "How much memory the node may use for its data: recently used rows, the blocks \
+               they lie in on disk, and what waits to be written. Data may be many times as \
+               large; what is not in memory is read from the disk. More makes reads faster. \
+               With --memory it means nothing. Bytes, or with a unit: 500MB, 8GiB",
+        set: |to, text| {
+            put(
+                &mut to.memory_budget,
+                value::bytes(text, MEMORY_BUDGET_MIN, MEMORY_BUDGET_MAX),
+            )
+        },
     },
     Knob {
         key: "write",

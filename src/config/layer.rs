@@ -34,6 +34,7 @@ pub struct Settings {
     pub seeds: Option<Vec<HostPort>>,
     pub client: Option<HostPort>,
     pub storage: Option<Storage>,
+    pub memory_budget: Option<u64>,
     pub write: Option<Strength>,
     pub read: Option<Strength>,
     pub write_timeout_ms: Option<u64>,

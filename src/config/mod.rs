@@ -24,7 +24,7 @@ use thiserror::Error;
 
 pub use crate::replication::Strength;
 pub use address::{AddressError, HOST_BYTES_MAX, HOST_DEFAULT};
-pub use knobs::{KNOBS, Knob, PARTITIONS_MAX, Shape};
+pub use knobs::{KNOBS, Knob, MEMORY_BUDGET_MIN, PARTITIONS_MAX, Shape};
 pub use layer::{KeySource, LogFormat, Settings};
 pub use nearest::nearest;
 pub use secret::{Secret, cluster_key};
@@ -124,6 +124,9 @@ pub struct Config {
     pub client: Listen,
     /// Where the data is kept.
     pub storage: Storage,
+    /// How many bytes of memory the data on disk may take, a quarter of what the machine has if
+    /// absent. Data in memory only takes what it takes.
+    pub memory_budget: Option<u64>,
     /// Key that seals everything between nodes. Without one only accidents are kept out.
     pub cluster_key: Option<Secret>,
     /// A second key that is still accepted, during a rotation.
@@ -164,6 +167,7 @@ impl Default for Config {
             seeds: Vec::new(),
             client: Listen::Auto,
             storage: Storage::DefaultDirectory,
+            memory_budget: None,
             cluster_key: None,
             previous_cluster_key: None,
             insecure: false,
@@ -209,6 +213,13 @@ impl Config {
         if self.sync_rate == 0 {
             let (min, max) = (1, u64::MAX);
             return Err(wrong("sync_rate", ValueError::Number { min, max }));
+        }
+        if self
+            .memory_budget
+            .is_some_and(|bytes| bytes < MEMORY_BUDGET_MIN)
+        {
+            let (min, max) = (MEMORY_BUDGET_MIN, u64::MAX);
+            return Err(wrong("memory_budget", ValueError::Number { min, max }));
         }
         if self.seeds.len() > SEEDS_MAX {
             return Err(wrong("seeds", ValueError::TooMany(SEEDS_MAX)));

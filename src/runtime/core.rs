@@ -16,7 +16,7 @@ use super::facts_lane::FactsInbox;
 use super::limiter::Limiter;
 use super::links::Links;
 use super::state::{Command, FactsTable, Roster};
-use super::storage::Watched;
+use super::storage::{Opening, Watched};
 use super::time::Clock;
 use crate::clock::NodeId;
 use crate::membership::{Fingerprint, State};
@@ -48,6 +48,7 @@ pub(super) struct Core {
     pub(super) profile: Profile,
     pub(super) clock: Clock,
     pub(super) data: Data<Waiter>,
+    pub(super) opening: Opening,
     pub(super) engine: Arc<Watched>,
     pub(super) links: Links,
     pub(super) roster: watch::Sender<Arc<Roster>>,

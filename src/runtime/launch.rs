@@ -24,7 +24,7 @@ use super::links::Links;
 use super::outbox::Outbox;
 use super::ports::{self, Sockets};
 use super::state::{Command, FactsTable, Roster};
-use super::storage::Watched;
+use super::storage::{Opening, Watched};
 use super::time::Clock;
 use super::udp::{self, COMMANDS_MAX, Lane};
 use super::{accept, facts, fsync, peers, seeds, timer};
@@ -35,6 +35,7 @@ use crate::wire::{DatagramOpener, DatagramSealer};
 
 /// An opened data directory and what it held.
 pub(super) struct Store {
+    pub(super) opening: Opening,
     pub(super) engine: Arc<Watched>,
     pub(super) data: Data<Waiter>,
     pub(super) generations: GenerationFile,
@@ -68,6 +69,7 @@ pub(super) fn launch(
     let core = Arc::new(Core {
         clock,
         data: store.data,
+        opening: store.opening,
         engine: store.engine,
         links: Links::default(),
         roster: watch::Sender::new(Arc::new(Roster::of(&membership))),

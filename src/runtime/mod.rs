@@ -56,6 +56,7 @@ mod launch;
 mod lifecycle;
 mod limiter;
 mod links;
+mod memory;
 mod outbox;
 mod peers;
 mod ports;

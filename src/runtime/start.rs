@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -12,9 +12,9 @@ use super::core::Profile;
 use super::error::StartError;
 use super::handle::Handle;
 use super::launch::{Store, launch};
-use super::storage::{Place, Watched};
+use super::storage::{Opening, Place, Watched};
 use super::time::{Clock, wall_ms};
-use super::{advertise, identity, ports};
+use super::{advertise, identity, memory, ports};
 use crate::config::Config;
 use crate::membership::{CLUSTER_BYTES_MAX, Fingerprint};
 use crate::node::request::Consistency;
@@ -43,7 +43,8 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
     let sockets = ports::bind(&config).await?;
     let cluster_addr = advertise::address(&config, sockets.cluster_addr).await?;
     let name = identity::name(config.name.as_deref(), cluster_addr)?;
-    let place = Place::new(&config.storage, &name);
+    let budget = config.memory_budget.unwrap_or_else(memory::default_budget);
+    let place = Place::new(&config.storage, &name, budget);
     let profile = Profile {
         id: identity::node_id(&config.cluster.name, &name),
         name,
@@ -138,9 +139,11 @@ fn data_params(config: &Config, profile: &Profile) -> DataParams {
     }
 }
 
-/// Opens the store on a thread of its own: reading all rows takes as long as it takes.
+/// Opens the store on a thread of its own: it takes as long as the disk takes to read again
+/// what was written last. How much there is in all makes no difference.
 async fn open_store(place: Place, params: DataParams, clock: Clock) -> Result<Store, StartError> {
     let opening = tokio::task::spawn_blocking(move || {
+        let start = Instant::now();
         let opened = place.open()?;
         let generation = opened.generations.next(wall_ms())?;
         let engine = Arc::new(Watched::new(opened.engine));
@@ -148,8 +151,18 @@ async fn open_store(place: Place, params: DataParams, clock: Clock) -> Result<St
         let rng = SmallRng::from_rng(&mut rand::rng());
         let data = Data::open(&params, &shared, rng, clock.now())
             .map_err(|error| StartError::Storage(error.to_string()))?;
-        info!(data = place.words(), keys = data.key_count(), "data opened");
+        let took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        info!(
+            data = place.words(),
+            keys = data.key_count(),
+            took_ms,
+            "data opened"
+        );
         Ok(Store {
+            opening: Opening {
+                took_ms,
+                memory_budget: place.budget(),
+            },
             engine,
             data,
             generations: opened.generations,

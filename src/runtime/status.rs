@@ -72,6 +72,8 @@ pub(super) fn status(core: &Core) -> Status {
         ("rows_residual", data.rows_residual),
         ("log_rows", data.log_rows),
         ("data_bytes", data.bytes),
+        ("opening_ms", core.opening.took_ms),
+        ("memory_budget", core.opening.memory_budget.unwrap_or(0)),
         ("rows_cached_bytes", data.cached_bytes),
         ("storage_reads_failed", data.unread),
         ("writes_waiting", data.waiting),

@@ -72,20 +72,26 @@ impl Engine for Watched {
     }
 }
 
-/// Where a node keeps its data.
+/// Where a node keeps its data, and how much memory that may take.
 pub(super) struct Place {
     directory: Option<PathBuf>,
+    budget: u64,
 }
 
 impl Place {
     /// The place that `storage` names for the node `name`.
-    pub(super) fn new(storage: &Storage, name: &str) -> Self {
+    pub(super) fn new(storage: &Storage, name: &str, budget: u64) -> Self {
         let directory = match storage {
             Storage::DefaultDirectory => Some(Path::new(DEFAULT_DIRECTORY).join(name)),
             Storage::Directory(directory) => Some(directory.clone()),
             Storage::Memory => None,
         };
-        Self { directory }
+        Self { directory, budget }
+    }
+
+    /// How much memory the data may take; none if it is in memory only.
+    pub(super) fn budget(&self) -> Option<u64> {
+        self.directory.as_ref().map(|_| self.budget)
     }
 
     /// In words, for people.
@@ -108,14 +114,15 @@ impl Place {
             reason: error.to_string(),
         })?;
         // The engine locks its directory, so whoever has it open owns the generation too.
-        let engine = Fjall::open(&directory.join(ENGINE_DIRECTORY), MemoryBudget::default())
-            .map_err(|error| match error {
-                EngineError::Locked { pid, .. } => StartError::DirectoryInUse {
-                    path: directory.clone(),
-                    pid,
-                },
-                error => StartError::Storage(error.to_string()),
-            })?;
+        let path = directory.join(ENGINE_DIRECTORY);
+        let engine = Fjall::open(&path, MemoryBudget::new(self.budget));
+        let engine = engine.map_err(|error| match error {
+            EngineError::Locked { pid, .. } => StartError::DirectoryInUse {
+                path: directory.clone(),
+                pid,
+            },
+            error => StartError::Storage(error.to_string()),
+        })?;
         Ok(Opened {
             engine: Arc::new(engine),
             generations: GenerationFile::in_directory(directory),
@@ -127,4 +134,13 @@ impl Place {
 pub(super) struct Opened {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) generations: GenerationFile,
+}
+
+/// What the opening of the data came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    /// How long it took, in milliseconds.
+    pub(super) took_ms: u64,
+    /// How many bytes of memory the data may take, if it is not in memory only.
+    pub(super) memory_budget: Option<u64>,
 }

@@ -65,7 +65,7 @@ fn example(knob: &Knob) -> &'static str {
         "listen" | "seed" | "client" | "advertise" => "10.0.0.1:1",
         "write" | "read" => "all",
         "write_timeout" | "sync_interval" => "77",
-        "sync_rate" | "dot_log_bytes" => "77MB",
+        "sync_rate" | "dot_log_bytes" | "memory_budget" => "77MB",
         "dot_log_age" => "77m",
         "network" => "wan",
         "clients_max" | "partitions" => "77",

@@ -99,11 +99,18 @@ fn clients(facts: &Facts<'_>, text: &mut Text) {
     text.line("blocked_clients", 0);
 }
 
-fn memory(_: &Facts<'_>, text: &mut Text) {
+fn memory(facts: &Facts<'_>, text: &mut Text) {
     if let Some(bytes) = resident_bytes() {
         text.line("used_memory_rss", bytes);
     }
-    text.line("maxmemory", 0);
+    text.line("maxmemory", budget(facts));
+}
+
+/// What the data may take; 0 means that nothing bounds it, as in Redis.
+fn budget(facts: &Facts<'_>) -> u64 {
+    let mut counters = facts.status.counters.iter();
+    let budget = counters.find(|(name, _)| *name == "memory_budget");
+    budget.map_or(0, |(_, bytes)| *bytes)
 }
 
 /// Memory of the process as the system counts it, where the system says so in a file.

@@ -10,6 +10,7 @@ mod hostile;
 mod leftovers;
 mod log_floor;
 mod mutations;
+mod on_disk;
 mod random;
 mod rule_table;
 mod rules;
