@@ -10,6 +10,7 @@ mod support;
 
 mod cluster {
     mod data;
+    mod durability;
     mod hostile;
     mod membership;
     mod program;

@@ -11,7 +11,7 @@ use netdb::machine::{Instant, Machine, Now};
 use netdb::membership::{self, Event, Fingerprint, Identity, Membership, Packet, Params, State};
 use netdb::node::{Data, DataParams, Effect, View};
 use netdb::placement::Keyspace;
-use netdb::replication::{Message, SyncParams};
+use netdb::replication::{Durability, Message, SyncParams};
 use netdb::store::Options;
 use netdb::store::engine::{Engine, Simulated};
 use rand::rngs::SmallRng;
@@ -109,6 +109,7 @@ impl Node {
             keyspace: keyspace(),
             timeout: Duration::from_secs(2),
             sync: SyncParams::default(),
+            durability: Durability::default(),
             sync_rate: NonZeroU64::MAX,
             options: Options::default(),
         };
