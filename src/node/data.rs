@@ -256,6 +256,7 @@ impl<W> Data<W> {
                 sums.dots_live += stats.dots_live as u64;
                 sums.holes += stats.holes as u64;
                 sums.frozen += stats.frozen as u64;
+                sums.dot_conflicts += stats.dot_conflicts;
                 sums.rows_residual += stats.residual_rows as u64;
                 sums.log_rows += stats.log_rows as u64;
                 sums.bytes += stats.bytes as u64;
