@@ -12,7 +12,10 @@
 //! an error and without what followed: a database that is behind `SYNCED` has lost confirmed
 //! writes and is refused, to be filled again from the other replicas.
 //!
-//! This is the one file of the store that touches the disk.
+//! This file and `journal`, which mends a torn journal before the database sees it, are the
+//! ones of the store that touch the disk.
+
+mod journal;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -24,6 +27,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::warn;
 
 use super::{Batch, Engine, EngineError, Loaded};
 use crate::clock::{ActorId, Entry, NodeId};
@@ -86,6 +90,14 @@ impl Fjall {
         let lock = lock(dir)?;
         check_format(dir)?;
         let path = dir.join("fjall");
+        if let Some(cut) = journal::mend(&path).map_err(io("cannot mend the journal in", &path))? {
+            warn!(
+                journal = %cut.path.display(),
+                at = cut.at,
+                rest = %cut.rest.display(),
+                "journal was torn after its last whole batch, as a loss of power leaves it"
+            );
+        }
         let database = Database::builder(&path).open()?;
         let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default);
         let (rows, clock) = (keyspace("rows")?, keyspace("clock")?);

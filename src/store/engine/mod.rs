@@ -13,6 +13,8 @@ mod memory;
 mod simulated;
 
 #[cfg(test)]
+mod power_cut_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;

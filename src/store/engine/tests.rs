@@ -10,14 +10,14 @@ use super::*;
 use crate::clock::{Dot, Hlc, NodeId};
 use crate::object::{KEY_BYTES_MAX, Version};
 
-fn actor(incarnation: u64) -> ActorId {
+pub(super) fn actor(incarnation: u64) -> ActorId {
     ActorId {
         node: NodeId(1),
         incarnation,
     }
 }
 
-fn row(n: u64, length: usize) -> Row {
+pub(super) fn row(n: u64, length: usize) -> Row {
     let version = Version {
         hlc: Hlc(n),
         expire_at_ms: n.is_multiple_of(2).then_some(n),
@@ -31,7 +31,11 @@ fn row(n: u64, length: usize) -> Row {
     }
 }
 
-fn batch(partition: u16, rows: &[(&[u8], Option<Row>)], entries: &[(u64, u64)]) -> Batch {
+pub(super) fn batch(
+    partition: u16,
+    rows: &[(&[u8], Option<Row>)],
+    entries: &[(u64, u64)],
+) -> Batch {
     Batch {
         partition: PartitionId(partition),
         rows: rows
@@ -46,7 +50,7 @@ fn batch(partition: u16, rows: &[(&[u8], Option<Row>)], entries: &[(u64, u64)]) 
     }
 }
 
-fn rows(engine: &dyn Engine, partition: u16) -> BTreeMap<Bytes, Row> {
+pub(super) fn rows(engine: &dyn Engine, partition: u16) -> BTreeMap<Bytes, Row> {
     let loaded = engine.load(PartitionId(partition)).unwrap();
     let count = loaded.rows.len();
     let rows: BTreeMap<_, _> = loaded.rows.into_iter().collect();
