@@ -57,9 +57,14 @@ impl Partition {
             return Ok(Applied::Refused(refusal));
         }
         let conflicts = conflicts(&row.versions, &remote.versions);
+        let mut included = self.included_before(&logged);
+        let news = logged.iter().map(|(dot, _)| *dot);
+        let others = self.log.frontier(&key).chain(news);
+        included.extend(others.filter(|&dot| dot != push.dot && remote.context.contains(dot)));
         let stripped = self.strip(merged.versions, merged.context, &advance);
         let step = self.step(vec![(key, stripped)], advance, logged);
         self.commit(step)?;
+        self.log.include(included);
         self.learn([&remote.versions], conflicts, wall_ms);
         Ok(Applied::New)
     }
@@ -97,12 +102,14 @@ impl Partition {
         }
         let shared = SharedContext::new(&delta.base, &advance);
         let mut merged = Vec::with_capacity(delta.rows.len());
+        let mut included = self.included_before(&logged);
         let mut conflicts = 0;
         for (key, row) in &delta.rows {
             let local = self.row(key);
             let remote = shared.object(row, &local.versions);
             conflicts += self::conflicts(&local.versions, &row.versions);
             let object = self.merge(&local, &remote, &advance);
+            included.extend(replaced(&local.versions, &object.versions));
             merged.push((self.shared_key(key), object));
         }
         if let Err(refusal) = check_merged(&advance, merged.iter().map(|(_, object)| object)) {
@@ -114,6 +121,7 @@ impl Partition {
             .collect();
         let step = self.step(rows, advance, logged);
         self.commit(step)?;
+        self.log.include(included);
         let versions = delta.rows.iter().map(|(_, row)| &row.versions);
         self.learn(versions, conflicts, wall_ms);
         Ok(Applied::New)
@@ -151,6 +159,16 @@ impl Partition {
             naive::forget_dead(&mut logged, live);
         }
         logged
+    }
+
+    /// Those of the new dots that the contexts of their keys contain already: a later write
+    /// has brought their effect.
+    fn included_before(&self, news: &[(Dot, Option<Bytes>)]) -> Vec<Dot> {
+        let included = news.iter().filter(|(dot, key)| {
+            let key = key.as_ref();
+            key.is_some_and(|key| self.row_includes(key, *dot))
+        });
+        included.map(|(dot, _)| *dot).collect()
     }
 
     /// The keys of a delta that a refused dot has written.
@@ -238,6 +256,15 @@ pub(super) fn check_merged<'a>(
         true => Err(Refusal::TooManySiblings),
         false => Ok(()),
     }
+}
+
+/// The dots of `before` whose versions another write has replaced in `after`. Versions with an
+/// end are not among them, because they may have ended instead (R22).
+fn replaced(before: &Versions, after: &Versions) -> Vec<Dot> {
+    let gone = before
+        .iter()
+        .filter(|(dot, version)| version.expire_at_ms.is_none() && !after.contains(*dot));
+    gone.map(|(dot, _)| dot).collect()
 }
 
 /// How many dots have another value there than here: a broken actor (N01).

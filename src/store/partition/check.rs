@@ -1,6 +1,6 @@
 //! What a peer may not say. Nothing here looks at more than the message holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -49,7 +49,9 @@ impl Partition {
     /// Checks a delta and says which key each of its dots wrote.
     ///
     /// A row comes with covers and covers come with their row, each once: a row without its
-    /// covers is N34, covers without their row are dots that never took effect (N05).
+    /// covers is N34, covers without their row are dots that never took effect (N05). The row
+    /// may be absent where it would change nothing: the context of the key as it is here
+    /// contains the dots (S4), because a write that includes them came before.
     pub(super) fn check_delta(
         &self,
         delta: &Delta,
@@ -71,12 +73,18 @@ impl Partition {
             return Err(Refusal::TooManyDots);
         }
         let mut covered = BTreeMap::new();
+        let mut keys = BTreeSet::new();
         for cover in &delta.covers {
             // The key as the row has it, so that row and log share one allocation.
-            let key = match &cover.key {
-                Some(key) => Some(rows.remove_entry(key).ok_or(Refusal::CoversMismatch)?.0),
-                None => None,
-            };
+            let key = cover.key.as_ref();
+            let row = key.and_then(|key| rows.remove_entry(key));
+            let key = row.map(|(key, _)| key).or(key);
+            if key.is_some_and(|key| !keys.insert(key)) {
+                return Err(Refusal::CoversMismatch);
+            }
+            if let (Some(key), None) = (key, row) {
+                self.check_absent(key, &cover.dots)?;
+            }
             for dot in cover.dots.dots() {
                 self.check_dot(dot)?;
                 claim(&mut covered, dot, key)?;
@@ -91,6 +99,16 @@ impl Partition {
             }
         }
         Ok(covered)
+    }
+
+    /// The row of `key` may be absent from a delta that covers `dots`.
+    fn check_absent(&self, key: &Bytes, dots: &DotSet) -> Result<(), Refusal> {
+        self.check_key(key)?;
+        let known = |dot| self.clock.contains(dot) || self.row_includes(key, dot);
+        match dots.dots().all(known) {
+            true => Ok(()),
+            false => Err(Refusal::CoversMismatch),
+        }
     }
 
     pub(super) fn check_row(&self, key: &Bytes, row: &Row) -> Result<(), Refusal> {

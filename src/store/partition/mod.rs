@@ -36,9 +36,9 @@
 //! | R25 | a push whose dot is known is ignored | `absorb::apply_push` | `n12_a_late_push_of_a_dead_actor_revives_nothing`, `a_hole_of_a_lost_write_is_filled` |
 //! | R26 | what cannot be read is an error | `mod::open` | `contradictions_on_disk_are_refused`, `a_database_behind_what_was_synced_is_refused` |
 //!
-//! `slot`, `table`, `advance`, `stage` and `closings` are the parts: rows and their indexes, the
-//! clock after a step, pieces of a full sync, what is known of dead actors. `naive` is what
-//! breaks the rules in tests.
+//! `slot`, `table`, `advance`, `frontier`, `stage` and `closings` are the parts: rows and their
+//! indexes, the clock after a step, when a delta needs no row, pieces of a full sync, what is
+//! known of dead actors. `naive` is what breaks the rules in tests.
 
 mod absorb;
 mod advance;
@@ -46,6 +46,7 @@ mod check;
 mod closing;
 mod closings;
 mod delta;
+mod frontier;
 mod full;
 mod log;
 mod naive;
@@ -255,6 +256,13 @@ impl Partition {
         self.table.get(key).cloned().unwrap_or_default()
     }
 
+    /// Whether the context of `key` contains `dot`, which the clock does not: it arrived with a
+    /// later write.
+    fn row_includes(&self, key: &[u8], dot: Dot) -> bool {
+        let row = self.table.get(key);
+        row.is_some_and(|row| row.known(dot.actor) >= dot.n)
+    }
+
     /// The form of a key in which rows and log share one allocation.
     fn shared_key(&self, key: &Bytes) -> Bytes {
         self.table.key(key).unwrap_or(key).clone()
@@ -314,6 +322,15 @@ impl Partition {
             return Err(error.into());
         }
         self.closings.install(&step.batch);
+        if step
+            .batch
+            .entries
+            .iter()
+            .any(|(_, entry)| entry.is_closed())
+        {
+            // What was void to others took effect here perhaps.
+            self.log.forget_included();
+        }
         for (actor, entry) in step.batch.entries {
             self.clock.set(actor, entry);
         }
