@@ -12,7 +12,11 @@
 //! cargo test --test sim                                       # the seeds of every submission
 //! NETDB_SIM_SEEDS=10000 cargo test --release --test sim -- --nocapture   # the long run
 //! NETDB_SIM_SEED=42 cargo test --test sim storm -- --nocapture           # one seed again
+//! NETDB_SIM_MUTATION_SEEDS=2000 cargo test --release --test sim broken_rule -- --nocapture
 //! ```
+//!
+//! The last line searches longer for seeds that show that the simulator sees broken rules of
+//! the protocol (`mutations`). Each submission must catch 23 of the 27 naive variants.
 
 mod clients;
 mod export;
@@ -21,6 +25,7 @@ mod ghost;
 mod history;
 mod invariants;
 mod met;
+mod mutations;
 mod net;
 mod node;
 mod plan;
