@@ -10,6 +10,7 @@
 
 mod traffic;
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use netdb::machine::{Instant, Now};
 use netdb::node::request::{Consistency, Reply, Request};
 use netdb::node::{Data, DataParams, Effect, Note, View};
 use netdb::placement::Keyspace;
-use netdb::replication::{Message, SyncParams};
+use netdb::replication::{Durability, Message, SyncParams};
 use netdb::store::Options;
 use netdb::store::engine::{Engine, Memory};
 use rand::SeedableRng;
@@ -133,6 +134,8 @@ impl Pair {
                 keyspace: Keyspace::default(),
                 timeout: Duration::from_secs(2),
                 sync: SyncParams::default(),
+                durability: Durability::default(),
+                sync_rate: NonZeroU64::MAX,
                 options: Options {
                     log_rows_max,
                     ..Options::default()
@@ -281,7 +284,7 @@ impl Pair {
             match effect {
                 Effect::Send { message, .. } => messages.push(message),
                 Effect::Note(Note::FullSynced { .. }) => self.full_syncs += 1,
-                Effect::Note(Note::Synced { .. }) | Effect::Reply { .. } => {}
+                Effect::Note(Note::Synced { .. }) | Effect::Reply { .. } | Effect::SyncNow => {}
                 Effect::Note(Note::FullSyncDeferred { .. }) => {}
                 Effect::Note(note) => panic!("{note:?}"),
             }

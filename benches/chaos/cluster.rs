@@ -24,6 +24,9 @@ const CONFESSIONS: [&str; 4] = [
 /// Few, so that many keys share one and a cut keeps back several deltas of it.
 const PARTITIONS: &str = "16";
 
+/// What is zero on a node that keeps its values and nothing else.
+const RESIDUE: [&str; 4] = ["log_rows", "clock_holes", "rows_residual", "actors_frozen"];
+
 /// Pause between two looks at what should become true.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -178,6 +181,25 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// Waits until no node keeps anything beyond its values. Returns how long that took; none
+    /// if it never came to that.
+    pub fn await_rest(&self, bound: Duration) -> Option<Duration> {
+        let began = Instant::now();
+        let is_at_rest = |node: &Node| {
+            let status = node.status().unwrap_or_default();
+            RESIDUE
+                .iter()
+                .all(|name| status.get(*name).is_some_and(|left| left == "0"))
+        };
+        while !self.nodes.iter().all(is_at_rest) {
+            if began.elapsed() > bound {
+                return None;
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Some(began.elapsed())
     }
 
     /// Sums of the nodes' counters, of their present lives.

@@ -116,10 +116,15 @@ fn run(options: &Options) -> Result<bool, String> {
     if run.converged.is_none() {
         complaints.push(format!("the nodes did not agree within {HEAL_WAIT:?}"));
     }
+    let rested = cluster.await_rest(HEAL_WAIT);
+    if rested.is_none() {
+        complaints.push(format!("metadata was left over after {HEAL_WAIT:?}"));
+    }
     if run.deeds.long_cuts > 0 && run.deeds.noticed == 0 {
         complaints.push("no node ever noticed a cut: links are not cut".to_owned());
     }
     tell_run(options, &run, &cluster);
+    row("from then until no metadata is left over", seconds(rested));
     tell_figures(&verdict);
     tell_violations(&verdict);
     complaints

@@ -144,6 +144,7 @@ impl Cluster {
                 peer: from,
                 partition: id,
                 keys: rows,
+                next: self.now.mono,
             };
             self.tell(me, progress, out);
         } else {
@@ -163,6 +164,7 @@ impl Cluster {
             peer,
             partition,
             keys,
+            next: self.now.mono,
         };
         self.tell(me, progress, out);
         self.tell(me, Input::Done { peer, partition }, out);

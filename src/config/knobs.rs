@@ -7,8 +7,8 @@
 
 use super::layer::Settings;
 use super::setters::{
-    add_seeds, address, count, file, log_format, network, put, put_key, reachable, secret,
-    set_data, set_memory, strength, text_of,
+    add_seeds, address, count, durability, file, log_format, network, put, put_key, reachable,
+    secret, set_data, set_memory, strength, text_of,
 };
 use super::value::{self, ValueError};
 
@@ -20,6 +20,24 @@ const SYNC_INTERVAL_MS_MIN: u64 = 10;
 
 /// Longest sync interval: an hour. It bounds how long a missed push stays unnoticed.
 const SYNC_INTERVAL_MS_MAX: u64 = 3_600_000;
+
+/// Slowest catching up: below it a pull of a few large values would seem stuck.
+const SYNC_RATE_MIN: u64 = 1_000_000;
+
+/// Fastest: no machine is near it, so it means "unlimited".
+const SYNC_RATE_MAX: u64 = 1_000_000_000_000;
+
+/// Smallest dot logs: enough that every partition remembers some writes.
+const DOT_LOG_BYTES_MIN: u64 = 1_000_000;
+
+/// Largest: beyond any memory.
+const DOT_LOG_BYTES_MAX: u64 = 1_000_000_000_000;
+
+/// Shortest reach of the dot logs: less than a restart takes.
+const DOT_LOG_AGE_MS_MIN: u64 = 1_000;
+
+/// Longest: ten years.
+const DOT_LOG_AGE_MS_MAX: u64 = 3_650 * 24 * 3_600_000;
 
 /// Most client connections: each costs a descriptor and tens of KiB.
 const CLIENTS_MAX: u64 = 1_000_000;
@@ -165,6 +183,16 @@ pub static KNOBS: &[Knob] = &[
         set: |to, text| put(&mut to.read, strength(text)),
     },
     Knob {
+        key: "durability",
+        flag: "durability",
+        shape: Shape::Value("LEVEL"),
+        default: "interval",
+        help: "What each of those replicas must have done with the write: given it to the \
+               operating system (os), the same with the disk following within 100 ms \
+               (interval), or forced it to disk (always)",
+        set: |to, text| put(&mut to.durability, durability(text)),
+    },
+    Knob {
         key: "write_timeout",
         flag: "write-timeout",
         shape: Shape::Value("DURATION"),
@@ -188,6 +216,51 @@ pub static KNOBS: &[Knob] = &[
         set: |to, text| {
             let read = value::duration_ms(text, SYNC_INTERVAL_MS_MIN, SYNC_INTERVAL_MS_MAX);
             put(&mut to.sync_interval_ms, read)
+        },
+    },
+    Knob {
+        key: "sync_rate",
+        flag: "sync-rate",
+        shape: Shape::Value("BYTES"),
+        default: "100MB",
+        help: "How many bytes per second the node fetches from others, at most, to catch up \
+               with what it missed. Lower spares clients, higher heals sooner. Bytes, or with \
+               a unit: 20MB",
+        set: |to, text| {
+            put(
+                &mut to.sync_rate,
+                value::bytes(text, SYNC_RATE_MIN, SYNC_RATE_MAX),
+            )
+        },
+    },
+    Knob {
+        key: "dot_log_bytes",
+        flag: "dot-log-bytes",
+        shape: Shape::Value("BYTES"),
+        default: "1GB",
+        help: "How much memory the node may use to remember which keys a replica that is away \
+               has missed. One that missed more is compared key by key when it comes back. \
+               Bytes, or with a unit: 500MB",
+        set: |to, text| {
+            put(
+                &mut to.dot_log_bytes,
+                value::bytes(text, DOT_LOG_BYTES_MIN, DOT_LOG_BYTES_MAX),
+            )
+        },
+    },
+    Knob {
+        key: "dot_log_age",
+        flag: "dot-log-age",
+        shape: Shape::Value("DURATION"),
+        default: "24h",
+        help: "How long the node remembers which keys a replica that is away has missed. One \
+               that comes back later is compared key by key. Milliseconds, or with a unit: \
+               90m, 24h",
+        set: |to, text| {
+            put(
+                &mut to.dot_log_age_ms,
+                value::duration_ms(text, DOT_LOG_AGE_MS_MIN, DOT_LOG_AGE_MS_MAX),
+            )
         },
     },
     Knob {

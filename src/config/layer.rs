@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{HostPort, Network, Secret, Storage, Strength};
+use super::{Durability, HostPort, Network, Secret, Storage, Strength};
 
 /// Form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,8 +36,12 @@ pub struct Settings {
     pub storage: Option<Storage>,
     pub write: Option<Strength>,
     pub read: Option<Strength>,
+    pub durability: Option<Durability>,
     pub write_timeout_ms: Option<u64>,
     pub sync_interval_ms: Option<u64>,
+    pub sync_rate: Option<u64>,
+    pub dot_log_bytes: Option<u64>,
+    pub dot_log_age_ms: Option<u64>,
     pub network: Option<Network>,
     pub clients_max: Option<usize>,
     pub partitions: Option<u16>,

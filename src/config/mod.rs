@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-pub use crate::replication::Strength;
+pub use crate::replication::{Durability, Strength};
 pub use address::{AddressError, HOST_BYTES_MAX, HOST_DEFAULT};
 pub use knobs::{KNOBS, Knob, PARTITIONS_MAX, Shape};
 pub use layer::{KeySource, LogFormat, Settings};
@@ -136,10 +136,18 @@ pub struct Config {
     pub write: Strength,
     /// Default strength of reads.
     pub read: Strength,
+    /// How safe from a loss of power a write must be before it is acknowledged.
+    pub durability: Durability,
     /// How long a request waits for its replicas, in milliseconds.
     pub write_timeout_ms: u64,
     /// How often a node compares itself with one random replica, in milliseconds.
     pub sync_interval_ms: u64,
+    /// Most bytes per second that this node fetches from others to catch up.
+    pub sync_rate: u64,
+    /// Most bytes that the dot logs of all partitions may take together.
+    pub dot_log_bytes: u64,
+    /// How long the dot logs reach back for a replica that is away, in milliseconds.
+    pub dot_log_age_ms: u64,
     /// Most client connections at once.
     pub clients_max: usize,
 }
@@ -164,8 +172,12 @@ impl Default for Config {
             network: Network::Lan,
             write: Strength::Quorum,
             read: Strength::One,
+            durability: Durability::Interval,
             write_timeout_ms: 2_000,
             sync_interval_ms: 1_000,
+            sync_rate: 100_000_000,
+            dot_log_bytes: 1_000_000_000,
+            dot_log_age_ms: 24 * 3_600_000,
             clients_max: 10_000,
         }
     }
@@ -196,6 +208,10 @@ impl Config {
         if !(1..=PARTITIONS_MAX).contains(&self.cluster.partitions) {
             let (min, max) = (1, u64::from(PARTITIONS_MAX));
             return Err(wrong("cluster.partitions", ValueError::Number { min, max }));
+        }
+        if self.sync_rate == 0 {
+            let (min, max) = (1, u64::MAX);
+            return Err(wrong("sync_rate", ValueError::Number { min, max }));
         }
         if self.seeds.len() > SEEDS_MAX {
             return Err(wrong("seeds", ValueError::TooMany(SEEDS_MAX)));

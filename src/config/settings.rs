@@ -137,8 +137,12 @@ impl Settings {
             storage: self.storage.or(lower.storage),
             write: self.write.or(lower.write),
             read: self.read.or(lower.read),
+            durability: self.durability.or(lower.durability),
             write_timeout_ms: self.write_timeout_ms.or(lower.write_timeout_ms),
             sync_interval_ms: self.sync_interval_ms.or(lower.sync_interval_ms),
+            sync_rate: self.sync_rate.or(lower.sync_rate),
+            dot_log_bytes: self.dot_log_bytes.or(lower.dot_log_bytes),
+            dot_log_age_ms: self.dot_log_age_ms.or(lower.dot_log_age_ms),
             network: self.network.or(lower.network),
             clients_max: self.clients_max.or(lower.clients_max),
             partitions: self.partitions.or(lower.partitions),
@@ -184,6 +188,10 @@ impl Settings {
         take(&mut config.cluster.partitions, self.partitions);
         take(&mut config.write_timeout_ms, self.write_timeout_ms);
         take(&mut config.sync_interval_ms, self.sync_interval_ms);
+        take(&mut config.durability, self.durability);
+        take(&mut config.sync_rate, self.sync_rate);
+        take(&mut config.dot_log_bytes, self.dot_log_bytes);
+        take(&mut config.dot_log_age_ms, self.dot_log_age_ms);
         take(&mut config.clients_max, self.clients_max);
         Ok(config)
     }

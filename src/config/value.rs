@@ -45,6 +45,14 @@ pub enum ValueError {
         /// Longest allowed, in milliseconds.
         max: u64,
     },
+    /// Not a number of bytes, or out of range.
+    #[error("is not a number of bytes from {min} to {max}; write for example 500000, 20MB or 1GiB")]
+    Bytes {
+        /// Fewest allowed.
+        min: u64,
+        /// Most allowed.
+        max: u64,
+    },
     /// None of the words.
     #[error("is none of {0}")]
     Choice(&'static str),
@@ -114,15 +122,37 @@ pub(super) fn number(text: &str, min: u64, max: u64) -> Result<u64, ValueError> 
 /// The text as a number of milliseconds from `min` to `max`: `500`, `500ms`, `2s`, `1m`.
 pub(super) fn duration_ms(text: &str, min: u64, max: u64) -> Result<u64, ValueError> {
     let text = text.trim();
-    let (digits, scale) = [("ms", 1), ("s", 1_000), ("m", 60_000)]
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+    scaled(text, &units)
+        .filter(|ms| (min..=max).contains(ms))
+        .ok_or(ValueError::Duration { min, max })
+}
+
+/// The text as a number of bytes from `min` to `max`: `1000000`, `500KB`, `20MB`, `1GB`, by
+/// thousands as disks and networks count, or `64KiB`, `1GiB`.
+pub(super) fn bytes(text: &str, min: u64, max: u64) -> Result<u64, ValueError> {
+    let units = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("KB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+    ];
+    scaled(text.trim(), &units)
+        .filter(|bytes| (min..=max).contains(bytes))
+        .ok_or(ValueError::Bytes { min, max })
+}
+
+/// A whole number with the first of the units that it ends with, or with none.
+fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (digits, scale) = units
         .iter()
         .find_map(|(unit, scale)| text.strip_suffix(unit).map(|digits| (digits, *scale)))
         .unwrap_or((text, 1));
-    number(digits.trim_end(), 0, u64::MAX)
-        .ok()
-        .and_then(|n| n.checked_mul(scale))
-        .filter(|ms| (min..=max).contains(ms))
-        .ok_or(ValueError::Duration { min, max })
+    let number = number(digits.trim_end(), 0, u64::MAX).ok()?;
+    number.checked_mul(scale)
 }
 
 /// The text as yes or no.
@@ -177,8 +207,29 @@ mod tests {
         assert_eq!(duration_ms("500ms", 1, 10_000), Ok(500));
         assert_eq!(duration_ms("2 s", 1, 10_000), Ok(2_000));
         assert_eq!(duration_ms("1m", 1, 60_000), Ok(60_000));
+        assert_eq!(duration_ms("2h", 1, u64::MAX), Ok(7_200_000));
         for bad in ["", "s", "11s", "0", "18446744073709551615m", "-2s", "2h"] {
             assert!(duration_ms(bad, 1, 10_000).is_err(), "{bad}");
+        }
+        for (text, read) in [
+            ("64", 64),
+            (" 64KiB ", 65_536),
+            ("20 MB", 20_000_000),
+            ("1GiB", 1 << 30),
+        ] {
+            assert_eq!(bytes(text, 1, u64::MAX), Ok(read), "{text}");
+        }
+        for bad in [
+            "",
+            "MB",
+            "20mb",
+            "1.5GB",
+            "0",
+            "-1",
+            "18446744073709551615KB",
+            "2GB",
+        ] {
+            assert!(bytes(bad, 1, 1_000_000_000).is_err(), "{bad}");
         }
     }
 

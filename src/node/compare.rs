@@ -104,23 +104,42 @@ impl<W> Data<W> {
         pulled: Pulled,
         effects: &mut Vec<Effect<W>>,
     ) {
-        let (keys, done) = match pulled {
+        let (brought, done) = match pulled {
             Pulled::Stale => return,
-            Pulled::More { keys } => (keys, false),
-            Pulled::All { keys } => (keys, true),
+            Pulled::More(brought) => (brought, false),
+            Pulled::All(brought) => (brought, true),
         };
+        let next = self.pacer.lock().charge(now.mono, brought.bytes);
         self.tell_sync(
             now,
             Input::Progress {
                 peer,
                 partition,
-                keys,
+                keys: brought.keys,
+                next,
             },
             effects,
         );
         if done {
             self.tell_sync(now, Input::Done { peer, partition }, effects);
+        } else if next <= now.mono {
+            self.ask_on(now, peer, partition, effects);
+        } else {
+            self.pacer.lock().wait((partition, peer), next);
+            self.shard(partition).lock().pause_full(partition, next);
         }
+    }
+
+    /// Asks for the next piece of what is being pulled.
+    pub(super) fn ask_on(
+        &self,
+        now: Now,
+        to: NodeId,
+        partition: PartitionId,
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        let question = self.shard(partition).lock().question(now, to, partition);
+        effects.extend(question.map(|message| Effect::Send { to, message }));
     }
 
     pub(super) fn tell_sync(&self, now: Now, input: Input, effects: &mut Vec<Effect<W>>) {

@@ -3,7 +3,9 @@
 //! Calls may come from many threads; each takes the lock of one shard, or the
 //! synchroniser's, never two at once.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +22,7 @@ use super::view::View;
 use crate::clock::{ActorId, NodeId};
 use crate::machine::{Instant, Machine, Now};
 use crate::placement::{Keyspace, PartitionId};
-use crate::replication::{Input, SyncParams, Synchronizer};
+use crate::replication::{Durability, Input, Pacer, SyncParams, Synchronizer};
 use crate::store::engine::Engine;
 use crate::store::{Options, Partition, StoreError};
 
@@ -46,6 +48,10 @@ pub struct DataParams {
     pub timeout: Duration,
     /// When to compare with whom.
     pub sync: SyncParams,
+    /// Most bytes per second that are fetched to catch up.
+    pub sync_rate: NonZeroU64,
+    /// How safe what comes from replicas must be; clients say for themselves.
+    pub durability: Durability,
     /// Limits of each partition; its keyspace is replaced by this one's.
     pub options: Options,
 }
@@ -53,9 +59,13 @@ pub struct DataParams {
 /// A node's data: shards and synchroniser. `W` is whoever waits for a reply.
 pub struct Data<W> {
     me: NodeId,
+    pub(super) durability: Durability,
+    /// Whether something was committed that should be on the disk soon.
+    pub(super) dirty: AtomicBool,
     pub(super) keyspace: Keyspace,
     pub(super) shards: Vec<Mutex<Shard<W>>>,
     pub(super) sync: Mutex<Synchronizer>,
+    pub(super) pacer: Mutex<Pacer>,
     pub(super) engine: Arc<dyn Engine>,
     view: RwLock<Arc<View>>,
     /// Since when the view is what it is.
@@ -91,6 +101,8 @@ impl<W> Data<W> {
         }
         Ok(Self {
             me: params.me,
+            durability: params.durability,
+            dirty: AtomicBool::new(false),
             keyspace: params.keyspace,
             shards: shards
                 .into_iter()
@@ -100,6 +112,7 @@ impl<W> Data<W> {
                 })
                 .map(Mutex::new)
                 .collect(),
+            pacer: Mutex::new(Pacer::new(params.sync_rate)),
             sync: Mutex::new(Synchronizer::new(
                 params.sync.clone(),
                 SmallRng::seed_from_u64(rng.next_u64()),
@@ -130,7 +143,12 @@ impl<W> Data<W> {
             consistency,
             view: &view,
         };
-        self.shard(id).lock().submit(task, request, waiter, effects)
+        let is_write = request.is_write();
+        let reply = self.shard(id).lock().submit(task, request, waiter, effects);
+        if is_write {
+            self.note_commit(consistency.durability);
+        }
+        reply
     }
 
     /// Membership or the links changed.
@@ -143,6 +161,9 @@ impl<W> Data<W> {
         for shard in &self.shards {
             shard.lock().view_changed(now, &view, effects);
         }
+        self.pacer
+            .lock()
+            .retain(|peer| view.reachable.contains(&peer));
         self.tell_sync(now, Input::Reachable(view.reachable.clone()), effects);
     }
 
@@ -169,6 +190,11 @@ impl<W> Data<W> {
             }
             let settled = now.mono.since(*self.view_since.lock()) >= SETTLED_AFTER;
             self.close_dead_actors(&view, settled && view.is_whole(), effects);
+            self.note_commit(self.durability);
+        }
+        let due = self.pacer.lock().take_due(now.mono);
+        for (partition, peer) in due {
+            self.ask_on(now, peer, partition, effects);
         }
         let mut sync = self.sync.lock();
         sync.handle_timeout(now);
@@ -183,7 +209,8 @@ impl<W> Data<W> {
             .filter_map(|shard| shard.lock().deadline());
         let own = [*self.housekeeping_due.lock()];
         let sync = self.sync.lock().poll_timeout();
-        waits.chain(own).chain(sync).min()
+        let paced = self.pacer.lock().deadline();
+        waits.chain(own).chain(sync).chain(paced).min()
     }
 
     /// Whether this node has, since it started, once had everything that some peer had.
@@ -227,6 +254,9 @@ impl<W> Data<W> {
             for stats in shard.stats() {
                 sums.keys += stats.keys as u64;
                 sums.dots_live += stats.dots_live as u64;
+                sums.holes += stats.holes as u64;
+                sums.frozen += stats.frozen as u64;
+                sums.dot_conflicts += stats.dot_conflicts;
                 sums.rows_residual += stats.residual_rows as u64;
                 sums.log_rows += stats.log_rows as u64;
                 sums.bytes += stats.bytes as u64;

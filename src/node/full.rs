@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::effect::{Effect, Note};
-use super::shard::{Fetch, Pulled, Shard, Source};
+use super::shard::{Brought, Fetch, Pulled, Shard, Source};
 use crate::clock::NodeId;
-use crate::machine::Now;
+use crate::machine::{Instant, Now};
 use crate::placement::PartitionId;
 use crate::replication::Message;
 use crate::store::exchange::{FullEnd, FullNext, FullRequest, FullRows};
-use crate::store::{Applied, FullChunk};
+use crate::store::{Applied, FullChunk, Partition};
 
 /// Full syncs that one shard serves at the same time. Each holds references to the rows of
 /// one partition as they were when it began.
@@ -26,8 +26,10 @@ const ASKED_AGAIN_MAX: u32 = 15;
 impl<W> Shard<W> {
     /// A peer no longer knows which keys this node lacks: ask for the partition as a whole
     /// (PROTOCOL 3.6), or for the rest of what the peer has begun to send.
-    pub(super) fn ask_full(&mut self, now: Now, peer: NodeId, id: PartitionId) -> Option<Message> {
-        let partition = self.partitions.get_mut(&id)?;
+    pub(super) fn need_full(&mut self, now: Now, peer: NodeId, id: PartitionId) {
+        let Some(partition) = self.partitions.get_mut(&id) else {
+            return;
+        };
         let running = self.fetches.get(&id);
         if running.is_none_or(|fetch| fetch.peer != peer) {
             if let Some(staged) = partition.staged() {
@@ -41,7 +43,25 @@ impl<W> Shard<W> {
             };
             self.fetches.insert(id, fetch);
         }
-        self.full_question(id)
+    }
+
+    /// What to ask `peer` for next: a piece of the full sync that runs with it, or a delta.
+    pub(super) fn question(&mut self, now: Now, peer: NodeId, id: PartitionId) -> Option<Message> {
+        let running = self.fetches.get_mut(&id);
+        match running.filter(|fetch| fetch.peer == peer) {
+            Some(fetch) => {
+                fetch.asked = now.mono;
+                self.full_question(id)
+            }
+            None => self.ask(id, false),
+        }
+    }
+
+    /// Full syncs are not in a hurry before `next`, when the next piece may be asked for.
+    pub(super) fn pause_full(&mut self, id: PartitionId, next: Instant) {
+        if let Some(fetch) = self.fetches.get_mut(&id) {
+            fetch.asked = next;
+        }
     }
 
     /// What a full sync waits for: its next piece, or its first.
@@ -82,13 +102,19 @@ impl<W> Shard<W> {
         from: NodeId,
         id: PartitionId,
         session: u64,
-    ) -> Option<Message> {
-        let staged = self.partitions.get(&id)?.staged()?;
-        if staged.session != session || self.fetches.get(&id)?.peer != from {
-            return None;
+    ) -> Pulled {
+        let staged = self.partitions.get(&id).and_then(Partition::staged);
+        let is_it = staged.is_some_and(|staged| staged.session == session)
+            && self
+                .fetches
+                .get(&id)
+                .is_some_and(|fetch| fetch.peer == from);
+        if !is_it {
+            return Pulled::Stale;
         }
         self.fetches.remove(&id);
-        self.ask_full(now, from, id)
+        self.need_full(now, from, id);
+        Pulled::More(Brought::default())
     }
 
     /// Gives up the full syncs for which `is_over` says so.
@@ -184,7 +210,7 @@ impl<W> Shard<W> {
         }
     }
 
-    /// Stages a piece of a full sync and asks for the next.
+    /// Stages a piece of a full sync.
     pub(super) fn full_rows(
         &mut self,
         now: Now,
@@ -192,7 +218,7 @@ impl<W> Shard<W> {
         rows: FullRows,
         effects: &mut Vec<Effect<W>>,
     ) -> Pulled {
-        let (id, keys) = (rows.partition, rows.rows.len() as u64);
+        let (id, brought) = (rows.partition, Brought::of(&rows.rows));
         let Some(partition) = self.partitions.get_mut(&id) else {
             return Pulled::Stale;
         };
@@ -203,18 +229,14 @@ impl<W> Shard<W> {
         let staged = partition.stage(rows);
         note_ended(&mut self.ended, before, partition.staged());
         match staged {
-            Ok(next) => {
+            Ok(_) => {
                 let fetch = Fetch {
                     peer: from,
                     asked: now.mono,
                     tries: 0,
                 };
                 self.fetches.insert(id, fetch);
-                effects.push(Effect::Send {
-                    to: from,
-                    message: Message::FullNext(next),
-                });
-                Pulled::More { keys }
+                Pulled::More(brought)
             }
             Err(refusal) => {
                 effects.extend(Effect::refused(from, id, refusal));
@@ -247,7 +269,7 @@ impl<W> Shard<W> {
                     peer: from,
                     partition: id,
                 }));
-                Pulled::All { keys: 0 }
+                Pulled::All(Brought::default())
             }
             Ok(Applied::Refused(refusal)) => {
                 effects.extend(Effect::refused(from, id, refusal));

@@ -1,6 +1,7 @@
 //! Full syncs between two whole nodes over links that lose pieces.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::request::{Consistency, Request};
+use super::shard::Brought;
+use super::tests_support::params;
 use super::{Data, DataParams, Effect, Note, View};
 use crate::clock::NodeId;
 use crate::machine::{Instant, Now};
-use crate::placement::Keyspace;
-use crate::replication::{Message, Strength, SyncParams};
+use crate::replication::{Message, Strength};
 use crate::store::Options;
 use crate::store::engine::{Engine, Memory};
 
@@ -32,8 +34,12 @@ struct Pair {
 
 impl Pair {
     fn new(keys: usize) -> Self {
+        Self::with_rate(keys, NonZeroU64::MAX)
+    }
+
+    fn with_rate(keys: usize, sync_rate: NonZeroU64) -> Self {
         let mut pair = Self {
-            nodes: [node(ASKER), node(SOURCE)],
+            nodes: [node(ASKER, sync_rate), node(SOURCE, NonZeroU64::MAX)],
             elapsed: Duration::ZERO,
             queue: VecDeque::new(),
             rows_sent: 0,
@@ -76,7 +82,6 @@ impl Pair {
             let view = View {
                 replicas: [peer].into(),
                 reachable: [peer].into(),
-                ..View::default()
             };
             let mut effects = Vec::new();
             self.nodes[at].view_changed(self.now(), view, &mut effects);
@@ -130,20 +135,15 @@ fn id(at: usize) -> NodeId {
     NodeId(at as u64 + 1)
 }
 
-fn node(at: usize) -> Data<()> {
+fn node(at: usize, sync_rate: NonZeroU64) -> Data<()> {
     let params = DataParams {
-        me: id(at),
-        keyspace: Keyspace {
-            partitions: 1,
-            hash_seed: 0,
-        },
-        timeout: Duration::from_secs(2),
-        sync: SyncParams::default(),
+        sync_rate,
         options: Options {
             log_rows_max: 8,
             delta_bytes: 2_000,
             ..Options::default()
         },
+        ..params(id(at))
     };
     let engine: Arc<dyn Engine> = Arc::new(Memory);
     let rng = SmallRng::seed_from_u64(at as u64);
@@ -219,6 +219,35 @@ fn a_slow_source_is_waited_for() {
     );
 }
 
+/// Pieces that take longer at the rate than a pull may be without progress: each is asked for
+/// once, and none too early.
+#[test]
+fn a_full_sync_keeps_to_its_rate() {
+    let rate = NonZeroU64::new(300).unwrap();
+    let mut pair = Pair::with_rate(60, rate);
+    pair.connect();
+    let mut pieces = 0;
+    let mut bytes = 0;
+    while pair.full_synced == 0 {
+        assert!(pair.elapsed < Duration::from_secs(600), "it never ends");
+        let (mut came, mut more) = (0, 0);
+        pair.pass(1, |message| {
+            if let Message::FullRows(rows) = message {
+                came += 1;
+                more += Brought::of(&rows.rows).bytes;
+            }
+            true
+        });
+        pieces += came;
+        bytes += more;
+        let paid = rate.get() * (pair.elapsed.as_secs() + 1) + 2_000;
+        assert!(bytes <= paid, "{bytes} bytes in {:?}", pair.elapsed);
+    }
+    assert_eq!(pair.nodes[ASKER].key_count(), 60);
+    assert_eq!((pair.requests, pair.rows_sent), (1, 60));
+    assert!(pieces > 4, "{pieces} pieces");
+}
+
 /// The source forgets: what was staged goes, and the sync begins anew.
 #[test]
 fn a_silent_source_is_given_up() {
@@ -252,7 +281,7 @@ fn a_source_that_forgot_says_so() {
     pair.pass(2, loses(|m| matches!(m, Message::FullRows(_)), &many));
     assert!(pair.is_staging());
     let requests = pair.requests;
-    pair.nodes[SOURCE] = node(SOURCE);
+    pair.nodes[SOURCE] = node(SOURCE, NonZeroU64::MAX);
     pair.write(0..100);
     pair.connect();
     pair.pass(10, |_| true);

@@ -1,7 +1,7 @@
 //! What a shard tells and learns when clocks differ (PROTOCOL 3.4).
 
 use super::effect::{Effect, Note};
-use super::shard::{Pulled, Shard};
+use super::shard::{Brought, Pulled, Shard};
 use crate::clock::NodeId;
 use crate::machine::Now;
 use crate::placement::PartitionId;
@@ -58,7 +58,7 @@ impl<W> Shard<W> {
         behind
     }
 
-    /// Applies what a peer sent in answer to a digest, and asks on if there is more.
+    /// Applies what a peer sent in answer to a digest.
     pub(super) fn delta(
         &mut self,
         now: Now,
@@ -66,17 +66,13 @@ impl<W> Shard<W> {
         delta: Delta,
         effects: &mut Vec<Effect<W>>,
     ) -> Pulled {
-        let (id, more, keys) = (delta.partition, delta.more, delta.rows.len() as u64);
+        let (id, more, brought) = (delta.partition, delta.more, Brought::of(&delta.rows));
         let Some(partition) = self.partitions.get_mut(&id) else {
             return Pulled::Stale;
         };
         match partition.apply_delta(delta, now.wall_ms) {
-            Ok(Applied::New | Applied::Duplicate) if more => {
-                let message = self.ask(id, false);
-                effects.extend(message.map(|message| Effect::Send { to: from, message }));
-                Pulled::More { keys }
-            }
-            Ok(Applied::New | Applied::Duplicate) => Pulled::All { keys },
+            Ok(Applied::New | Applied::Duplicate) if more => Pulled::More(brought),
+            Ok(Applied::New | Applied::Duplicate) => Pulled::All(brought),
             Ok(Applied::Refused(refusal)) => {
                 effects.extend(Effect::refused(from, id, refusal));
                 Pulled::Stale

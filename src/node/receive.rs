@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Data;
 use super::effect::Effect;
-use super::shard::Pulled;
+use super::shard::{Brought, Pulled};
 use crate::clock::{ActorId, NodeId};
 use crate::machine::Now;
 use crate::placement::PartitionId;
@@ -14,10 +14,16 @@ impl<W> Data<W> {
     /// Takes in what a peer sent.
     pub fn receive(&self, now: Now, from: NodeId, message: Message, effects: &mut Vec<Effect<W>>) {
         match message {
-            Message::Push { id, push } => {
+            Message::Push {
+                id,
+                push,
+                durability,
+            } => {
                 let push = Arc::unwrap_or_clone(push);
                 if let Some(shard) = self.known_shard(push.partition) {
-                    shard.lock().push(now, from, id, push, effects);
+                    let asked = (id, durability);
+                    shard.lock().push(now, from, asked, push, effects);
+                    self.note_commit(durability);
                 }
             }
             Message::Pushed { partition, id } => {
@@ -84,19 +90,26 @@ impl<W> Data<W> {
                 let partition = delta.partition;
                 if let Some(shard) = self.known_shard(partition) {
                     let pulled = shard.lock().delta(now, from, delta, effects);
+                    self.note_commit(self.durability);
                     self.pulled(now, from, partition, pulled, effects);
                 }
             }
             Message::CaughtUp { partition, asker } => {
                 if self.is_mine(partition, asker) {
-                    self.pulled(now, from, partition, Pulled::All { keys: 0 }, effects);
+                    self.pulled(
+                        now,
+                        from,
+                        partition,
+                        Pulled::All(Brought::default()),
+                        effects,
+                    );
                 }
             }
             Message::TooFarBehind { partition, asker } => {
                 if self.is_mine(partition, asker) {
-                    let request = self.shard(partition).lock().ask_full(now, from, partition);
-                    effects.extend(request.map(|message| Effect::Send { to: from, message }));
-                    self.pulled(now, from, partition, Pulled::More { keys: 0 }, effects);
+                    self.shard(partition).lock().need_full(now, from, partition);
+                    let more = Pulled::More(Brought::default());
+                    self.pulled(now, from, partition, more, effects);
                 }
             }
             Message::FullRequest(request) => {
@@ -111,8 +124,8 @@ impl<W> Data<W> {
             }
             Message::FullGone { partition, session } => {
                 if let Some(shard) = self.known_shard(partition) {
-                    let request = shard.lock().full_gone(now, from, partition, session);
-                    effects.extend(request.map(|message| Effect::Send { to: from, message }));
+                    let pulled = shard.lock().full_gone(now, from, partition, session);
+                    self.pulled(now, from, partition, pulled, effects);
                 }
             }
             Message::FullRows(rows) => {
@@ -126,6 +139,7 @@ impl<W> Data<W> {
                 let partition = end.partition;
                 if let Some(shard) = self.known_shard(partition) {
                     let pulled = shard.lock().full_end(now, from, end, effects);
+                    self.note_commit(self.durability);
                     self.pulled(now, from, partition, pulled, effects);
                 }
             }

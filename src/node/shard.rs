@@ -8,16 +8,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::confirmation::Confirmation;
 use super::effect::Effect;
 use super::gathering::{Gathering, read_reply, write_reply};
 use super::request::Reply;
 use super::view::View;
 use crate::clock::NodeId;
 use crate::machine::{Instant, Now};
+use crate::object::Row;
 use crate::placement::PartitionId;
-use crate::replication::{Message, Waits};
+use crate::replication::{Durability, Message, Waits};
 use crate::store::exchange::Push;
-use crate::store::{FullSource, Partition, PartitionStats};
+use crate::store::{FullSource, Partition, PartitionStats, row_bytes};
 
 /// A full sync whose receiver asks for nothing for this long is forgotten.
 const SOURCE_IDLE: Duration = Duration::from_secs(30);
@@ -53,6 +57,8 @@ pub(super) struct Shard<W> {
     pub(super) partitions: BTreeMap<PartitionId, Partition>,
     pub(super) writes: Waits<(W, Reply)>,
     pub(super) reads: Waits<Gathering<W>>,
+    /// What is confirmed once the disk has it. Bounded by what may wait.
+    pub(super) unsynced: Vec<Confirmation>,
     pub(super) sources: BTreeMap<(NodeId, PartitionId), Source>,
     pub(super) fetches: BTreeMap<PartitionId, Fetch>,
     /// The last full sync of each partition that ended, well or not: late pieces of it begin
@@ -61,12 +67,30 @@ pub(super) struct Shard<W> {
     pub(super) next_session: u64,
 }
 
+/// What a piece of data held.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Brought {
+    pub(super) keys: u64,
+    /// About as many as the message took.
+    pub(super) bytes: u64,
+}
+
+impl Brought {
+    pub(super) fn of(rows: &[(Bytes, Row)]) -> Self {
+        let bytes = rows.iter().map(|(key, row)| row_bytes(key, row) as u64);
+        Self {
+            keys: rows.len() as u64,
+            bytes: bytes.sum(),
+        }
+    }
+}
+
 /// What a peer's piece of data did to a pull.
 pub(super) enum Pulled {
-    /// It brought `keys` keys and there is more to come, already asked for.
-    More { keys: u64 },
-    /// It brought `keys` keys and the peer has nothing more.
-    All { keys: u64 },
+    /// It brought something and there is more to ask for.
+    More(Brought),
+    /// It brought something and the peer has nothing more.
+    All(Brought),
     /// It does not belong to what was asked for.
     Stale,
 }
@@ -81,6 +105,7 @@ impl<W> Shard<W> {
             partitions: partitions.into_iter().map(|p| (p.id(), p)).collect(),
             writes: Waits::new(timeout, WAITING_MAX),
             reads: Waits::new(timeout, WAITING_MAX),
+            unsynced: Vec::new(),
             sources: BTreeMap::new(),
             fetches: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -140,7 +165,7 @@ impl<W> Shard<W> {
                 Ok(pushes) => {
                     for push in pushes.into_iter().map(Arc::new) {
                         let id = self.writes.next_id();
-                        effects.extend(push_to(view, id, &push));
+                        effects.extend(push_to(view, id, &push, Durability::Interval));
                     }
                 }
                 Err(error) => effects.push(Effect::storage(*id, &error)),
@@ -175,12 +200,14 @@ pub(super) fn push_to<W>(
     view: &View,
     id: u64,
     push: &Arc<Push>,
+    durability: Durability,
 ) -> impl Iterator<Item = Effect<W>> {
     view.reachable.iter().map(move |peer| Effect::Send {
         to: *peer,
         message: Message::Push {
             id,
             push: push.clone(),
+            durability,
         },
     })
 }

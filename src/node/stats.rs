@@ -9,6 +9,12 @@ pub struct DataStats {
     pub dots_live: u64,
     /// Rows kept only for their causal context.
     pub rows_residual: u64,
+    /// Gaps in clocks: writes that are on their way, or lost with a disk.
+    pub holes: u64,
+    /// Dead actors that are being closed (PROTOCOL 3.9).
+    pub frozen: u64,
+    /// Dots that came with two values. Anything but zero is a bug.
+    pub dot_conflicts: u64,
     /// Rows of the dot logs.
     pub log_rows: u64,
     /// Bytes of keys and values.
@@ -17,4 +23,15 @@ pub struct DataStats {
     pub waiting: u64,
     /// Partitions being fetched or waiting to be.
     pub sync_backlog: u64,
+}
+
+impl DataStats {
+    /// Live versions per thousand keys, a thousand if there is nothing: what a node that
+    /// leaks metadata would show first, on the long run.
+    pub fn dots_per_1000_keys(&self) -> u64 {
+        match self.keys {
+            0 => 1_000 + self.dots_live,
+            keys => self.dots_live.saturating_mul(1_000) / keys,
+        }
+    }
 }

@@ -75,7 +75,6 @@ mod tests {
         let with = |peers: u64| View {
             replicas: (1..=9).map(NodeId).collect(),
             reachable: (1..=peers).map(NodeId).collect(),
-            ..View::default()
         };
         for (peers, quorum) in [(0, 1), (1, 2), (2, 2), (3, 3), (4, 3)] {
             assert_eq!(with(peers).needed(Strength::One), 1);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::durability::Durability;
 use crate::clock::ActorId;
 use crate::object::Object;
 use crate::placement::PartitionId;
@@ -21,6 +22,8 @@ pub enum Message {
         id: u64,
         /// The write.
         push: Arc<Push>,
+        /// What the receiver does with it before it confirms.
+        durability: Durability,
     },
     /// The push was applied, or had been before.
     Pushed {

@@ -6,17 +6,21 @@
 //! dropped: once per interval two nodes compare one number, then one number per partition,
 //! then the clocks of the partitions that differ, and only then exchange what is missing.
 //! The receiver's clock is the cursor of that exchange, so it can stop anywhere and go on
-//! with anyone (PROTOCOL sections 3.3 to 3.6).
+//! with anyone (PROTOCOL sections 3.3 to 3.6). [`Pacer`] bounds how fast.
 //!
 //! Absent on purpose: a queue of writes for replicas that are away (anti-entropy is that
 //! queue), retransmission, and any opinion about who is alive.
 
+mod durability;
 mod message;
+mod pacer;
 mod strength;
 mod sync;
 mod waits;
 
+pub use durability::Durability;
 pub use message::Message;
+pub use pacer::Pacer;
 pub use strength::Strength;
 pub use sync::{Input, Output, Pull, SyncParams, Synchronizer, Tally};
-pub use waits::{Ended, Waits};
+pub use waits::{Ended, Needs, Waits};

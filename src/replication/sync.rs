@@ -78,6 +78,8 @@ pub enum Input {
         partition: PartitionId,
         /// Keys that it brought.
         keys: u64,
+        /// When the peer will be asked for more.
+        next: Instant,
     },
     /// A pull is over: the peer has nothing more, or cannot go on.
     Done {
@@ -205,11 +207,11 @@ impl Synchronizer {
         }
     }
 
-    fn progress(&mut self, now: Instant, peer: NodeId, partition: PartitionId, keys: u64) {
+    fn progress(&mut self, next: Instant, peer: NodeId, partition: PartitionId, keys: u64) {
         if let Some(active) = self.active.get_mut(&partition)
             && active.peer == peer
         {
-            active.deadline = now + self.params.pull_timeout;
+            active.deadline = next + self.params.pull_timeout;
             self.tallies.entry(peer).or_default().keys += keys;
         }
     }
@@ -302,7 +304,8 @@ impl Machine for Synchronizer {
                 peer,
                 partition,
                 keys,
-            } => self.progress(now.mono, peer, partition, keys),
+                next,
+            } => self.progress(next, peer, partition, keys),
             Input::Done { peer, partition } => self.done(peer, partition),
         }
         self.handle_timeout(now);

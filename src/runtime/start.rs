@@ -1,5 +1,6 @@
 //! Starting a node: from a [`Config`] to opened parts.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,7 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         consistency: Consistency {
             write: config.write,
             read: config.read,
+            durability: config.durability,
         },
     };
     let clock = Clock::start();
@@ -118,6 +120,7 @@ fn data_params(config: &Config, profile: &Profile) -> DataParams {
         partitions: config.cluster.partitions,
         hash_seed: config.cluster.hash_seed,
     };
+    let partitions = u64::from(config.cluster.partitions).max(1);
     DataParams {
         me: profile.id,
         keyspace,
@@ -126,8 +129,12 @@ fn data_params(config: &Config, profile: &Profile) -> DataParams {
             interval: Duration::from_millis(config.sync_interval_ms),
             ..SyncParams::default()
         },
+        durability: config.durability,
+        sync_rate: NonZeroU64::new(config.sync_rate).unwrap_or(NonZeroU64::MIN),
         options: Options {
             keyspace,
+            log_bytes_max: usize::try_from(config.dot_log_bytes / partitions).unwrap_or(usize::MAX),
+            log_age_max: Duration::from_millis(config.dot_log_age_ms),
             ..Options::default()
         },
     }

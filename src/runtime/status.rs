@@ -66,6 +66,10 @@ pub(super) fn status(core: &Core) -> Status {
     let mut counters = vec![
         ("links_up", core.links.count() as u64),
         ("dots_live", data.dots_live),
+        ("dots_per_1000_keys", data.dots_per_1000_keys()),
+        ("clock_holes", data.holes),
+        ("actors_frozen", data.frozen),
+        ("dot_conflicts", data.dot_conflicts),
         ("rows_residual", data.rows_residual),
         ("log_rows", data.log_rows),
         ("data_bytes", data.bytes),

@@ -24,7 +24,7 @@ impl Submitted {
             Self::Ready(reply) => reply,
             Self::Waiting(receiver) => receiver
                 .await
-                .unwrap_or(Reply::Failed(RequestError::ShuttingDown)),
+                .unwrap_or(Reply::Failed(RequestError::Interrupted)),
         }
     }
 }

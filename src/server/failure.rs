@@ -3,13 +3,14 @@
 //! | what happened | code | was anything changed |
 //! |---|---|---|
 //! | key or value too long | `ERR` | no |
-//! | too few replicas confirmed in time | `TIMEOUT` | yes: the write stands and spreads |
+//! | too few replicas confirmed in time, or before the node stopped | `TIMEOUT` | yes: the write stands and spreads |
+//! | too few replicas within reach for a strict strength | `NOREPLICAS` | no |
 //! | too many writes in flight | `BUSY` | no; try again later |
 //! | storage failed | `IOERR` | no |
 //! | node is stopping | `SHUTDOWN` | no; use another node |
 //!
-//! `TIMEOUT` rather than Redis's `NOREPLICAS`, because clients take that one to mean that
-//! nothing was written. The other codes are `ERR`, `NOPROTO` and `WRONGPASS`, as in Redis.
+//! A time-out is not Redis's `NOREPLICAS`, because clients take that one to mean that nothing
+//! was written. The other codes are `ERR`, `NOPROTO` and `WRONGPASS`, as in Redis.
 
 use std::borrow::Cow;
 
@@ -73,7 +74,9 @@ impl From<&RequestError> for Failure {
     fn from(error: &RequestError) -> Self {
         let code = match error {
             RequestError::KeyTooLong { .. } | RequestError::ValueTooLong { .. } => "ERR",
-            RequestError::Unconfirmed { .. } | RequestError::Unanswered { .. } => "TIMEOUT",
+            RequestError::Unconfirmed { .. }
+            | RequestError::Unanswered { .. }
+            | RequestError::Interrupted => "TIMEOUT",
             RequestError::NoReplicas { .. } => "NOREPLICAS",
             RequestError::Busy { .. } => "BUSY",
             RequestError::Storage(_) => "IOERR",

@@ -223,6 +223,7 @@ mod tests {
         drop(gone);
         replies.settle().await;
         let text = String::from_utf8(replies.output().to_vec()).unwrap();
-        assert_eq!(text.matches("-SHUTDOWN ").count(), 2, "{text}");
+        assert_eq!(text.matches("-SHUTDOWN ").count(), 1, "{text}");
+        assert_eq!(text.matches("-TIMEOUT ").count(), 1, "{text}");
     }
 }

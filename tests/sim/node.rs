@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use netdb::machine::{Instant, Machine, Now};
 use netdb::membership::{self, Event, Fingerprint, Identity, Membership, Packet, Params, State};
 use netdb::node::{Data, DataParams, Effect, View};
 use netdb::placement::Keyspace;
-use netdb::replication::{Message, SyncParams};
+use netdb::replication::{Durability, Message, SyncParams};
 use netdb::store::engine::{Engine, Simulated};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -107,6 +108,8 @@ impl Node {
             keyspace: keyspace(),
             timeout: Duration::from_secs(2),
             sync: SyncParams::default(),
+            durability: Durability::default(),
+            sync_rate: NonZeroU64::MAX,
             options: profile.options,
         };
         let engine: Arc<dyn Engine> = self.engine.clone();

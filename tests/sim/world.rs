@@ -316,7 +316,7 @@ impl World {
                 self.see_pushed(to, news);
             }
             Event::Sync { node } => {
-                self.nodes[node].sync();
+                self.sync(node);
                 self.schedule(self.plan.profile.sync_interval, Event::Sync { node });
             }
             Event::LinkCheck => {
@@ -357,9 +357,26 @@ impl World {
                     self.send_message(index, to, message);
                 }
                 Effect::Reply { waiter, reply } => self.answer(waiter, reply),
+                // The next sync is near enough.
+                Effect::SyncNow => {}
                 Effect::Note(note) => self.note(index, note),
             }
         }
+    }
+
+    /// Makes durable what was committed, and lets the node tell those who waited for it.
+    fn sync(&mut self, node: usize) {
+        let Some(process) = &self.nodes[node].process else {
+            return;
+        };
+        let syncing = process.data.begin_sync();
+        self.nodes[node].sync();
+        let Some(syncing) = syncing else { return };
+        self.act(node, |process, now| {
+            let mut effects = Vec::new();
+            process.data.end_sync(now, syncing, true, &mut effects);
+            process.settle(now, effects)
+        });
     }
 
     fn rearm(&mut self, index: usize) {

@@ -64,7 +64,10 @@ fn example(knob: &Knob) -> &'static str {
     match knob.key {
         "listen" | "seed" | "client" | "advertise" => "10.0.0.1:1",
         "write" | "read" => "all",
+        "durability" => "always",
         "write_timeout" | "sync_interval" => "77",
+        "sync_rate" | "dot_log_bytes" => "77MB",
+        "dot_log_age" => "77m",
         "network" => "wan",
         "clients_max" | "partitions" => "77",
         "memory" | "insecure" | "no_repl" => "true",
@@ -109,8 +112,12 @@ fn defaults_in_the_help_are_the_defaults() {
     let mut said = Settings::default();
     for key in [
         "write",
+        "durability",
         "write_timeout",
         "sync_interval",
+        "sync_rate",
+        "dot_log_bytes",
+        "dot_log_age",
         "network",
         "clients_max",
         "partitions",

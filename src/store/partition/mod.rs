@@ -71,6 +71,7 @@ pub use self::log::LOG_ROW_BYTES;
 pub use self::options::Options;
 pub use self::source::{FullChunk, FullSource};
 pub use self::stats::PartitionStats;
+pub use self::table::row_bytes;
 pub use self::upkeep::EXPIRE_KEYS_MAX;
 pub use self::write::Write;
 

@@ -203,7 +203,7 @@ impl Table {
 }
 
 /// About how many bytes a row takes in a message.
-pub(super) fn row_bytes(key: &[u8], row: &Row) -> usize {
+pub fn row_bytes(key: &[u8], row: &Row) -> usize {
     const PER_ROW: usize = 64;
     const PER_VERSION: usize = 64;
     const PER_ENTRY: usize = 32;
