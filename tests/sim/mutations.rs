@@ -71,7 +71,7 @@ const MISSED: [Missed; 4] = [
     },
     Missed {
         mutation: Mutation::N29,
-        why: "the answer must be about a key of a lost delete, and of a write concurrent with it",
+        why: "it takes a lost delete, a write concurrent with it, and a late answer: one seed in hundreds",
         story: "n29_a_delta_for_an_earlier_opening_is_refused",
     },
 ];
@@ -145,22 +145,23 @@ fn every_broken_rule_is_caught() {
         mutations.truncate(CAUGHT.len());
     }
     println!("mutation | rule | seed | caught by | as");
-    let mut missed = Vec::new();
-    for (mutation, caught) in search(&mutations, seeds.unwrap_or(SEEDS_DEFAULT)) {
-        match caught {
-            Some(catch) => tell(mutation, &catch),
-            None => missed.push(mutation),
+    let mut caught = Vec::new();
+    for (mutation, catch) in search(&mutations, seeds.unwrap_or(SEEDS_DEFAULT)) {
+        if let Some(catch) = catch {
+            tell(mutation, &catch);
+            caught.push(mutation);
         }
     }
     for Missed {
         mutation,
         why,
         story,
-    } in &MISSED
+    } in MISSED.iter().filter(|m| !caught.contains(&m.mutation))
     {
         println!("{mutation:?} | {} | - | {story} | {why}", mutation.rule());
     }
-    missed.retain(|mutation| CAUGHT.contains(mutation));
+    let mut missed = CAUGHT.to_vec();
+    missed.retain(|mutation| !caught.contains(mutation));
     assert!(missed.is_empty(), "not caught: {missed:?}");
 }
 
