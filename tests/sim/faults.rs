@@ -48,6 +48,7 @@ impl World {
     /// Kills a process and does to its disk what the crash does. Writes of which that
     /// destroyed the last copy can be promised by nobody.
     fn crash(&mut self, node: usize, disk: Disk) {
+        self.see_crash(node);
         let had = self.dots_on_disk(node);
         self.nodes[node].crash(disk);
         let lost: Dots = had.difference(&self.dots_on_disk(node)).copied().collect();
