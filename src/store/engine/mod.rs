@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use thiserror::Error;
 
-pub use self::fjall::Fjall;
+pub use self::fjall::{Fjall, Mended};
 pub use self::memory::Memory;
 pub use self::simulated::Simulated;
 use super::codec::CodecError;

@@ -80,8 +80,9 @@ fn torn(synced: &[u8], written: &[u8], rng: &mut SmallRng) -> Vec<u8> {
     if rng.random_bool(0.3) {
         let sector = rng.random_range(first / SECTOR..=cut / SECTOR) * SECTOR;
         let end = (sector + SECTOR).min(cut);
-        for at in sector.max(first)..end {
-            bytes[at] = synced.get(at).copied().unwrap_or(0);
+        let lost = bytes.iter_mut().enumerate().take(end);
+        for (at, byte) in lost.skip(sector.max(first)) {
+            *byte = synced.get(at).copied().unwrap_or(0);
         }
     }
     bytes

@@ -29,21 +29,22 @@ const ITEM_HEAD_BYTES: usize = 21;
 /// What is read at once.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// What was done to a journal.
+/// A journal that was torn, as a loss of power leaves it, and was cut after its last whole
+/// batch.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Cut {
+pub struct Mended {
     /// The journal.
-    pub(super) path: PathBuf,
+    pub path: PathBuf,
     /// Where it ends now.
-    pub(super) at: u64,
-    /// Where the rest is.
-    pub(super) rest: PathBuf,
+    pub at: u64,
+    /// Where what followed is.
+    pub rest: PathBuf,
 }
 
 /// Cuts the youngest journal of the database in `dir` after its last whole batch, if anything
 /// but zeros follows that. Older journals were synced when they were closed: what is wrong
 /// with them is for the database to refuse.
-pub(super) fn mend(dir: &Path) -> io::Result<Option<Cut>> {
+pub(super) fn mend(dir: &Path) -> io::Result<Option<Mended>> {
     let Some((number, path)) = youngest(dir)? else {
         return Ok(None);
     };
@@ -60,7 +61,7 @@ pub(super) fn mend(dir: &Path) -> io::Result<Option<Cut>> {
     kept.sync_all()?;
     file.set_len(at)?;
     file.sync_all()?;
-    Ok(Some(Cut { path, at, rest }))
+    Ok(Some(Mended { path, at, rest }))
 }
 
 fn youngest(dir: &Path) -> io::Result<Option<(u64, PathBuf)>> {

@@ -12,41 +12,30 @@
 //! an error and without what followed: a database that is behind `SYNCED` has lost confirmed
 //! writes and is refused, to be filled again from the other replicas.
 //!
-//! This file and `journal`, which mends a torn journal before the database sees it, are the
-//! ones of the store that touch the disk.
+//! This folder is what touches the disk in the store; `journal` mends a torn journal before
+//! the database sees it.
 
+mod files;
 mod journal;
+mod records;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
 
 use blake2::{Blake2s256, Digest};
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use parking_lot::Mutex;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tracing::warn;
+
+use self::files::{check_format, io, lock, open_synced};
+pub use self::journal::Mended;
+use self::records::{open_record, seal_record};
 
 use super::{Batch, Engine, EngineError, Loaded};
 use crate::clock::{ActorId, Entry, NodeId};
 use crate::object::Row;
 use crate::placement::PartitionId;
-use crate::store::codec;
-
-/// What `FORMAT` holds. Raise the number with every change of layout or record.
-const FORMAT: &str = "netdb data 1\n";
-
-/// First byte of every record.
-const RECORD_VERSION: u8 = 1;
-
-/// Bytes of the checksum at the end of a record.
-const CHECKSUM_BYTES: usize = 4;
-
-/// What one decoded record may take: a row of more unresolved versions than can be merged,
-/// each near the largest value, is no row of ours.
-const RECORD_LIMIT: usize = 1024 * 1024 * 1024;
 
 /// Keys up to this long are stored as they are. The database's own limit is 65,535 bytes,
 /// prefix included; longer keys are stored under their hash.
@@ -63,11 +52,9 @@ const TAG_PEER: u8 = 1;
 /// The key of the batch number in `meta`.
 const META_BATCH: &[u8] = b"batch";
 
-/// The most bytes read of a small file beside the database.
-const SMALL_FILE_MAX: u64 = 256;
-
 /// Keeps partitions in a directory.
 pub struct Fjall {
+    mended: Option<Mended>,
     database: Database,
     rows: Keyspace,
     clock: Keyspace,
@@ -90,14 +77,7 @@ impl Fjall {
         let lock = lock(dir)?;
         check_format(dir)?;
         let path = dir.join("fjall");
-        if let Some(cut) = journal::mend(&path).map_err(io("cannot mend the journal in", &path))? {
-            warn!(
-                journal = %cut.path.display(),
-                at = cut.at,
-                rest = %cut.rest.display(),
-                "journal was torn after its last whole batch, as a loss of power leaves it"
-            );
-        }
+        let mended = journal::mend(&path).map_err(io("cannot mend the journal in", &path))?;
         let database = Database::builder(&path).open()?;
         let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default);
         let (rows, clock) = (keyspace("rows")?, keyspace("clock")?);
@@ -115,6 +95,7 @@ impl Fjall {
             });
         }
         Ok(Self {
+            mended,
             database,
             rows,
             clock,
@@ -124,6 +105,13 @@ impl Fjall {
             synced: Mutex::new(synced),
             _lock: lock,
         })
+    }
+}
+
+impl Fjall {
+    /// What had to be done to the journal at opening.
+    pub fn mended(&self) -> Option<&Mended> {
+        self.mended.as_ref()
     }
 }
 
@@ -206,35 +194,6 @@ impl Engine for Fjall {
     }
 }
 
-/// Version, value, checksum over `place` and both.
-fn seal_record<T: Serialize>(place: &[u8], value: &T) -> Result<Vec<u8>, EngineError> {
-    let mut record = vec![RECORD_VERSION];
-    codec::encode_into(value, &mut record)?;
-    let checksum = checksum(place, &record);
-    record.extend_from_slice(&checksum.to_le_bytes());
-    Ok(record)
-}
-
-fn open_record<T: DeserializeOwned>(place: &[u8], record: &[u8]) -> Result<T, EngineError> {
-    let (sealed, stored) = record
-        .split_last_chunk::<CHECKSUM_BYTES>()
-        .ok_or(EngineError::Damaged("too short"))?;
-    if checksum(place, sealed) != u32::from_le_bytes(*stored) {
-        return Err(EngineError::Damaged("checksum does not match"));
-    }
-    let (version, value) = sealed
-        .split_first()
-        .ok_or(EngineError::Damaged("too short"))?;
-    if *version != RECORD_VERSION {
-        return Err(EngineError::Damaged("unknown version"));
-    }
-    Ok(codec::decode::<T, RECORD_LIMIT>(value)?)
-}
-
-fn checksum(place: &[u8], record: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(place), record)
-}
-
 /// Where a row is stored, and the key if the place does not hold it.
 fn row_place(partition: PartitionId, key: &Bytes) -> (Vec<u8>, Option<&Bytes>) {
     let mut place = partition.0.to_be_bytes().to_vec();
@@ -314,85 +273,6 @@ fn mark_of(place: &[u8]) -> Result<Mark, EngineError> {
 fn word(place: &[u8], at: usize) -> Option<u64> {
     let bytes = place.get(at..at.checked_add(8)?)?;
     Some(u64::from_be_bytes(bytes.try_into().ok()?))
-}
-
-/// Takes the directory for this process, or says which has it.
-fn lock(dir: &Path) -> Result<File, EngineError> {
-    let path = dir.join("LOCK");
-    let mut file = open_small(&path)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let pid = read_small(&mut file, &path)?;
-            let pid = String::from_utf8_lossy(&pid).trim().to_owned();
-            return Err(EngineError::Locked {
-                dir: dir.display().to_string(),
-                pid,
-            });
-        }
-        Err(TryLockError::Error(source)) => return Err(io("cannot lock", &path)(source)),
-    }
-    let pid = format!("{}\n", std::process::id());
-    file.set_len(0)
-        .and_then(|()| file.write_all(pid.as_bytes()))
-        .map_err(io("cannot write", &path))?;
-    Ok(file)
-}
-
-/// Refuses a directory of another format; a new one gets this.
-fn check_format(dir: &Path) -> Result<(), EngineError> {
-    let path = dir.join("FORMAT");
-    let mut file = open_small(&path)?;
-    let found = read_small(&mut file, &path)?;
-    if found == FORMAT.as_bytes() {
-        return Ok(());
-    }
-    // Without a database this is a new directory, or one whose making was interrupted.
-    if dir.join("fjall").exists() {
-        return Err(EngineError::Format {
-            dir: dir.display().to_string(),
-            found: String::from_utf8_lossy(&found).trim().to_owned(),
-            expected: FORMAT.trim(),
-        });
-    }
-    file.set_len(0)
-        .and_then(|()| file.seek(SeekFrom::Start(0)))
-        .and_then(|_| file.write_all(FORMAT.as_bytes()))
-        .and_then(|()| file.sync_all())
-        .map_err(io("cannot write", &path))
-}
-
-/// The file with the number of the last synced batch, and the number. A torn or missing one
-/// confirms nothing: it is a second line of defence, not the first.
-fn open_synced(dir: &Path) -> Result<(File, u64), EngineError> {
-    let path = dir.join("SYNCED");
-    let mut file = open_small(&path)?;
-    let record = read_small(&mut file, &path)?;
-    let number = open_record::<u64>(b"synced", &record).unwrap_or(0);
-    Ok((file, number))
-}
-
-fn open_small(path: &PathBuf) -> Result<File, EngineError> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(io("cannot open", path))
-}
-
-fn read_small(file: &mut File, path: &Path) -> Result<Vec<u8>, EngineError> {
-    let mut bytes = Vec::new();
-    file.take(SMALL_FILE_MAX)
-        .read_to_end(&mut bytes)
-        .map_err(io("cannot read", path))?;
-    Ok(bytes)
-}
-
-fn io(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> EngineError {
-    let what = format!("{what} {}", path.display());
-    move |source| EngineError::Io { what, source }
 }
 
 impl From<fjall::Error> for EngineError {
