@@ -11,6 +11,7 @@
 //! Absent on purpose: a queue of writes for replicas that are away (anti-entropy is that
 //! queue), retransmission, and any opinion about who is alive.
 
+mod fixed;
 mod message;
 mod strength;
 mod sync;
