@@ -12,6 +12,7 @@
 //! queue), retransmission, and any opinion about who is alive.
 
 mod durability;
+mod fixed;
 mod message;
 mod pacer;
 mod strength;
