@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use netdb::clock::{Dot, VersionVector};
-use netdb::node::request::{Consistency, Reply, Request, RequestError};
+use netdb::node::request::{Consistency, Durability, Reply, Request, RequestError};
 use netdb::replication::Strength;
 
 use crate::ghost::Dots;
@@ -41,7 +41,7 @@ impl World {
             return;
         };
         let before = self.coordinator(node, operation.key);
-        let kind = operation.kind;
+        let (kind, durability) = (operation.kind, operation.durability);
         let key = operation.key;
         let life = self.nodes[node].life;
         let op = self.history.begin(operation, life, self.now);
@@ -51,6 +51,7 @@ impl World {
                 Kind::GetQuorum => Strength::Quorum,
                 _ => Strength::One,
             },
+            durability,
             ..Consistency::default()
         };
         let mut reply = None;
@@ -165,6 +166,7 @@ impl World {
     pub fn delete_everything(&mut self) {
         for key in 0..self.plan.profile.keys {
             self.operate(Operation {
+                durability: Durability::Interval,
                 node: usize::from(key) % self.nodes.len(),
                 key,
                 kind: Kind::Delete,

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use netdb::replication::Durability;
 use netdb::store::{Mutation, Options};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -134,6 +135,7 @@ pub struct Operation {
     pub node: usize,
     pub key: u8,
     pub kind: Kind,
+    pub durability: Durability,
     /// For writes that replace what somebody has read: whose reading, of those there are.
     pub reading: usize,
 }
@@ -363,6 +365,12 @@ impl Draw<'_> {
                 14..16 => Kind::Inspect,
                 16..18 => Kind::GetQuorum,
                 _ => Kind::Get,
+            },
+            // Seldom `always`: its syncs leave less to lose.
+            durability: match self.rng.random_range(0..12) {
+                0 => Durability::Always,
+                1 => Durability::Os,
+                _ => Durability::Interval,
             },
             reading: self.rng.random_range(0..1_000),
         }

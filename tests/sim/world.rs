@@ -10,8 +10,8 @@ use netdb::machine::{Instant, Now};
 use netdb::membership::Packet;
 use netdb::node::Effect;
 use netdb::replication::Message;
-use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::clients::Reading;
@@ -25,6 +25,9 @@ use crate::plan::Plan;
 
 /// Wall time at the start of every run.
 const EPOCH_MS: u64 = 1_700_000_000_000;
+
+/// How long a sync takes that somebody waits for.
+const SYNC_TAKES: std::ops::Range<Duration> = Duration::from_millis(1)..Duration::from_millis(20);
 
 /// How often it is checked whether everything has healed, once the weather is over.
 const CALM_CHECK: Duration = Duration::from_millis(500);
@@ -48,6 +51,11 @@ pub enum Event {
     },
     Sync {
         node: usize,
+    },
+    /// A sync that somebody waits for.
+    SyncNow {
+        node: usize,
+        life: u64,
     },
     LinkCheck,
     Stop {
@@ -95,6 +103,8 @@ pub struct World {
     pub history: History,
     pub ghost: Ghost,
     pub readings: Vec<Reading>,
+    /// Whether a disk was replaced, or by an older copy of itself.
+    pub disk_replaced: bool,
     pub met: BTreeSet<&'static str>,
     pub asked: Asked,
     /// What an event broke at once.
@@ -118,6 +128,7 @@ impl World {
             ghost: Ghost::default(),
             readings: Vec::new(),
             met: BTreeSet::new(),
+            disk_replaced: false,
             asked: Asked::default(),
             broken: None,
             watch: Watch::default(),
@@ -263,7 +274,7 @@ impl World {
     /// A stopped process sees nothing until it goes on.
     fn paused_until(&self, event: &Event) -> Option<Duration> {
         let node = match event {
-            Event::Wake { node, .. } | Event::Sync { node } => *node,
+            Event::Wake { node, .. } | Event::Sync { node } | Event::SyncNow { node, .. } => *node,
             Event::Packet { to, .. } | Event::Message { to, .. } => *to,
             Event::LinkCheck | Event::Stop { .. } | Event::Step(_) => return None,
         };
@@ -315,6 +326,11 @@ impl World {
                 self.act(to, |process, now| process.message(now, from, message));
                 self.see_pushed(to, news);
             }
+            Event::SyncNow { node, life } => {
+                if self.nodes[node].life == life {
+                    self.sync(node);
+                }
+            }
             Event::Sync { node } => {
                 self.sync(node);
                 self.schedule(self.plan.profile.sync_interval, Event::Sync { node });
@@ -357,8 +373,11 @@ impl World {
                     self.send_message(index, to, message);
                 }
                 Effect::Reply { waiter, reply } => self.answer(waiter, reply),
-                // The next sync is near enough.
-                Effect::SyncNow => {}
+                Effect::SyncNow => {
+                    let life = self.nodes[index].life;
+                    let takes = self.rng.random_range(SYNC_TAKES);
+                    self.schedule(takes, Event::SyncNow { node: index, life });
+                }
                 Effect::Note(note) => self.note(index, note),
             }
         }

@@ -6,6 +6,7 @@
 mod acknowledged;
 mod convergence;
 mod dots;
+mod durability;
 mod effects;
 mod membership;
 mod monotonic;
@@ -58,6 +59,7 @@ pub fn healed(world: &World) -> Result<(), Broken> {
 /// Must be true once healed.
 pub fn finally(world: &World) -> Result<(), Broken> {
     must!(effects::rows_are_what_the_clock_says(world));
+    must!(durability::no_forced_write_is_forgotten(world));
     must!(acknowledged::no_write_is_lost(world));
     must!(resurrection::no_replaced_value_is_back(world));
     must!(export::judge(world));
