@@ -22,7 +22,7 @@ use netdb::machine::{Instant, Now};
 use netdb::node::request::{Consistency, Reply, Request};
 use netdb::node::{Data, DataParams, Effect, Note, View};
 use netdb::placement::Keyspace;
-use netdb::replication::{Message, SyncParams};
+use netdb::replication::{Durability, Message, SyncParams};
 use netdb::store::Options;
 use netdb::store::engine::{Engine, Memory};
 use rand::SeedableRng;
@@ -134,6 +134,7 @@ impl Pair {
                 keyspace: Keyspace::default(),
                 timeout: Duration::from_secs(2),
                 sync: SyncParams::default(),
+                durability: Durability::default(),
                 sync_rate: NonZeroU64::MAX,
                 options: Options {
                     log_rows_max,
@@ -283,7 +284,7 @@ impl Pair {
             match effect {
                 Effect::Send { message, .. } => messages.push(message),
                 Effect::Note(Note::FullSynced { .. }) => self.full_syncs += 1,
-                Effect::Note(Note::Synced { .. }) | Effect::Reply { .. } => {}
+                Effect::Note(Note::Synced { .. }) | Effect::Reply { .. } | Effect::SyncNow => {}
                 Effect::Note(Note::FullSyncDeferred { .. }) => {}
                 Effect::Note(note) => panic!("{note:?}"),
             }

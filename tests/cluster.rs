@@ -9,7 +9,9 @@
 mod support;
 
 mod cluster {
+    mod crashes;
     mod data;
+    mod durability;
     mod hostile;
     mod membership;
     mod program;

@@ -25,7 +25,10 @@ impl fmt::Display for NodeId {
 ///
 /// `incarnation` is 64 random bits per opening, never a timestamp: two openings in the
 /// same microsecond must not share an actor.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// As bytes it is two numbers, but a place in a list where a stream has named it before: see
+/// [`ActorNames`](super::ActorNames).
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActorId {
     /// The node that opened the partition.
     pub node: NodeId,

@@ -19,6 +19,7 @@ mod dotted;
 mod entry;
 mod hlc;
 mod id;
+mod names;
 mod runs;
 mod vector;
 
@@ -32,6 +33,7 @@ pub use dotted::Clock;
 pub use entry::Entry;
 pub use hlc::{Hlc, HybridClock, MAX_DRIFT_MS};
 pub use id::{ActorId, Dot, NodeId};
+pub use names::{ActorNames, NAMES_MAX};
 pub use runs::RunSet;
 pub use vector::VersionVector;
 

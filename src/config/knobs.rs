@@ -7,8 +7,8 @@
 
 use super::layer::Settings;
 use super::setters::{
-    add_seeds, address, count, file, log_format, network, put, put_key, reachable, secret,
-    set_data, set_memory, strength, text_of,
+    add_seeds, address, count, durability, file, log_format, network, put, put_key, reachable,
+    secret, set_data, set_memory, strength, text_of,
 };
 use super::value::{self, ValueError};
 
@@ -203,6 +203,16 @@ pub static KNOBS: &[Knob] = &[
         help: "How many replicas a read asks, with the same words as --write. Beyond one, what \
                they know is merged and a replica that knew less is repaired",
         set: |to, text| put(&mut to.read, strength(text)),
+    },
+    Knob {
+        key: "durability",
+        flag: "durability",
+        shape: Shape::Value("LEVEL"),
+        default: "interval",
+        help: "What each of those replicas must have done with the write: given it to the \
+               operating system (os), the same with the disk following within 100 ms \
+               (interval), or forced it to disk (always)",
+        set: |to, text| put(&mut to.durability, durability(text)),
     },
     Knob {
         key: "write_timeout",

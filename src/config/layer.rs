@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{HostPort, Network, Secret, Storage, Strength};
+use super::{Durability, HostPort, Network, Secret, Storage, Strength};
 
 /// Form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +37,7 @@ pub struct Settings {
     pub memory_budget: Option<u64>,
     pub write: Option<Strength>,
     pub read: Option<Strength>,
+    pub durability: Option<Durability>,
     pub write_timeout_ms: Option<u64>,
     pub sync_interval_ms: Option<u64>,
     pub sync_rate: Option<u64>,

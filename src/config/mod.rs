@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-pub use crate::replication::Strength;
+pub use crate::replication::{Durability, Strength};
 pub use address::{AddressError, HOST_BYTES_MAX, HOST_DEFAULT};
 pub use knobs::{KNOBS, Knob, MEMORY_BUDGET_MIN, PARTITIONS_MAX, Shape};
 pub use layer::{KeySource, LogFormat, Settings};
@@ -139,6 +139,8 @@ pub struct Config {
     pub write: Strength,
     /// Default strength of reads.
     pub read: Strength,
+    /// How safe from a loss of power a write must be before it is acknowledged.
+    pub durability: Durability,
     /// How long a request waits for its replicas, in milliseconds.
     pub write_timeout_ms: u64,
     /// How often a node compares itself with one random replica, in milliseconds.
@@ -174,6 +176,7 @@ impl Default for Config {
             network: Network::Lan,
             write: Strength::Quorum,
             read: Strength::One,
+            durability: Durability::Interval,
             write_timeout_ms: 2_000,
             sync_interval_ms: 1_000,
             sync_rate: 100_000_000,

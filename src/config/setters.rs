@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::layer::{KeySource, LogFormat, Settings};
 use super::secret::cluster_key;
 use super::value::{self, ValueError};
-use super::{HostPort, Network, Storage, Strength};
+use super::{Durability, HostPort, Network, Storage, Strength};
 
 /// Most seeds: one is enough, a few survive a rack; more is a mistake in a script.
 pub const SEEDS_MAX: usize = 64;
@@ -71,6 +71,10 @@ pub(super) fn set_memory(to: &mut Settings, text: &str) -> Result<(), ValueError
 
 pub(super) fn strength(text: &str) -> Result<Strength, ValueError> {
     Strength::from_word(text.trim()).ok_or(ValueError::Choice("one, quorum, all, strict-quorum"))
+}
+
+pub(super) fn durability(text: &str) -> Result<Durability, ValueError> {
+    Durability::from_word(text.trim()).ok_or(ValueError::Choice("os, interval, always"))
 }
 
 pub(super) fn network(text: &str) -> Result<Network, ValueError> {

@@ -137,6 +137,7 @@ impl Settings {
             storage: self.storage.or(lower.storage),
             write: self.write.or(lower.write),
             read: self.read.or(lower.read),
+            durability: self.durability.or(lower.durability),
             write_timeout_ms: self.write_timeout_ms.or(lower.write_timeout_ms),
             sync_interval_ms: self.sync_interval_ms.or(lower.sync_interval_ms),
             sync_rate: self.sync_rate.or(lower.sync_rate),
@@ -189,6 +190,7 @@ impl Settings {
         take(&mut config.cluster.partitions, self.partitions);
         take(&mut config.write_timeout_ms, self.write_timeout_ms);
         take(&mut config.sync_interval_ms, self.sync_interval_ms);
+        take(&mut config.durability, self.durability);
         take(&mut config.sync_rate, self.sync_rate);
         take(&mut config.dot_log_bytes, self.dot_log_bytes);
         take(&mut config.dot_log_age_ms, self.dot_log_age_ms);

@@ -175,7 +175,7 @@ impl Membership {
     }
 
     /// News about this node's name under another identity.
-    fn own_news(&mut self, now: Now, identity: &Identity, is_active: bool) {
+    pub(super) fn own_news(&mut self, now: Now, identity: &Identity, is_active: bool) {
         let me = *self.me();
         if *identity == me {
             return;

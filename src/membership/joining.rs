@@ -104,6 +104,10 @@ impl Membership {
             }
         } else if matches!(self.phase, Phase::Conflicted) {
             // We have yielded the name and do not claim it.
+        } else if hello.identity.addr == me.addr {
+            // Two processes cannot have one address: it is late, of an earlier life of this
+            // node that was its own seed.
+            self.own_news(now, &hello.identity, true);
         } else if self.fingerprint.mismatch(&hello.fingerprint).is_some() {
             let refusal = Refusal::Fingerprint(self.fingerprint.clone());
             self.send(

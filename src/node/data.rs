@@ -5,6 +5,7 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -20,7 +21,7 @@ use super::view::View;
 use crate::clock::{ActorId, NodeId};
 use crate::machine::{Instant, Machine, Now};
 use crate::placement::{Keyspace, PartitionId};
-use crate::replication::{Input, Pacer, SyncParams, Synchronizer};
+use crate::replication::{Durability, Input, Pacer, SyncParams, Synchronizer};
 use crate::store::engine::Engine;
 use crate::store::{Options, Partition, StoreError};
 
@@ -48,6 +49,8 @@ pub struct DataParams {
     pub sync: SyncParams,
     /// Most bytes per second that are fetched to catch up.
     pub sync_rate: NonZeroU64,
+    /// How safe what comes from replicas must be; clients say for themselves.
+    pub durability: Durability,
     /// Limits of each partition; its keyspace is replaced by this one's.
     pub options: Options,
 }
@@ -55,6 +58,9 @@ pub struct DataParams {
 /// A node's data: shards and synchroniser. `W` is whoever waits for a reply.
 pub struct Data<W> {
     me: NodeId,
+    pub(super) durability: Durability,
+    /// Whether something was committed that should be on the disk soon.
+    pub(super) dirty: AtomicBool,
     pub(super) keyspace: Keyspace,
     pub(super) shards: Vec<Mutex<Shard<W>>>,
     pub(super) sync: Mutex<Synchronizer>,
@@ -94,6 +100,8 @@ impl<W> Data<W> {
         }
         Ok(Self {
             me: params.me,
+            durability: params.durability,
+            dirty: AtomicBool::new(false),
             keyspace: params.keyspace,
             shards: shards
                 .into_iter()
@@ -134,7 +142,12 @@ impl<W> Data<W> {
             consistency,
             view: &view,
         };
-        self.shard(id).lock().submit(task, request, waiter, effects)
+        let is_write = request.is_write();
+        let reply = self.shard(id).lock().submit(task, request, waiter, effects);
+        if is_write {
+            self.note_commit(consistency.durability);
+        }
+        reply
     }
 
     /// Membership or the links changed.
@@ -176,6 +189,7 @@ impl<W> Data<W> {
             }
             let settled = now.mono.since(*self.view_since.lock()) >= SETTLED_AFTER;
             self.close_dead_actors(&view, settled && view.is_whole(), effects);
+            self.note_commit(self.durability);
         }
         let due = self.pacer.lock().take_due(now.mono);
         for (partition, peer) in due {
@@ -217,6 +231,7 @@ impl<W> Data<W> {
                 sums.dots_live += stats.dots_live as u64;
                 sums.holes += stats.holes as u64;
                 sums.frozen += stats.frozen as u64;
+                sums.dot_conflicts += stats.dot_conflicts;
                 sums.rows_residual += stats.residual_rows as u64;
                 sums.log_rows += stats.log_rows as u64;
                 sums.bytes += stats.bytes as u64;

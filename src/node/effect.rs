@@ -23,6 +23,9 @@ pub enum Effect<W> {
         /// The answer.
         reply: Reply,
     },
+    /// Force what was committed to disk soon: somebody waits for it
+    /// ([`Data::begin_sync`](super::Data::begin_sync)).
+    SyncNow,
     /// Something that an operator may want to know.
     Note(Note),
 }

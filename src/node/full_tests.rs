@@ -11,11 +11,11 @@ use rand::rngs::SmallRng;
 
 use super::request::{Consistency, Request};
 use super::shard::Brought;
+use super::tests_support::params;
 use super::{Data, DataParams, Effect, Note, View};
 use crate::clock::NodeId;
 use crate::machine::{Instant, Now};
-use crate::placement::Keyspace;
-use crate::replication::{Message, Strength, SyncParams};
+use crate::replication::{Message, Strength};
 use crate::store::Options;
 use crate::store::engine::{Engine, Memory};
 
@@ -137,19 +137,13 @@ fn id(at: usize) -> NodeId {
 
 fn node(at: usize, sync_rate: NonZeroU64) -> Data<()> {
     let params = DataParams {
-        me: id(at),
-        keyspace: Keyspace {
-            partitions: 1,
-            hash_seed: 0,
-        },
-        timeout: Duration::from_secs(2),
-        sync: SyncParams::default(),
         sync_rate,
         options: Options {
             log_rows_max: 8,
             delta_bytes: 2_000,
             ..Options::default()
         },
+        ..params(id(at))
     };
     let engine: Arc<dyn Engine> = Arc::new(Memory::new());
     let rng = SmallRng::seed_from_u64(at as u64);

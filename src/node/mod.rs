@@ -11,7 +11,11 @@
 
 mod closing;
 mod compare;
+mod confirmation;
 mod data;
+mod durable;
+#[cfg(test)]
+mod durable_tests;
 mod effect;
 mod full;
 #[cfg(test)]
@@ -24,9 +28,12 @@ pub mod request;
 mod requests;
 mod shard;
 mod stats;
+#[cfg(test)]
+mod tests_support;
 mod view;
 
 pub use data::{Data, DataParams};
+pub use durable::Syncing;
 pub use effect::{Effect, Note};
 pub use stats::DataStats;
 pub use view::View;

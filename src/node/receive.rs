@@ -14,10 +14,16 @@ impl<W> Data<W> {
     /// Takes in what a peer sent.
     pub fn receive(&self, now: Now, from: NodeId, message: Message, effects: &mut Vec<Effect<W>>) {
         match message {
-            Message::Push { id, push } => {
+            Message::Push {
+                id,
+                push,
+                durability,
+            } => {
                 let push = Arc::unwrap_or_clone(push);
                 if let Some(shard) = self.known_shard(push.partition) {
-                    shard.lock().push(now, from, id, push, effects);
+                    let asked = (id, durability);
+                    shard.lock().push(now, from, asked, push, effects);
+                    self.note_commit(durability);
                 }
             }
             Message::Pushed { partition, id } => {
@@ -84,6 +90,7 @@ impl<W> Data<W> {
                 let partition = delta.partition;
                 if let Some(shard) = self.known_shard(partition) {
                     let pulled = shard.lock().delta(now, from, delta, effects);
+                    self.note_commit(self.durability);
                     self.pulled(now, from, partition, pulled, effects);
                 }
             }
@@ -132,6 +139,7 @@ impl<W> Data<W> {
                 let partition = end.partition;
                 if let Some(shard) = self.known_shard(partition) {
                     let pulled = shard.lock().full_end(now, from, end, effects);
+                    self.note_commit(self.durability);
                     self.pulled(now, from, partition, pulled, effects);
                 }
             }

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::clock::VersionVector;
 use crate::object::Object;
-pub use crate::replication::Strength;
+pub use crate::replication::{Durability, Strength};
 
 /// How many replicas take part before a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Consistency {
     /// Replicas that are asked by a read. `All` asks every reachable one, `Quorum` a
     /// majority; what they know is merged, and a replica that knew less is repaired.
     pub read: Strength,
+    /// How safe a write must be at each of its replicas.
+    pub durability: Durability,
 }
 
 impl Default for Consistency {
@@ -26,6 +28,7 @@ impl Default for Consistency {
         Self {
             write: Strength::Quorum,
             read: Strength::One,
+            durability: Durability::default(),
         }
     }
 }
@@ -78,6 +81,11 @@ impl Request {
             | Self::Put { key, .. }
             | Self::Delete { key, .. } => key,
         }
+    }
+
+    /// Whether it may change something.
+    pub fn is_write(&self) -> bool {
+        matches!(self, Self::Put { .. } | Self::Delete { .. })
     }
 }
 

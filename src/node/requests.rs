@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::confirmation::Confirmation;
 use super::effect::Effect;
 use super::gathering::{Gathering, Question, read_reply, write_reply};
 use super::request::{Consistency, Reply, Request, RequestError};
@@ -13,7 +14,7 @@ use crate::clock::{NodeId, VersionVector};
 use crate::machine::Now;
 use crate::object::{KEY_BYTES_MAX, Object, VALUE_BYTES_MAX};
 use crate::placement::PartitionId;
-use crate::replication::{Message, Strength, Waits};
+use crate::replication::{Durability, Message, Needs, Strength, Waits};
 use crate::store::exchange::Push;
 use crate::store::{Applied, Partition, StoreError, Write};
 
@@ -91,9 +92,12 @@ impl<W> Shard<W> {
             merged: local.clone(),
             local,
         };
-        let strict = strength == Strength::StrictQuorum;
-        self.reads
-            .wait(task.now.mono, id, gathering, needed, strict);
+        let needs = Needs {
+            replicas: needed,
+            strict: strength == Strength::StrictQuorum,
+            own: true,
+        };
+        self.reads.wait(task.now.mono, id, gathering, needs);
         let message = Message::Read {
             partition: task.partition,
             id,
@@ -133,14 +137,21 @@ impl<W> Shard<W> {
             Err(error) => return Some(Reply::Failed(storage_error(&error))),
         };
         let id = self.writes.next_id();
-        effects.extend(push_to(task.view, id, &push));
-        let needed = task.view.needed(strength);
-        if needed <= 1 {
+        let durability = task.consistency.durability;
+        effects.extend(push_to(task.view, id, &push, durability));
+        let needs = Needs {
+            replicas: task.view.needed(strength),
+            strict: strength == Strength::StrictQuorum,
+            own: durability != Durability::Always,
+        };
+        if needs.own && needs.replicas <= 1 {
             return Some(done);
         }
-        let strict = strength == Strength::StrictQuorum;
-        self.writes
-            .wait(task.now.mono, id, (waiter(), done), needed, strict);
+        self.writes.wait(task.now.mono, id, (waiter(), done), needs);
+        if !needs.own {
+            let partition = task.partition;
+            self.confirm_when_synced(Confirmation::Own { partition, id }, effects);
+        }
         None
     }
 
@@ -195,7 +206,7 @@ impl<W> Shard<W> {
         &mut self,
         now: Now,
         from: NodeId,
-        id: u64,
+        (id, durability): (u64, Durability),
         push: Push,
         effects: &mut Vec<Effect<W>>,
     ) {
@@ -204,6 +215,14 @@ impl<W> Shard<W> {
             return;
         };
         match partition.apply_push(push, now.wall_ms) {
+            Ok(Applied::New | Applied::Duplicate) if durability == Durability::Always => {
+                let confirmation = Confirmation::Peer {
+                    partition: partition_id,
+                    id,
+                    to: from,
+                };
+                self.confirm_when_synced(confirmation, effects);
+            }
             Ok(Applied::New | Applied::Duplicate) => effects.push(Effect::Send {
                 to: from,
                 message: Message::Pushed {

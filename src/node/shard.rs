@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::confirmation::Confirmation;
 use super::effect::Effect;
 use super::gathering::{Gathering, read_reply, write_reply};
 use super::request::Reply;
@@ -18,7 +19,7 @@ use crate::clock::NodeId;
 use crate::machine::{Instant, Now};
 use crate::object::Row;
 use crate::placement::PartitionId;
-use crate::replication::{Message, Waits};
+use crate::replication::{Durability, Message, Waits};
 use crate::store::exchange::Push;
 use crate::store::{FullSource, Partition, PartitionStats, row_bytes};
 
@@ -56,6 +57,8 @@ pub(super) struct Shard<W> {
     pub(super) partitions: BTreeMap<PartitionId, Partition>,
     pub(super) writes: Waits<(W, Reply)>,
     pub(super) reads: Waits<Gathering<W>>,
+    /// What is confirmed once the disk has it. Bounded by what may wait.
+    pub(super) unsynced: Vec<Confirmation>,
     pub(super) sources: BTreeMap<(NodeId, PartitionId), Source>,
     pub(super) fetches: BTreeMap<PartitionId, Fetch>,
     /// The last full sync of each partition that ended, well or not: late pieces of it begin
@@ -102,6 +105,7 @@ impl<W> Shard<W> {
             partitions: partitions.into_iter().map(|p| (p.id(), p)).collect(),
             writes: Waits::new(timeout, WAITING_MAX),
             reads: Waits::new(timeout, WAITING_MAX),
+            unsynced: Vec::new(),
             sources: BTreeMap::new(),
             fetches: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -162,7 +166,7 @@ impl<W> Shard<W> {
                 Ok(pushes) => {
                     for push in pushes.into_iter().map(Arc::new) {
                         let id = self.writes.next_id();
-                        effects.extend(push_to(view, id, &push));
+                        effects.extend(push_to(view, id, &push, Durability::Interval));
                     }
                 }
                 Err(error) => effects.push(Effect::storage(*id, &error)),
@@ -197,12 +201,14 @@ pub(super) fn push_to<W>(
     view: &View,
     id: u64,
     push: &Arc<Push>,
+    durability: Durability,
 ) -> impl Iterator<Item = Effect<W>> {
     view.reachable.iter().map(move |peer| Effect::Send {
         to: *peer,
         message: Message::Push {
             id,
             push: push.clone(),
+            durability,
         },
     })
 }

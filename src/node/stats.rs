@@ -13,6 +13,8 @@ pub struct DataStats {
     pub holes: u64,
     /// Dead actors that are being closed (PROTOCOL 3.9).
     pub frozen: u64,
+    /// Dots that came with two values. Anything but zero is a bug.
+    pub dot_conflicts: u64,
     /// Rows of the dot logs.
     pub log_rows: u64,
     /// Bytes of keys and values.

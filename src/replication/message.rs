@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::durability::Durability;
+use super::fixed;
 use crate::clock::ActorId;
 use crate::object::Object;
 use crate::placement::PartitionId;
@@ -21,6 +23,8 @@ pub enum Message {
         id: u64,
         /// The write.
         push: Arc<Push>,
+        /// What the receiver does with it before it confirms.
+        durability: Durability,
     },
     /// The push was applied, or had been before.
     Pushed {
@@ -48,16 +52,17 @@ pub enum Message {
         object: Object,
     },
     /// "This is the hash of everything that I hold. Is yours the same?"
-    Root(u64),
+    Root(#[serde(with = "fixed")] u64),
     /// "It is the same": the answer to [`Message::Root`] when nothing differs.
-    Same(u64),
+    Same(#[serde(with = "fixed")] u64),
     /// "It is not the same": the sender's hash of each partition, in order.
-    Hashes(Vec<u64>),
+    Hashes(#[serde(with = "fixed::each")] Vec<u64>),
     /// "This is what I have of a partition; send what I lack" (PROTOCOL 3.4).
     Digest {
         /// The asker's clock.
         digest: Digest,
         /// The asker's fingerprint of live dots: equal clocks must have equal ones.
+        #[serde(with = "fixed")]
         fingerprint: u64,
         /// Whether the answerer should ask back for what it lacks itself.
         mutual: bool,

@@ -11,14 +11,17 @@
 //! Absent on purpose: a queue of writes for replicas that are away (anti-entropy is that
 //! queue), retransmission, and any opinion about who is alive.
 
+mod durability;
+mod fixed;
 mod message;
 mod pacer;
 mod strength;
 mod sync;
 mod waits;
 
+pub use durability::Durability;
 pub use message::Message;
 pub use pacer::Pacer;
 pub use strength::Strength;
 pub use sync::{Input, Output, Pull, SyncParams, Synchronizer, Tally};
-pub use waits::{Ended, Waits};
+pub use waits::{Ended, Needs, Waits};

@@ -1,7 +1,7 @@
 //! Requests that wait for replicas: writes for waits, reads for answers.
 //!
 //! A wait is met when as many replicas as its strength asks for have answered, the
-//! coordinator included. The number asked for never rises while a request waits, but unless
+//! coordinator included: it answers itself at once, or when its disk has the write. The number asked for never rises while a request waits, but unless
 //! it is strict it falls when replicas become unreachable: the strength speaks of the
 //! reachable ones.
 
@@ -16,10 +16,29 @@ use crate::machine::Instant;
 struct Waiting<P> {
     payload: P,
     answered: BTreeSet<NodeId>,
-    needed: usize,
-    /// Whether `needed` stays when replicas become unreachable.
-    strict: bool,
+    needs: Needs,
     since: Instant,
+}
+
+impl<P> Waiting<P> {
+    fn answered(&self) -> usize {
+        self.answered.len() + usize::from(self.needs.own)
+    }
+
+    fn is_met(&self) -> bool {
+        self.answered() >= self.needs.replicas
+    }
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// How many replicas, the coordinator included.
+    pub replicas: usize,
+    /// Whether that stays so when replicas become unreachable.
+    pub strict: bool,
+    /// Whether the coordinator's own answer is there already.
+    pub own: bool,
 }
 
 /// A wait that has ended.
@@ -90,16 +109,14 @@ impl<P> Waits<P> {
         id
     }
 
-    /// `payload` waits until `needed` replicas, the coordinator included, have answered what
-    /// was asked under `id`; a `strict` wait needs them even if they become unreachable.
-    pub fn wait(&mut self, now: Instant, id: u64, payload: P, needed: usize, strict: bool) {
+    /// `payload` waits until what it `needs` has come of what was asked under `id`.
+    pub fn wait(&mut self, now: Instant, id: u64, payload: P, needs: Needs) {
         self.waiting.insert(
             id,
             Waiting {
                 payload,
                 answered: BTreeSet::new(),
-                needed,
-                strict,
+                needs,
                 since: now,
             },
         );
@@ -114,19 +131,26 @@ impl<P> Waits<P> {
     pub fn answer(&mut self, now: Instant, id: u64, peer: NodeId) -> Option<Ended<P>> {
         let waiting = self.waiting.get_mut(&id)?;
         waiting.answered.insert(peer);
-        if waiting.answered.len() + 1 < waiting.needed {
-            return None;
-        }
-        self.end(now, id)
+        let is_met = waiting.is_met();
+        is_met.then(|| self.end(now, id)).flatten()
+    }
+
+    /// The coordinator itself has what was asked under `id`. Returns the wait that this ends,
+    /// if any.
+    pub fn confirm(&mut self, now: Instant, id: u64) -> Option<Ended<P>> {
+        let waiting = self.waiting.get_mut(&id)?;
+        waiting.needs.own = true;
+        let is_met = waiting.is_met();
+        is_met.then(|| self.end(now, id)).flatten()
     }
 
     /// Only `reachable` replicas can answer now, the coordinator included, so no wait that
     /// is not strict needs more. Returns the waits that this ends.
     pub fn lower(&mut self, now: Instant, reachable: usize) -> Vec<Ended<P>> {
-        for waiting in self.waiting.values_mut().filter(|w| !w.strict) {
-            waiting.needed = waiting.needed.min(reachable);
+        for waiting in self.waiting.values_mut().filter(|w| !w.needs.strict) {
+            waiting.needs.replicas = waiting.needs.replicas.min(reachable);
         }
-        self.end_where(now, |waiting| waiting.answered.len() + 1 >= waiting.needed)
+        self.end_where(now, Waiting::is_met)
     }
 
     /// Ends the waits whose time is over.
@@ -154,10 +178,10 @@ impl<P> Waits<P> {
     fn end(&mut self, now: Instant, id: u64) -> Option<Ended<P>> {
         let waiting = self.waiting.remove(&id)?;
         Some(Ended {
-            payload: waiting.payload,
-            answered: waiting.answered.len() + 1,
-            needed: waiting.needed,
+            answered: waiting.answered(),
+            needed: waiting.needs.replicas,
             waited: now.since(waiting.since),
+            payload: waiting.payload,
         })
     }
 }
@@ -175,8 +199,34 @@ mod tests {
     fn waiting_for(needed: usize) -> (Waits<&'static str>, u64) {
         let mut waits = Waits::new(TIMEOUT, 2);
         let id = waits.next_id();
-        waits.wait(at(0), id, "client", needed, false);
+        waits.wait(at(0), id, "client", needs(needed));
         (waits, id)
+    }
+
+    fn needs(replicas: usize) -> Needs {
+        Needs {
+            replicas,
+            strict: false,
+            own: true,
+        }
+    }
+
+    #[test]
+    fn a_coordinator_counts_once_its_disk_has_the_write() {
+        let mut waits = Waits::new(TIMEOUT, 9);
+        let later = Needs {
+            own: false,
+            ..needs(2)
+        };
+        for id in [1, 2, 3] {
+            waits.wait(at(0), id, "client", later);
+        }
+        assert_eq!(waits.confirm(at(1), 1), None);
+        assert!(waits.answer(at(2), 1, NodeId(1)).unwrap().is_met());
+        assert_eq!(waits.answer(at(1), 2, NodeId(1)), None);
+        assert!(waits.confirm(at(2), 2).unwrap().is_met());
+        let ended = waits.expire(at(2_000));
+        assert_eq!((ended[0].answered, ended[0].is_met()), (0, false));
     }
 
     #[test]
@@ -215,7 +265,11 @@ mod tests {
     fn a_strict_wait_is_not_lowered() {
         let mut waits = Waits::new(TIMEOUT, 2);
         let id = waits.next_id();
-        waits.wait(at(0), id, "client", 3, true);
+        let strict = Needs {
+            strict: true,
+            ..needs(3)
+        };
+        waits.wait(at(0), id, "client", strict);
         assert!(waits.lower(at(1), 1).is_empty());
         assert!(!waits.expire(at(2_000))[0].is_met());
     }
@@ -225,7 +279,7 @@ mod tests {
         let (mut waits, _) = waiting_for(2);
         assert!(!waits.is_full());
         let id = waits.next_id();
-        waits.wait(at(0), id, "other", 2, false);
+        waits.wait(at(0), id, "other", needs(2));
         assert!(waits.is_full());
     }
 }

@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 
 use super::core::Core;
 use super::stream::{BEAT, Frame, Introduced, SILENCE_MAX, StreamError, receive};
-use crate::clock::NodeId;
+use crate::clock::{ActorNames, NodeId};
 use crate::membership::MEMBERS_MAX;
 
 /// Streams whose peer has not introduced itself yet. Each costs a small buffer. When there
@@ -139,6 +139,7 @@ async fn listen(
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut heard = Instant::now();
     let mut pinged = 0;
+    let mut names = ActorNames::default();
     loop {
         tokio::select! {
             biased;
@@ -151,7 +152,7 @@ async fn listen(
             read = reader.read() => {
                 read?;
                 while let Some(bytes) = reader.arrived()? {
-                    match Frame::decode(&bytes)? {
+                    match Frame::decode_with(&bytes, &mut names)? {
                         Frame::Batch(messages) => core.receive(from, messages),
                         Frame::Ping(number) => pinged = number,
                         Frame::Refused(reason) => return Err(StreamError::Refused(reason)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use tokio::sync::{OnceCell, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OnceCell, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
@@ -58,6 +58,8 @@ pub(super) struct Core {
     pub(super) inbox: Arc<FactsInbox>,
     pub(super) counters: Arc<Counters>,
     pub(super) limiter: Limiter,
+    /// Told when somebody waits for the disk.
+    pub(super) sync_now: Notify,
     /// Cancelled when the node begins to stop: no new requests.
     pub(super) stopping: CancellationToken,
     /// Cancelled when the node's tasks must end.

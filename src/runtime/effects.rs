@@ -33,6 +33,7 @@ impl Core {
                         self.counters.replies_unclaimed.one();
                     }
                 }
+                Effect::SyncNow => self.sync_now.notify_one(),
                 Effect::Note(note) => self.note(&note),
             }
         }

@@ -1,4 +1,5 @@
-//! Forcing what was written to disk.
+//! Forcing what was written to disk: at once for those who wait for it, and else once per
+//! [`SYNC_INTERVAL`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +9,14 @@ use tracing::error;
 
 use super::core::Core;
 
-/// How often what was written is forced to disk. A power cut loses at most this much of
-/// what a node acknowledged; its replicas still have it. A crash of the process loses
-/// nothing, since every commit reaches the operating system.
+/// How often what was written is forced to disk if nobody waits for it. A power cut loses at
+/// most what was acknowledged within this and the time of one forcing; replicas still have
+/// it. A crash of the process loses nothing, since every commit reaches the operating system.
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The task that forces what was written to disk, once per [`SYNC_INTERVAL`] at most. It
-/// runs on a thread of its own because an fsync may take long, and ends after a last sync
-/// when the node stops.
+/// The task that forces what was written to disk. It runs on a thread of its own because an
+/// fsync may take long: what is committed meanwhile waits for the next and shares it. It ends
+/// after a last sync when the node stops.
 pub(super) async fn run(core: Arc<Core>) {
     let mut ticks = tokio::time::interval(SYNC_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -23,25 +24,45 @@ pub(super) async fn run(core: Arc<Core>) {
     loop {
         let last = tokio::select! {
             _ = ticks.tick() => false,
+            () = core.sync_now.notified() => false,
             () = core.stopped.cancelled() => true,
         };
-        let engine = core.engine.clone();
-        let synced = tokio::task::spawn_blocking(move || engine.sync_if_dirty()).await;
-        match synced {
-            Ok(Ok(synced)) => {
-                failed = false;
-                core.counters.disk_syncs.add(usize::from(synced));
-            }
-            Ok(Err(error)) => {
-                core.counters.storage_errors.one();
-                if !std::mem::replace(&mut failed, true) {
-                    error!(%error, "what was written could not be forced to disk; trying again");
-                }
-            }
-            Err(_) => return,
-        }
+        let Some(kept) = sync(&core, &mut failed).await else {
+            return;
+        };
         if last {
             return;
         }
+        if !kept {
+            // Those that wait would otherwise ask again at once.
+            ticks.tick().await;
+        }
     }
+}
+
+/// Forces to disk what should be there, and tells those who wait. Returns whether that worked;
+/// none if the runtime is going down.
+async fn sync(core: &Arc<Core>, failed: &mut bool) -> Option<bool> {
+    let Some(syncing) = core.data.begin_sync() else {
+        return Some(true);
+    };
+    let engine = core.engine.clone();
+    let synced = tokio::task::spawn_blocking(move || engine.sync_if_dirty()).await;
+    let synced = synced.ok()?;
+    match &synced {
+        Ok(forced) => core.counters.disk_syncs.add(usize::from(*forced)),
+        Err(error) => {
+            core.counters.storage_errors.one();
+            if !*failed {
+                error!(%error, "what was written could not be forced to disk; trying again");
+            }
+        }
+    }
+    *failed = synced.is_err();
+    let mut effects = Vec::new();
+    let now = core.clock.now();
+    core.data
+        .end_sync(now, syncing, synced.is_ok(), &mut effects);
+    core.execute(effects);
+    Some(synced.is_ok())
 }

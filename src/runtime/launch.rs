@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::net::TcpListener;
-use tokio::sync::{OnceCell, mpsc, watch};
+use tokio::sync::{Notify, OnceCell, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
@@ -78,6 +78,7 @@ pub(super) fn launch(
         inbox: Arc::new(FactsInbox::new(counters.clone())),
         counters,
         limiter: Limiter::default(),
+        sync_now: Notify::new(),
         stopping: CancellationToken::new(),
         stopped: CancellationToken::new(),
         tasks: TaskTracker::new(),

@@ -61,6 +61,7 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         consistency: Consistency {
             write: config.write,
             read: config.read,
+            durability: config.durability,
         },
     };
     let clock = Clock::start();
@@ -129,6 +130,7 @@ fn data_params(config: &Config, profile: &Profile) -> DataParams {
             interval: Duration::from_millis(config.sync_interval_ms),
             ..SyncParams::default()
         },
+        durability: config.durability,
         sync_rate: NonZeroU64::new(config.sync_rate).unwrap_or(NonZeroU64::MIN),
         options: Options {
             keyspace,

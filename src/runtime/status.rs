@@ -69,6 +69,7 @@ pub(super) fn status(core: &Core) -> Status {
         ("dots_per_1000_keys", data.dots_per_1000_keys()),
         ("clock_holes", data.holes),
         ("actors_frozen", data.frozen),
+        ("dot_conflicts", data.dot_conflicts),
         ("rows_residual", data.rows_residual),
         ("log_rows", data.log_rows),
         ("data_bytes", data.bytes),

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tracing::warn;
+
 use super::error::StartError;
 use super::identity::GenerationFile;
 use crate::config::Storage;
@@ -123,6 +125,14 @@ impl Place {
             },
             error => StartError::Storage(error.to_string()),
         })?;
+        if let Some(mended) = engine.mended() {
+            warn!(
+                journal = %mended.path.display(),
+                at = mended.at,
+                rest = %mended.rest.display(),
+                "journal was torn, as a loss of power leaves it; cut after its last whole batch"
+            );
+        }
         Ok(Opened {
             engine: Arc::new(engine),
             generations: GenerationFile::in_directory(directory),

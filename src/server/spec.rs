@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::failure::Failure;
 use super::shared::{ClientRecord, Shared};
 use super::store::Store;
-use crate::node::request::{Consistency, Request, Strength};
+use crate::node::request::{Consistency, Request};
 use crate::resp::{Protocol, Value, parse_i64};
 use crate::runtime::Submitted;
 
@@ -193,13 +193,10 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The strength of this connection's requests.
+    /// How this connection's requests are done.
     pub(super) fn consistency(&self) -> Consistency {
-        let default = self.store.consistency();
-        Consistency {
-            write: self.session.write.unwrap_or(default.write),
-            read: self.session.read.unwrap_or(default.read),
-        }
+        let chosen = self.session.consistency;
+        chosen.unwrap_or_else(|| self.store.consistency())
     }
 
     /// Runs a request at the connection's strength.
@@ -218,10 +215,8 @@ pub(super) struct Session {
     /// is closed.
     pub(super) closing: bool,
     pub(super) last_command: &'static str,
-    /// Strength of writes, if the connection chose one.
-    pub(super) write: Option<Strength>,
-    /// Strength of reads, if the connection chose one.
-    pub(super) read: Option<Strength>,
+    /// What the connection chose instead of the node's default.
+    pub(super) consistency: Option<Consistency>,
 }
 
 impl Session {
@@ -232,8 +227,7 @@ impl Session {
             replies: ReplyMode::On,
             closing: false,
             last_command: "NULL",
-            write: None,
-            read: None,
+            consistency: None,
         }
     }
 

@@ -1,9 +1,10 @@
 //! The encodings of messages that name the same few actors many times.
 //!
-//! An [`ActorId`] is 18 bytes on the wire, a row's dot without it two or three. So a delta
-//! and a piece of a full sync carry the table of their actors once, ascending, and indexes
-//! into it; and a cover says that it is about the next row instead of repeating its key
-//! (PROTOCOL section 10). Per row that is 25 bytes beside key and value instead of 85.
+//! A delta and a piece of a full sync carry the table of their actors once, ascending, and
+//! indexes into it: one byte for each use, whatever the stream's own names of actors take
+//! (`clock::ActorNames`). A delta's table holds its base vector too, which names nearly all of
+//! them. A cover says that it is about the next row instead of repeating its key, and the
+//! common case of it says no more than that. Per row that is 16 bytes beside key and value.
 //!
 //! Decoding trusts nothing: an index must be in the table, maps must ascend, numbers of rows
 //! and covers are bounded before they are widened, and everything else goes through the same
@@ -16,7 +17,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
 use super::exchange::{Cover, Delta, FullRows};
-use crate::clock::{ACTORS_MAX, ActorId, ClockError, Dot, DotSet, RUNS_MAX, RunSet, VersionVector};
+use crate::clock::{
+    ACTORS_MAX, ActorId, ClockError, Dot, DotSet, Hlc, RUNS_MAX, RunSet, VersionVector,
+};
 use crate::object::{Row, Version, Versions};
 use crate::placement::PartitionId;
 
@@ -45,42 +48,53 @@ enum Malformed {
     Versions,
 }
 
-/// The key of a cover.
-#[derive(Serialize, Deserialize)]
-enum Subject<K> {
-    /// No key: the dots are void.
-    Void,
-    /// The key of the row after that of the last cover of this kind; first the first row.
-    NextRow,
-    /// A key without a row, or out of turn.
-    Key(K),
-}
-
 type Index = u32;
 type WireDots<R> = Vec<(Index, R)>;
-type WireRow<K, V> = (K, Vec<(Index, u64, V)>, Vec<(Index, u64)>);
+
+/// A row; `B` is its key or a value.
+#[derive(Clone, Serialize, Deserialize)]
+enum WireRow<B, V> {
+    /// One version without an end, and no residual context: nearly all rows. Key, dot,
+    /// timestamp, value.
+    One(B, Index, u64, [u8; 8], B),
+    /// Key, versions, residual context.
+    Any(B, Vec<(Index, u64, V)>, Vec<(Index, u64)>),
+}
+
+/// A cover. Those about rows with a key come in the order of these rows.
+#[derive(Serialize, Deserialize)]
+enum WireCover<B, R> {
+    /// Exactly the live dots of the next row.
+    Live,
+    /// Other dots of the key of the next row.
+    NextRow(WireDots<R>),
+    /// Dots of a key without a row, or out of turn.
+    Key(B, WireDots<R>),
+    /// Void dots.
+    Void(WireDots<R>),
+}
 
 /// A [`Delta`] as bytes; of references when written, of values when read.
 #[derive(Serialize, Deserialize)]
-struct WireDelta<K, V, R> {
+struct WireDelta<B, V, R> {
     partition: PartitionId,
-    actors: Vec<ActorId>,
+    /// All actors, each with the sender's base of it; zero for those without.
+    actors: Vec<(ActorId, u64)>,
     to: Index,
-    base: Vec<(Index, u64)>,
-    rows: Vec<WireRow<K, V>>,
-    covers: Vec<(Subject<K>, WireDots<R>)>,
+    rows: Vec<WireRow<B, V>>,
+    covers: Vec<WireCover<B, R>>,
     more: bool,
 }
 
 /// A [`FullRows`] as bytes.
 #[derive(Serialize, Deserialize)]
-struct WireFullRows<K, V, R> {
+struct WireFullRows<B, V, R> {
     partition: PartitionId,
     actors: Vec<ActorId>,
     to: Index,
     session: u64,
     sequence: u32,
-    rows: Vec<WireRow<K, V>>,
+    rows: Vec<WireRow<B, V>>,
     live: WireDots<R>,
 }
 
@@ -96,11 +110,10 @@ impl Serialize for Delta {
         WireDelta {
             partition: self.partition,
             to: table.index(self.to),
-            base: table.vector(&self.base),
             rows: table.rows(&self.rows),
             covers: table.covers(&self.covers, &self.rows),
             more: self.more,
-            actors: table.actors,
+            actors: table.with_bases(&self.base),
         }
         .serialize(serializer)
     }
@@ -117,28 +130,16 @@ impl TryFrom<WireDelta<Bytes, Version, RunSet>> for Delta {
     type Error = Malformed;
 
     fn try_from(wire: WireDelta<Bytes, Version, RunSet>) -> Result<Self, Malformed> {
-        let table = Table::read(wire.actors)?;
+        let bases = wire.actors.iter().copied().filter(|(_, n)| *n > 0);
+        let base = VersionVector::try_from(bases.collect::<BTreeMap<_, _>>())?;
+        let table = Table::read(wire.actors.into_iter().map(|(actor, _)| actor).collect())?;
         let rows = table.read_rows(wire.rows)?;
-        if wire.covers.len() > ROWS_MAX + 1 {
-            return Err(Malformed::TooMany);
-        }
-        let mut next = rows.iter();
-        let mut covers = Vec::with_capacity(wire.covers.len());
-        for (subject, dots) in wire.covers {
-            let key = match subject {
-                Subject::Void => None,
-                Subject::NextRow => Some(next.next().ok_or(Malformed::NoRow)?.0.clone()),
-                Subject::Key(key) => Some(key),
-            };
-            let dots = table.read_dots(dots)?;
-            covers.push(Cover { key, dots });
-        }
         Ok(Self {
             partition: wire.partition,
             to: table.actor(wire.to)?,
-            base: table.read_vector(wire.base)?,
+            base,
+            covers: table.read_covers(wire.covers, &rows)?,
             rows,
-            covers,
             more: wire.more,
         })
     }
@@ -193,6 +194,10 @@ fn row_actors(rows: &[(Bytes, Row)]) -> impl Iterator<Item = ActorId> + '_ {
     })
 }
 
+fn live(row: &Row) -> DotSet {
+    row.versions.dots().collect()
+}
+
 /// The actors of one message, ascending: the order of indexes is the order of actors.
 struct Table {
     actors: Vec<ActorId>,
@@ -231,6 +236,11 @@ impl Table {
             .ok_or(Malformed::NoActor(index))
     }
 
+    fn with_bases(self, base: &VersionVector) -> Vec<(ActorId, u64)> {
+        let actors = self.actors.into_iter();
+        actors.map(|actor| (actor, base.get(actor))).collect()
+    }
+
     fn vector(&self, vector: &VersionVector) -> Vec<(Index, u64)> {
         let entries = vector.iter();
         entries.map(|(actor, n)| (self.index(actor), n)).collect()
@@ -252,12 +262,22 @@ impl Table {
     }
 
     fn rows<'a>(&self, rows: &'a [(Bytes, Row)]) -> Vec<WireRow<&'a Bytes, &'a Version>> {
-        let wire = |(key, row): &'a (Bytes, Row)| {
-            let versions = row.versions.iter();
-            let versions = versions.map(|(dot, version)| (self.index(dot.actor), dot.n, version));
-            (key, versions.collect(), self.vector(&row.residual))
-        };
-        rows.iter().map(wire).collect()
+        let rows = rows.iter();
+        rows.map(|(key, row)| self.row(key, row)).collect()
+    }
+
+    fn row<'a>(&self, key: &'a Bytes, row: &'a Row) -> WireRow<&'a Bytes, &'a Version> {
+        let mut versions = row.versions.iter();
+        if let (Some((dot, version)), None) = (versions.next(), versions.next())
+            && version.expire_at_ms.is_none()
+            && row.residual.is_empty()
+        {
+            let hlc = version.hlc.0.to_le_bytes();
+            return WireRow::One(key, self.index(dot.actor), dot.n, hlc, &version.value);
+        }
+        let versions = row.versions.iter();
+        let versions = versions.map(|(dot, version)| (self.index(dot.actor), dot.n, version));
+        WireRow::Any(key, versions.collect(), self.vector(&row.residual))
     }
 
     fn read_rows(
@@ -267,36 +287,75 @@ impl Table {
         if wire.len() > ROWS_MAX {
             return Err(Malformed::TooMany);
         }
-        let row = |(key, versions, residual): WireRow<Bytes, Version>| {
-            let dotted = versions.into_iter().map(|(index, n, version)| {
-                let actor = self.actor(index)?;
-                Ok((Dot { actor, n }, version))
-            });
-            let versions = dotted.collect::<Result<Vec<_>, Malformed>>()?;
-            let row = Row {
-                versions: Versions::try_from(versions).map_err(|_| Malformed::Versions)?,
-                residual: self.read_vector(residual)?,
-            };
-            Ok((key, row))
+        wire.into_iter().map(|row| self.read_row(row)).collect()
+    }
+
+    fn read_row(&self, wire: WireRow<Bytes, Version>) -> Result<(Bytes, Row), Malformed> {
+        let (key, versions, residual) = match wire {
+            WireRow::One(key, index, n, hlc, value) => {
+                let version = Version {
+                    hlc: Hlc(u64::from_le_bytes(hlc)),
+                    expire_at_ms: None,
+                    value,
+                };
+                (key, vec![(index, n, version)], Vec::new())
+            }
+            WireRow::Any(key, versions, residual) => (key, versions, residual),
         };
-        wire.into_iter().map(row).collect()
+        let dotted = versions.into_iter().map(|(index, n, version)| {
+            let actor = self.actor(index)?;
+            Ok((Dot { actor, n }, version))
+        });
+        let versions = dotted.collect::<Result<Vec<_>, Malformed>>()?;
+        let row = Row {
+            versions: Versions::try_from(versions).map_err(|_| Malformed::Versions)?,
+            residual: self.read_vector(residual)?,
+        };
+        Ok((key, row))
     }
 
     fn covers<'a>(
         &self,
         covers: &'a [Cover],
         rows: &'a [(Bytes, Row)],
-    ) -> Vec<(Subject<&'a Bytes>, WireDots<&'a RunSet>)> {
+    ) -> Vec<WireCover<&'a Bytes, &'a RunSet>> {
         let mut next = rows.iter().peekable();
         let wire = |cover: &'a Cover| {
-            let subject = match &cover.key {
-                None => Subject::Void,
-                Some(key) if next.next_if(|(row, _)| row == key).is_some() => Subject::NextRow,
-                Some(key) => Subject::Key(key),
+            let Some(key) = &cover.key else {
+                return WireCover::Void(self.dots(&cover.dots));
             };
-            (subject, self.dots(&cover.dots))
+            match next.next_if(|(row, _)| row == key) {
+                Some((_, row)) if live(row) == cover.dots => WireCover::Live,
+                Some(_) => WireCover::NextRow(self.dots(&cover.dots)),
+                None => WireCover::Key(key, self.dots(&cover.dots)),
+            }
         };
         covers.iter().map(wire).collect()
+    }
+
+    fn read_covers(
+        &self,
+        wire: Vec<WireCover<Bytes, RunSet>>,
+        rows: &[(Bytes, Row)],
+    ) -> Result<Vec<Cover>, Malformed> {
+        if wire.len() > ROWS_MAX + 1 {
+            return Err(Malformed::TooMany);
+        }
+        let mut next = rows.iter();
+        let mut next = || next.next().ok_or(Malformed::NoRow);
+        let read = |cover| {
+            let (key, dots) = match cover {
+                WireCover::Live => {
+                    let (key, row) = next()?;
+                    (Some(key.clone()), live(row))
+                }
+                WireCover::NextRow(dots) => (Some(next()?.0.clone()), self.read_dots(dots)?),
+                WireCover::Key(key, dots) => (Some(key), self.read_dots(dots)?),
+                WireCover::Void(dots) => (None, self.read_dots(dots)?),
+            };
+            Ok(Cover { key, dots })
+        };
+        wire.into_iter().map(read).collect()
     }
 
     /// Actors by index; ascending, so none twice.

@@ -103,6 +103,14 @@ proptest! {
     }
 }
 
+fn one() -> RunSet {
+    RunSet::from_iter([1])
+}
+
+fn empty_row() -> WireRow<Bytes, Version> {
+    WireRow::Any(Bytes::new(), Vec::new(), Vec::new())
+}
+
 fn wire() -> WireDelta<Bytes, Version, RunSet> {
     let actors = [1, 2].map(|node| ActorId {
         node: NodeId(node),
@@ -110,11 +118,10 @@ fn wire() -> WireDelta<Bytes, Version, RunSet> {
     });
     WireDelta {
         partition: PartitionId(0),
-        actors: actors.to_vec(),
+        actors: actors.map(|actor| (actor, 1)).to_vec(),
         to: 0,
-        base: vec![(0, 1), (1, 1)],
-        rows: vec![(Bytes::new(), Vec::new(), Vec::new())],
-        covers: vec![(Subject::NextRow, vec![(0, RunSet::from_iter([1]))])],
+        rows: vec![empty_row()],
+        covers: vec![WireCover::NextRow(vec![(0, one())])],
         more: false,
     }
 }
@@ -133,27 +140,47 @@ fn what_does_not_fit_together_is_refused() {
         refusal(|w| w.actors[1] = w.actors[0]),
         Some(Malformed::Actors)
     );
-    assert_eq!(refusal(|w| w.base.reverse()), Some(Malformed::Order));
-    assert_eq!(refusal(|w| w.base[1].0 = 0), Some(Malformed::Order));
-    assert_eq!(refusal(|w| w.base[1].0 = 9), Some(Malformed::NoActor(9)));
     assert_eq!(
-        refusal(|w| w.base[0].1 = 0),
+        refusal(|w| w.actors[0].1 = u64::MAX),
         Some(Malformed::Clock(ClockError::Counter))
     );
+    let cover = |w: &mut WireDelta<Bytes, Version, RunSet>, dots| {
+        w.covers[0] = WireCover::NextRow(dots);
+    };
+    for (dots, error) in [
+        (vec![(9, one())], Malformed::NoActor(9)),
+        (vec![(1, one()), (0, one())], Malformed::Order),
+        (vec![(0, one()), (0, one())], Malformed::Order),
+        (
+            vec![(0, RunSet::new())],
+            Malformed::Clock(ClockError::Empty),
+        ),
+    ] {
+        let mut wire = wire();
+        cover(&mut wire, dots);
+        assert_eq!(Delta::try_from(wire).err(), Some(error));
+    }
+    let residual = |w: &mut WireDelta<Bytes, Version, RunSet>| {
+        w.rows[0] = WireRow::Any(Bytes::new(), Vec::new(), vec![(0, 0)]);
+    };
     assert_eq!(
-        refusal(|w| w.covers[0].1[0].1 = RunSet::new()),
-        Some(Malformed::Clock(ClockError::Empty))
+        refusal(residual),
+        Some(Malformed::Clock(ClockError::Counter))
     );
     assert_eq!(refusal(|w| w.rows.clear()), Some(Malformed::NoRow));
     assert_eq!(
-        refusal(|w| w.rows = vec![(Bytes::new(), Vec::new(), Vec::new()); ROWS_MAX + 1]),
+        refusal(|w| w.covers.push(WireCover::Live)),
+        Some(Malformed::NoRow)
+    );
+    assert_eq!(
+        refusal(|w| w.rows = vec![empty_row(); ROWS_MAX + 1]),
         Some(Malformed::TooMany)
     );
     assert_eq!(
         refusal(|w| {
             w.covers.clear();
             w.covers
-                .resize_with(ROWS_MAX + 2, || (Subject::Void, Vec::new()));
+                .resize_with(ROWS_MAX + 2, || WireCover::Void(Vec::new()));
         }),
         Some(Malformed::TooMany)
     );
@@ -197,5 +224,5 @@ fn a_row_costs_few_bytes_beside_its_key_and_value() {
         }
     };
     let bytes = |rows| encode(&delta(rows)).unwrap().len();
-    assert!((bytes(101) - bytes(1)) / 100 - 120 <= 26);
+    assert!((bytes(101) - bytes(1)) / 100 - 120 <= 17);
 }

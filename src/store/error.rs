@@ -98,7 +98,7 @@ pub enum Refusal {
     /// A push whose context does not include what it carries.
     #[error("context does not include the dots of the message: {0:?}")]
     ContextMissesDot(Dot),
-    /// A row came twice, without covers, or covers without their row (R5, R6).
+    /// A row came twice, without covers, or covers without their row which is needed (R5, R6).
     #[error("rows and covers do not match")]
     CoversMismatch,
     /// One dot for two keys.

@@ -53,7 +53,8 @@ pub struct Delta {
     /// The keys' rows as the sender stores them; an empty row is a deleted key.
     pub rows: Vec<(Bytes, Row)>,
     /// Exactly what the asker may add to its clock (R5): for each row all dots of its key
-    /// that the asker lacks (R6).
+    /// that the asker lacks (R6). A cover whose key has no row says that a later write has
+    /// brought their effect.
     pub covers: Vec<Cover>,
     /// There is more: ask again with a new digest.
     pub more: bool,

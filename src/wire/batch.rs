@@ -9,13 +9,17 @@ use serde::Serialize;
 use super::error::WireError;
 use super::frame::{BATCH_MESSAGES_MAX, FRAME_HEADER, KIND_BATCH, put_header, put_message};
 use super::record::FRAME_BYTES_MAX;
+use crate::clock::ActorNames;
 
 /// The frame of a batch, being filled. Its buffer is used again and again.
+///
+/// One packer makes all batches of one stream, in order: it knows which actors were named.
 #[derive(Debug)]
 pub struct BatchPacker {
     bytes: Vec<u8>,
     messages: usize,
     budget: usize,
+    names: ActorNames,
 }
 
 impl BatchPacker {
@@ -26,6 +30,7 @@ impl BatchPacker {
             bytes: Vec::new(),
             messages: 0,
             budget: budget.min(FRAME_BYTES_MAX),
+            names: ActorNames::default(),
         }
     }
 
@@ -36,6 +41,15 @@ impl BatchPacker {
     /// If the message has no encoding or exceeds the limit of a frame by itself; the batch
     /// is as it was.
     pub fn push<M: Serialize>(&mut self, message: &M) -> Result<bool, WireError> {
+        let named = self.names.len();
+        let pushed = self.try_push(message);
+        if !matches!(pushed, Ok(true)) {
+            self.names.truncate(named);
+        }
+        pushed
+    }
+
+    fn try_push<M: Serialize>(&mut self, message: &M) -> Result<bool, WireError> {
         if self.messages >= BATCH_MESSAGES_MAX {
             return Ok(false);
         }
@@ -43,7 +57,7 @@ impl BatchPacker {
             put_header(KIND_BATCH, &mut self.bytes);
         }
         let start = self.bytes.len();
-        put_message(message, &mut self.bytes)?;
+        put_message(message, &mut self.names, &mut self.bytes)?;
         let len = self.bytes.len();
         let alone = self.messages == 0;
         let limit = if alone { FRAME_BYTES_MAX } else { self.budget };
@@ -72,6 +86,11 @@ impl BatchPacker {
         self.messages == 0
     }
 
+    /// How many actors were named on the stream so far.
+    pub fn named(&self) -> usize {
+        self.names.len()
+    }
+
     /// The frame, to be sealed; `None` if it holds no message.
     pub fn frame(&self) -> Option<&[u8]> {
         (self.messages > 0).then_some(self.bytes.as_slice())
@@ -89,6 +108,7 @@ impl BatchPacker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{ActorId, NodeId};
     use crate::wire::frame::Frame;
     use proptest::prelude::*;
 
@@ -121,6 +141,38 @@ mod tests {
                 }
             }
             arrived.extend(messages_in(&packer));
+            prop_assert_eq!(arrived, messages);
+        }
+    }
+
+    proptest! {
+        /// A message that did not fit has named nobody: the next frame names them in full.
+        #[test]
+        fn names_follow_what_is_sent(
+            messages in prop::collection::vec(prop::collection::vec(0_u64..30, 0..9), 1..40),
+            budget in 1_usize..300,
+        ) {
+            let actor = |n: &u64| ActorId { node: NodeId(*n), incarnation: n << 50 };
+            let named = |message: &Vec<u64>| message.iter().map(actor).collect();
+            let messages: Vec<Vec<ActorId>> = messages.iter().map(named).collect();
+            let (mut packer, mut heard) = (BatchPacker::new(budget), ActorNames::default());
+            let mut arrived = Vec::new();
+            let mut receive = |packer: &BatchPacker| {
+                let frame = packer.frame().unwrap();
+                match Frame::<Vec<ActorId>, u8>::decode_with(frame, &mut heard).unwrap() {
+                    Frame::Batch(messages) => arrived.extend(messages),
+                    other => panic!("{other:?} is no batch"),
+                }
+                assert_eq!(heard.len(), packer.named());
+            };
+            for message in &messages {
+                if !packer.push(message).unwrap() {
+                    receive(&packer);
+                    packer.clear();
+                    prop_assert!(packer.push(message).unwrap());
+                }
+            }
+            receive(&packer);
             prop_assert_eq!(arrived, messages);
         }
     }

@@ -1,14 +1,18 @@
 //! What one frame of a peer stream says, once it is open.
 //!
 //! ```text
-//! version 1 | kind 1 | Hello: bincode | Batch: ( length 4 | bincode )* | Ping, Pong: 8 | Refused: UTF-8
+//! version 1 | kind 1 | Hello: bincode | Batch: ( length 1-4 | bincode )* | Ping, Pong: 8 | Refused: UTF-8
 //! ```
 //!
 //! A stream begins with a `Hello` each way, which carries all that must agree before
 //! anything else is said; whoever disagrees answers `Refused` with the reason and closes.
 //! Batches hold each message with its own length rather than one encoded list, so that
 //! they can be filled up to a budget in place, and so that the number of messages is
-//! bounded before they are decoded: a message of one byte may take hundreds in memory.
+//! bounded before they are decoded: a message of one byte may take hundreds in memory. A
+//! length is seven bits a byte, the lowest first, with a mark on all but the last.
+//!
+//! Messages name actors by the places that these have on the stream: see
+//! [`ActorNames`]. So a batch can only be read after all batches before it.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -16,9 +20,10 @@ use serde::{Deserialize, Serialize};
 use super::codec;
 use super::error::WireError;
 use super::record::FRAME_BYTES_MAX;
+use crate::clock::ActorNames;
 
 /// The layout above, as a number.
-pub const FRAME_VERSION: u8 = 1;
+pub const FRAME_VERSION: u8 = 2;
 
 /// Longest encoded `Hello`: names and addresses, no lists.
 pub const HELLO_BYTES_MAX: usize = 1_024;
@@ -36,7 +41,11 @@ const KIND_HELLO: u8 = 1;
 const KIND_PING: u8 = 3;
 const KIND_PONG: u8 = 4;
 const KIND_REFUSED: u8 = 5;
-const MESSAGE_HEADER_BYTES: usize = 4;
+/// Bytes of the longest length: enough for [`FRAME_BYTES_MAX`], four times over.
+const LENGTH_BYTES_MAX: usize = 4;
+/// What each byte of a length holds, and the mark of all but its last.
+const LENGTH_BITS: usize = 7;
+const LENGTH_GOES_ON: u8 = 1 << LENGTH_BITS;
 const WHAT: &str = "frame";
 
 /// One frame; `M` is a message between replicas, `H` the first word of a stream.
@@ -69,7 +78,8 @@ pub struct PeerHello<F, I> {
 }
 
 impl<M: Serialize, H: Serialize> Frame<M, H> {
-    /// The frame's bytes, to be sealed.
+    /// The frame's bytes, to be sealed. A batch must be the first of its stream; a
+    /// [`BatchPacker`](super::BatchPacker) makes further ones.
     ///
     /// # Errors
     /// If they exceed a limit or a value has no encoding.
@@ -86,8 +96,9 @@ impl<M: Serialize, H: Serialize> Frame<M, H> {
                     return Err(TOO_MANY);
                 }
                 put_header(KIND_BATCH, &mut out);
+                let mut names = ActorNames::default();
                 for message in messages {
-                    put_message(message, &mut out)?;
+                    put_message(message, &mut names, &mut out)?;
                 }
             }
             Self::Ping(number) => put_number(KIND_PING, *number, &mut out),
@@ -103,12 +114,20 @@ impl<M: Serialize, H: Serialize> Frame<M, H> {
 }
 
 impl<M: DeserializeOwned, H: DeserializeOwned> Frame<M, H> {
-    /// What `bytes`, opened from a stream, say.
+    /// What `bytes`, opened from a stream on which no batch came before, say.
+    ///
+    /// # Errors
+    /// As those of [`decode_with`](Self::decode_with).
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        Self::decode_with(bytes, &mut ActorNames::default())
+    }
+
+    /// What `bytes`, opened from a stream, say. `names` are those of the batches before.
     ///
     /// # Errors
     /// If they are of another version or kind, exceed a limit, or hold something that this
-    /// version does not know.
-    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+    /// version does not know. `names` are of no use any more then.
+    pub fn decode_with(bytes: &[u8], names: &mut ActorNames) -> Result<Self, WireError> {
         check_len(WHAT, bytes.len(), FRAME_BYTES_MAX)?;
         let (&[version, kind], body) = bytes
             .split_first_chunk::<FRAME_HEADER>()
@@ -122,7 +141,7 @@ impl<M: DeserializeOwned, H: DeserializeOwned> Frame<M, H> {
         }
         match kind {
             KIND_HELLO => Ok(Self::Hello(codec::decode::<H, HELLO_BYTES_MAX>(body)?)),
-            KIND_BATCH => read_messages(body).map(Self::Batch),
+            KIND_BATCH => read_messages(body, names).map(Self::Batch),
             KIND_PING => read_number(body).map(Self::Ping),
             KIND_PONG => read_number(body).map(Self::Pong),
             KIND_REFUSED => read_reason(body).map(Self::Refused),
@@ -140,47 +159,65 @@ pub(super) fn put_header(kind: u8, out: &mut Vec<u8>) {
 }
 
 /// Appends a message behind its length; `out` is left as it was on an error.
-pub(super) fn put_message<M: Serialize>(message: &M, out: &mut Vec<u8>) -> Result<(), WireError> {
+pub(super) fn put_message<M: Serialize>(
+    message: &M,
+    names: &mut ActorNames,
+    out: &mut Vec<u8>,
+) -> Result<(), WireError> {
     let start = out.len();
-    out.extend_from_slice(&[0; MESSAGE_HEADER_BYTES]);
-    let body = out.len();
-    let written = codec::encode_into(message, out)
-        .map_err(WireError::from)
-        .and_then(|()| message_len(out.len() - body));
-    match written {
-        Ok(len) => {
-            out[start..body].copy_from_slice(&len.to_be_bytes());
-            Ok(())
-        }
-        Err(error) => {
-            out.truncate(start);
-            Err(error)
-        }
+    names.within(|| codec::encode_into(message, out))?;
+    let len = out.len() - start;
+    if let Err(error) = check_len("message", len, FRAME_BYTES_MAX) {
+        out.truncate(start);
+        return Err(error);
     }
+    // Moving the message costs little beside encoding it.
+    out.splice(start..start, length_bytes(len));
+    Ok(())
 }
 
-fn message_len(len: usize) -> Result<u32, WireError> {
-    check_len("message", len, FRAME_BYTES_MAX)?;
-    u32::try_from(len).map_err(|_| WireError::TooLong {
-        what: "message",
-        len,
-        limit: FRAME_BYTES_MAX,
+fn length_bytes(len: usize) -> impl Iterator<Item = u8> {
+    let mut rest = Some(len);
+    std::iter::from_fn(move || {
+        let len = rest?;
+        let low = (len % usize::from(LENGTH_GOES_ON)) as u8;
+        let high = len >> LENGTH_BITS;
+        rest = (high > 0).then_some(high);
+        Some(if high > 0 { low | LENGTH_GOES_ON } else { low })
     })
 }
 
-fn read_messages<M: DeserializeOwned>(mut body: &[u8]) -> Result<Vec<M>, WireError> {
+/// The length at the beginning of `bytes`, and what follows it.
+fn split_length(bytes: &[u8]) -> Result<(usize, &[u8]), WireError> {
+    const CUT: WireError = WireError::Truncated { what: "length" };
+    let goes_on = bytes.iter().take_while(|byte| **byte >= LENGTH_GOES_ON);
+    let count = goes_on.count() + 1;
+    if count > LENGTH_BYTES_MAX {
+        return Err(WireError::TooLong {
+            what: "length",
+            len: count,
+            limit: LENGTH_BYTES_MAX,
+        });
+    }
+    let (length, rest) = bytes.split_at_checked(count).ok_or(CUT)?;
+    let bits = length.iter().rev().map(|byte| byte & !LENGTH_GOES_ON);
+    let len = bits.fold(0, |len, bits| len << LENGTH_BITS | usize::from(bits));
+    Ok((len, rest))
+}
+
+fn read_messages<M: DeserializeOwned>(
+    mut body: &[u8],
+    names: &mut ActorNames,
+) -> Result<Vec<M>, WireError> {
     const CUT: WireError = WireError::Truncated { what: "batch" };
     let mut messages = Vec::new();
     while !body.is_empty() {
         if messages.len() >= BATCH_MESSAGES_MAX {
             return Err(TOO_MANY);
         }
-        let (&len, rest) = body
-            .split_first_chunk::<MESSAGE_HEADER_BYTES>()
-            .ok_or(CUT)?;
-        let len = u32::from_be_bytes(len) as usize;
+        let (len, rest) = split_length(body)?;
         let (message, rest) = rest.split_at_checked(len).ok_or(CUT)?;
-        messages.push(codec::decode::<M, FRAME_BYTES_MAX>(message)?);
+        messages.push(names.within(|| codec::decode::<M, FRAME_BYTES_MAX>(message))?);
         body = rest;
     }
     Ok(messages)

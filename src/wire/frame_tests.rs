@@ -1,6 +1,8 @@
 //! What frames promise: the same value back, or an error that says why.
 
 use super::*;
+use crate::clock::{ActorId, NodeId};
+use crate::wire::BatchPacker;
 use proptest::prelude::*;
 
 type Message = (u64, Vec<u8>);
@@ -58,7 +60,7 @@ proptest! {
 
 #[test]
 fn other_versions_and_kinds_are_refused() {
-    for got in [0, 2, 255] {
+    for got in [0, 1, 255] {
         assert_eq!(
             Sample::decode(&[got, KIND_PING, 0]),
             Err(WireError::Version {
@@ -81,15 +83,18 @@ fn other_versions_and_kinds_are_refused() {
 #[test]
 fn hostile_batches_are_refused_without_decoding_them_all() {
     let mut million = vec![FRAME_VERSION, KIND_BATCH];
-    for _ in 0..1_000_000 {
-        million.extend_from_slice(&[0; MESSAGE_HEADER_BYTES]);
-    }
+    million.resize(FRAME_HEADER + 1_000_000, 0);
     assert_eq!(Frame::<(), ()>::decode(&million), Err(TOO_MANY));
-    let lying = [FRAME_VERSION, KIND_BATCH, 0xFF, 0xFF, 0xFF, 0xFF, 1];
+    let lying = [FRAME_VERSION, KIND_BATCH, 0xFF, 0xFF, 0xFF, 0x7F, 1];
     assert_eq!(
         Sample::decode(&lying),
         Err(WireError::Truncated { what: "batch" })
     );
+    let endless = [FRAME_VERSION, KIND_BATCH, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF];
+    assert!(matches!(
+        Sample::decode(&endless),
+        Err(WireError::TooLong { what: "length", .. })
+    ));
     let many = Frame::<u8, u8>::Batch(vec![0; BATCH_MESSAGES_MAX + 1]);
     assert_eq!(many.encode(), Err(TOO_MANY));
 }
@@ -132,18 +137,55 @@ fn the_layout_is_the_known_one() {
     let bytes = |frame: Sample| frame.encode().unwrap();
     assert_eq!(
         bytes(Frame::Ping(0x0102_0304_0506_0708)),
-        [1, 3, 1, 2, 3, 4, 5, 6, 7, 8]
+        [2, 3, 1, 2, 3, 4, 5, 6, 7, 8]
     );
-    assert_eq!(bytes(Frame::Pong(1)), [1, 4, 0, 0, 0, 0, 0, 0, 0, 1]);
-    assert_eq!(bytes(Frame::Refused("no".into())), [1, 5, b'n', b'o']);
+    assert_eq!(bytes(Frame::Pong(1)), [2, 4, 0, 0, 0, 0, 0, 0, 0, 1]);
+    assert_eq!(bytes(Frame::Refused("no".into())), [2, 5, b'n', b'o']);
     assert_eq!(
         bytes(Frame::Batch(vec![(1, vec![9]), (300, vec![])])),
-        [1, 2, 0, 0, 0, 3, 1, 1, 9, 0, 0, 0, 4, 251, 44, 1, 0]
+        [2, 2, 3, 1, 1, 9, 4, 251, 44, 1, 0]
     );
     assert_eq!(
         bytes(Frame::Hello(hello())),
         [
-            1, 1, 1, 4, b't', b'e', b's', b't', 251, 0, 1, 7, 2, b'n', b'1'
+            2, 1, 1, 4, b't', b'e', b's', b't', 251, 0, 1, 7, 2, b'n', b'1'
         ]
     );
+}
+
+proptest! {
+    /// A length of any size is read as it was written, whatever follows.
+    #[test]
+    fn lengths_survive_the_round_trip(bits in 0_u32..28, low: usize, rest: Vec<u8>) {
+        let len = low % (1 << bits).max(1);
+        let mut bytes: Vec<u8> = length_bytes(len).collect();
+        prop_assert!(bytes.len() <= LENGTH_BYTES_MAX);
+        bytes.extend_from_slice(&rest);
+        prop_assert_eq!(split_length(&bytes), Ok((len, rest.as_slice())));
+    }
+}
+
+/// Actors are named across the batches of a stream, and a place that no batch gave is refused.
+#[test]
+fn batches_name_actors_by_places_of_the_stream() {
+    type Names = Frame<Vec<ActorId>, u8>;
+    let actors: Vec<ActorId> = (1..4)
+        .map(|n| ActorId {
+            node: NodeId(n),
+            incarnation: n << 60,
+        })
+        .collect();
+    let mut packer = BatchPacker::new(1_000);
+    let mut heard = ActorNames::default();
+    let mut lengths = Vec::new();
+    for _ in 0..2 {
+        assert_eq!(packer.push(&actors), Ok(true));
+        let frame = packer.frame().unwrap();
+        lengths.push(frame.len());
+        assert!(lengths.len() == 1 || Names::decode(frame).is_err());
+        let arrived = Names::decode_with(frame, &mut heard);
+        assert_eq!(arrived, Ok(Frame::Batch(vec![actors.clone()])));
+        packer.clear();
+    }
+    assert_eq!(lengths, [2 + 1 + 1 + 3 * 17, 2 + 1 + 1 + 3]);
 }

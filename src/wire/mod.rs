@@ -12,7 +12,7 @@
 //! handshake  version 1 | key id 4 | length 2 | Noise message            (one each way)
 //! record     length 2 | sealed( … )                                     (after the handshake)
 //! frame      length 4 | payload                                         (inside records)
-//! payload    version 1 | kind 1 | Hello: bincode, Batch: ( length 4 | bincode )*, Ping, Pong: 8, Refused: UTF-8
+//! payload    version 1 | kind 1 | Hello: bincode, Batch: ( length 1-4 | bincode )*, Ping, Pong: 8, Refused: UTF-8
 //! ```
 //!
 //! Integers in these headers are big-endian. Values inside are bincode, which only

@@ -144,6 +144,8 @@ pub struct View {
     pub residual_rows: usize,
     /// The dots that have a row in the log.
     pub log: Vec<Dot>,
+    /// Those of them that no other write is known to include: with them a delta carries a row.
+    pub frontier: Vec<Dot>,
     pub fingerprint: u64,
     /// The last clock that each peer said it had.
     pub known: BTreeMap<Node, Runs>,
@@ -634,6 +636,7 @@ impl Replica {
             keys: self.keys(),
             residual_rows: stats.residual_rows,
             log: Vec::new(),
+            frontier: Vec::new(),
             fingerprint: self.partition.fingerprint(),
             known: self.known.clone(),
             stage: self.stage,
@@ -660,7 +663,8 @@ impl Replica {
         entry.is_none_or(|entry| entry.above().is_empty())
     }
 
-    /// Finds out which dots have a log row, and their keys, by asking for each alone (R9, R10).
+    /// Finds out which dots have a log row, their keys, and whether they come with a row of the
+    /// table, by asking for each alone (R9, R10).
     fn look_into_log(&self, view: &mut View, books: &Books, faults: &mut Vec<Fault>) {
         let all: Vec<Dot> = dots(&view.clock).collect();
         for dot in &all {
@@ -673,6 +677,9 @@ impl Replica {
                 continue;
             };
             view.log.push(*dot);
+            if !delta.rows.is_empty() {
+                view.frontier.push(*dot);
+            }
             let named = delta.covers.first().and_then(|cover| cover.key.clone());
             let key = named.and_then(|name| key_of(&name, self.scenario.keys));
             let true_key = self.write_of(*dot, books).map(|write| write.key);

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use netdb::clock::{Dot, VersionVector};
-use netdb::node::request::{Consistency, Reply, Request, RequestError};
+use netdb::node::request::{Consistency, Durability, Reply, Request, RequestError};
 use netdb::replication::Strength;
 
 use crate::ghost::Dots;
 use crate::history::{Outcome, Value};
 use crate::node::keyspace;
 use crate::plan::{Kind, Operation};
-use crate::world::{World, values};
+use crate::replicas::values;
+use crate::world::World;
 
 /// What some client read of a key, and what that reading included.
 pub struct Reading {
@@ -26,6 +27,8 @@ struct Coordinator {
     live: usize,
     /// Dots issued so far under its actor for the key's partition.
     own: Dot,
+    /// Rows of the partition's dot log.
+    log_rows: usize,
 }
 
 impl World {
@@ -38,7 +41,7 @@ impl World {
             return;
         };
         let before = self.coordinator(node, operation.key);
-        let kind = operation.kind;
+        let (kind, durability) = (operation.kind, operation.durability);
         let key = operation.key;
         let life = self.nodes[node].life;
         let op = self.history.begin(operation, life, self.now);
@@ -48,6 +51,7 @@ impl World {
                 Kind::GetQuorum => Strength::Quorum,
                 _ => Strength::One,
             },
+            durability,
             ..Consistency::default()
         };
         let mut reply = None;
@@ -97,6 +101,7 @@ impl World {
                         actor,
                         n: clock.base(actor),
                     },
+                    log_rows: partition.stats().log_rows,
                 });
             }
         });
@@ -110,15 +115,26 @@ impl World {
         if after.own.n == before.own.n {
             return;
         }
-        assert_eq!(after.own.n, before.own.n + 1, "one write issues one dot");
+        if after.own.n != before.own.n + 1 {
+            let what = format!("{:?}, and before {:?}", after.own, before.own);
+            self.fail("one_write_issues_one_dot", what);
+        }
         let record = &mut self.history.records[op];
         record.dot = Some(after.own);
         let value = operation.kind.is_put().then_some(op as Value);
         let known = before.known.clone();
-        self.ghost
+        let issued = self
+            .ghost
             .issue(after.own, operation.key, value, known, seen);
+        if !issued {
+            let what = format!("{:?} was issued twice", after.own);
+            self.fail("no_dot_is_issued_twice", what);
+        }
         if after.live > 1 {
             self.met.insert("write that left a sibling");
+        }
+        if after.log_rows <= before.log_rows {
+            self.met.insert("dot log cut at its bound");
         }
     }
 
@@ -154,6 +170,7 @@ impl World {
     pub fn delete_everything(&mut self) {
         for key in 0..self.plan.profile.keys {
             self.operate(Operation {
+                durability: Durability::Interval,
                 node: usize::from(key) % self.nodes.len(),
                 key,
                 kind: Kind::Delete,

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use netdb::clock::Dot;
 use netdb::membership::Input;
+use netdb::replication::Durability;
 
 use crate::ghost::Dots;
+use crate::history::Outcome;
 use crate::plan::{Disk, Fault};
 use crate::world::{Event, World};
 
@@ -48,8 +50,10 @@ impl World {
     /// Kills a process and does to its disk what the crash does. Writes of which that
     /// destroyed the last copy can be promised by nobody.
     fn crash(&mut self, node: usize, disk: Disk) {
+        self.see_crash(node);
         let had = self.dots_on_disk(node);
         self.nodes[node].crash(disk);
+        self.disk_replaced |= matches!(disk, Disk::Wiped | Disk::Restored);
         let lost: Dots = had.difference(&self.dots_on_disk(node)).copied().collect();
         if lost.is_empty() {
             return;
@@ -66,6 +70,9 @@ impl World {
             let Some(dot) = record.dot else { continue };
             if destroyed.contains(&dot) {
                 record.destroyed = true;
+                let forced = record.operation.durability == Durability::Always;
+                let acknowledged = record.outcome == Outcome::Ok;
+                record.betrayed |= forced && acknowledged && !self.disk_replaced;
                 self.met.insert("write whose every copy was destroyed");
             }
         }

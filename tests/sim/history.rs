@@ -35,6 +35,8 @@ pub struct Record {
     pub read: Vec<Value>,
     /// Whether a fault destroyed every copy of it. Nobody can promise such a write.
     pub destroyed: bool,
+    /// Whether that happened to a write acknowledged at `always`, and no disk was replaced.
+    pub betrayed: bool,
 }
 
 impl Record {
@@ -60,6 +62,7 @@ impl History {
             dot: None,
             read: Vec::new(),
             destroyed: false,
+            betrayed: false,
         });
         self.records.len() - 1
     }

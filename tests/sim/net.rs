@@ -17,6 +17,9 @@ const LINK_DEADLINE: Duration = Duration::from_millis(1_750);
 /// A missing stream is dialled again this often.
 pub const LINK_RETRY: Duration = Duration::from_millis(400);
 
+/// How late a straggler is at most. Longer than a restart and the closing of a dead actor take.
+const STRAGGLING_MAX: Duration = Duration::from_secs(20);
+
 /// What is wrong with the network.
 #[derive(Debug, Default)]
 pub struct Net {
@@ -85,7 +88,10 @@ impl World {
             return;
         };
         let sender = self.nodes[from].id;
-        for delay in self.fate(from, target) {
+        for mut delay in self.fate(from, target) {
+            if self.rng.random_bool(self.plan.profile.straggling) {
+                delay += STRAGGLING_MAX.mul_f64(self.rng.random());
+            }
             let message = message.clone();
             let event = Event::Message {
                 to: target,

@@ -11,13 +11,12 @@ use netdb::machine::{Instant, Machine, Now};
 use netdb::membership::{self, Event, Fingerprint, Identity, Membership, Packet, Params, State};
 use netdb::node::{Data, DataParams, Effect, View};
 use netdb::placement::Keyspace;
-use netdb::replication::{Message, SyncParams};
-use netdb::store::Options;
+use netdb::replication::{Durability, Message, SyncParams};
 use netdb::store::engine::{Engine, Reader, Simulated};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use crate::plan::Disk;
+use crate::plan::{Disk, Profile};
 
 /// Partitions of a simulated cluster: few, so that keys share them.
 pub const PARTITIONS: u16 = 4;
@@ -81,7 +80,7 @@ impl Node {
         }
     }
 
-    pub fn start(&mut self, now: Now, seed: SocketAddr, knocking: bool, rng: &mut SmallRng) {
+    pub fn start(&mut self, now: Now, seed: SocketAddr, profile: &Profile, rng: &mut SmallRng) {
         self.life += 1;
         self.leaving = false;
         let identity = Identity {
@@ -91,7 +90,7 @@ impl Node {
             addr: self.addr,
         };
         let params = Params {
-            knocking,
+            knocking: profile.knocking,
             ..Params::lan()
         };
         let fingerprint = Fingerprint {
@@ -109,8 +108,9 @@ impl Node {
             keyspace: keyspace(),
             timeout: Duration::from_secs(2),
             sync: SyncParams::default(),
+            durability: Durability::default(),
             sync_rate: NonZeroU64::MAX,
-            options: Options::default(),
+            options: profile.options,
         };
         let engine: Arc<dyn Engine> = self.engine.clone();
         let data_rng = SmallRng::seed_from_u64(rng.next_u64());

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use netdb::replication::Durability;
+use netdb::store::{Mutation, Options};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -23,6 +25,8 @@ pub struct Profile {
     pub calm: Duration,
     /// Share of datagrams and peer messages that are lost.
     pub loss: f64,
+    /// Share of peer messages that come after everybody has forgotten them.
+    pub straggling: f64,
     /// Share that arrive twice.
     pub duplication: f64,
     /// Whether members that lost each other are knocked on again. Off is a mutation that
@@ -31,6 +35,12 @@ pub struct Profile {
     /// Whether disks forget, links fail one way, nodes stall, clocks jump and members come
     /// and go.
     pub storm: bool,
+    /// The most crashes that a storm adds.
+    pub crashes_max: usize,
+    /// How often a node makes what it committed durable.
+    pub sync_interval: Duration,
+    /// Limits of each partition, and the rule that every node breaks, if one.
+    pub options: Options,
 }
 
 impl Profile {
@@ -44,9 +54,13 @@ impl Profile {
             weather: Duration::from_secs(30),
             calm: Duration::from_secs(60),
             loss: 0.10,
+            straggling: 0.0,
             duplication: 0.05,
             knocking: true,
             storm: false,
+            crashes_max: 0,
+            sync_interval: Duration::from_millis(100),
+            options: Options::default(),
         }
     }
 
@@ -55,7 +69,22 @@ impl Profile {
         Self {
             calm: Duration::from_secs(120),
             storm: true,
+            crashes_max: 3,
             ..Self::weather()
+        }
+    }
+
+    /// A storm of fewer nodes that is shorter and denser, for the search for broken rules.
+    pub fn squall(mutation: Option<Mutation>) -> Self {
+        Self {
+            nodes: 3,
+            weather: Duration::from_secs(12),
+            crashes_max: 6,
+            options: Options {
+                mutation,
+                ..Options::default()
+            },
+            ..Self::storm()
         }
     }
 }
@@ -106,6 +135,7 @@ pub struct Operation {
     pub node: usize,
     pub key: u8,
     pub kind: Kind,
+    pub durability: Durability,
     /// For writes that replace what somebody has read: whose reading, of those there are.
     pub reading: usize,
 }
@@ -206,8 +236,17 @@ impl Draw<'_> {
     fn rates(&mut self) {
         if self.profile.storm {
             self.profile.loss = [0.0, 0.02, 0.1, 0.3][self.rng.random_range(0..4)];
+            self.profile.straggling = [0.0, 0.01, 0.1][self.rng.random_range(0..3)];
             self.profile.duplication = [0.0, 0.05, 0.5][self.rng.random_range(0..3)];
-            self.profile.keys = self.rng.random_range(1..=12);
+            self.profile.keys = self.rng.random_range(1..=self.profile.keys);
+            let seldom = Duration::from_secs(1);
+            self.profile.sync_interval =
+                [self.profile.sync_interval, seldom][self.rng.random_range(0..2)];
+            // Short logs end in full syncs, and short messages in pieces.
+            let options = &mut self.profile.options;
+            let rows = options.log_rows_max;
+            options.log_rows_max = [rows, rows, 16, 2][self.rng.random_range(0..4)];
+            options.delta_bytes = [options.delta_bytes, 1][self.rng.random_range(0..2)];
         }
     }
 
@@ -244,8 +283,13 @@ impl Draw<'_> {
         let node = self.node();
         let begin = self.during();
         self.step(begin, Fault::Crash { node, disk });
-        // Some come back so fast that answers to their earlier life are still on the way.
-        let latest = if self.profile.storm && self.rng.random_bool(0.3) {
+        // Some come back so fast that answers to their earlier life are still on the way, and
+        // some of those had last words that take longer than they are away.
+        let latest = if self.profile.storm && self.rng.random_bool(0.4) {
+            if self.rng.random_bool(0.5) {
+                let length = self.between(Duration::from_millis(100), FORMED);
+                self.step(begin - length, Fault::Slow { node, length });
+            }
             begin + Duration::from_millis(60)
         } else {
             self.profile.weather + Duration::from_secs(1)
@@ -259,7 +303,7 @@ impl Draw<'_> {
             let one_way = self.rng.random_bool(0.5);
             self.partition(one_way);
         }
-        for _ in 0..self.rng.random_range(0..4) {
+        for _ in 0..self.rng.random_range(0..=self.profile.crashes_max) {
             let disk = match self.rng.random_range(0..6) {
                 0 => Disk::Kept,
                 1 => Disk::LostSome(self.rng.random_range(1..4)),
@@ -321,6 +365,12 @@ impl Draw<'_> {
                 14..16 => Kind::Inspect,
                 16..18 => Kind::GetQuorum,
                 _ => Kind::Get,
+            },
+            // Seldom `always`: its syncs leave less to lose.
+            durability: match self.rng.random_range(0..12) {
+                0 => Durability::Always,
+                1 => Durability::Os,
+                _ => Durability::Interval,
             },
             reading: self.rng.random_range(0..1_000),
         }

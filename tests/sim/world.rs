@@ -5,33 +5,32 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use netdb::clock::{Clock, Dot, NodeId};
+use netdb::clock::NodeId;
 use netdb::machine::{Instant, Now};
 use netdb::membership::Packet;
-use netdb::node::{Effect, Note};
+use netdb::node::Effect;
 use netdb::replication::Message;
-use netdb::store::Refusal;
-use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::clients::{Reading, decode, key_bytes};
-use crate::export;
+use crate::clients::Reading;
 use crate::ghost::Ghost;
-use crate::history::{History, Value};
-use crate::invariants::{self, Watch};
+use crate::history::History;
+use crate::invariants::{self, Broken, Watch};
+use crate::met::Asked;
 use crate::net::{LINK_RETRY, Net};
-use crate::node::{Actions, Node, Process, keyspace};
+use crate::node::{Actions, Node, Process};
 use crate::plan::Plan;
 
 /// Wall time at the start of every run.
 const EPOCH_MS: u64 = 1_700_000_000_000;
 
+/// How long a sync takes that somebody waits for.
+const SYNC_TAKES: std::ops::Range<Duration> = Duration::from_millis(1)..Duration::from_millis(20);
+
 /// How often it is checked whether everything has healed, once the weather is over.
 const CALM_CHECK: Duration = Duration::from_millis(500);
-
-/// How often a node makes what it committed durable.
-const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Something scheduled.
 #[derive(Debug)]
@@ -53,6 +52,11 @@ pub enum Event {
     Sync {
         node: usize,
     },
+    /// A sync that somebody waits for.
+    SyncNow {
+        node: usize,
+        life: u64,
+    },
     LinkCheck,
     Stop {
         node: usize,
@@ -65,6 +69,8 @@ pub enum Event {
 #[derive(Clone, Debug)]
 pub struct Failure {
     pub at: Duration,
+    /// The name of the invariant.
+    pub invariant: &'static str,
     pub what: String,
 }
 
@@ -97,7 +103,12 @@ pub struct World {
     pub history: History,
     pub ghost: Ghost,
     pub readings: Vec<Reading>,
+    /// Whether a disk was replaced, or by an older copy of itself.
+    pub disk_replaced: bool,
     pub met: BTreeSet<&'static str>,
+    pub asked: Asked,
+    /// What an event broke at once.
+    broken: Option<Broken>,
     watch: Watch,
     pub trace: Xxh3,
     handled: u64,
@@ -117,6 +128,9 @@ impl World {
             ghost: Ghost::default(),
             readings: Vec::new(),
             met: BTreeSet::new(),
+            disk_replaced: false,
+            asked: Asked::default(),
+            broken: None,
             watch: Watch::default(),
             trace: Xxh3::new(),
             handled: 0,
@@ -129,7 +143,7 @@ impl World {
     pub fn run(mut self) -> Result<Report, Failure> {
         for index in 0..self.nodes.len() {
             self.start(index);
-            self.schedule(SYNC_INTERVAL, Event::Sync { node: index });
+            self.schedule(self.plan.profile.sync_interval, Event::Sync { node: index });
         }
         self.schedule(LINK_RETRY, Event::LinkCheck);
         for index in 0..self.plan.steps.len() {
@@ -137,11 +151,12 @@ impl World {
         }
         self.run_until(self.plan.profile.weather + Duration::from_secs(2))?;
         self.calm_down();
+        self.run_until(self.arrived_by())?;
         let began = self.now;
         self.run_until_healed()?;
         let healed_after = self.now - began;
+        self.look_around()?;
         self.check(invariants::finally)?;
-        self.check(export::judge)?;
         self.delete_everything();
         self.run_until_healed()?;
         self.check(invariants::deleted)?;
@@ -163,17 +178,29 @@ impl World {
             match invariants::healed(self) {
                 Ok(()) => return Ok(()),
                 Err(_) if self.now < deadline => {}
-                Err(what) => return Err(self.failure(format!("did not heal: {what}"))),
+                Err(broken) => {
+                    let what = format!("did not heal: {}", broken.what);
+                    return Err(self.failure(Broken { what, ..broken }));
+                }
             }
         }
     }
 
-    fn check(&self, invariant: impl Fn(&Self) -> Result<(), String>) -> Result<(), Failure> {
-        invariant(self).map_err(|what| self.failure(what))
+    fn check(&self, invariant: impl Fn(&Self) -> Result<(), Broken>) -> Result<(), Failure> {
+        invariant(self).map_err(|broken| self.failure(broken))
     }
 
-    fn failure(&self, what: String) -> Failure {
-        Failure { at: self.now, what }
+    fn failure(&self, Broken { invariant, what }: Broken) -> Failure {
+        Failure {
+            at: self.now,
+            invariant,
+            what,
+        }
+    }
+
+    /// The event that is being handled broke an invariant: the run ends with it.
+    pub fn fail(&mut self, invariant: &'static str, what: String) {
+        self.broken.get_or_insert(Broken { invariant, what });
     }
 
     /// The faults are over: every node runs, nothing is cut, nothing is lost or late, and
@@ -181,6 +208,7 @@ impl World {
     fn calm_down(&mut self) {
         self.net = Net::default();
         self.plan.profile.loss = 0.0;
+        self.plan.profile.straggling = 0.0;
         for index in 0..self.nodes.len() {
             self.nodes[index].skew_ms = 0;
             self.nodes[index].paused_until = Duration::ZERO;
@@ -190,6 +218,17 @@ impl World {
                 self.start(index);
             }
         }
+    }
+
+    /// When everything that is on its way now will have arrived: what the weather held up for
+    /// long is still news when all else has healed.
+    fn arrived_by(&self) -> Duration {
+        let flying = self.queue.iter().filter(|Reverse((_, seq))| {
+            let event = self.events.get(seq);
+            matches!(event, Some(Event::Packet { .. } | Event::Message { .. }))
+        });
+        let times = flying.map(|Reverse((at, _))| *at);
+        times.max().unwrap_or(self.now)
     }
 
     pub fn run_until(&mut self, end: Duration) -> Result<(), Failure> {
@@ -207,26 +246,35 @@ impl World {
             self.trace.update(format!("{at:?} {event:?}\n").as_bytes());
             self.handled += 1;
             self.handle(event);
+            if let Some(broken) = self.broken.take() {
+                return Err(self.failure(broken));
+            }
             if self.handled.is_multiple_of(256) {
-                if !self.ghost.destroyed.is_empty() {
-                    let replicas = self.replicas();
-                    let clocks: Vec<_> = replicas.values().map(|r| &r.clock).collect();
-                    self.ghost.look(&clocks);
-                }
-                let mut watch = std::mem::take(&mut self.watch);
-                let verdict = invariants::anytime(self, &mut watch);
-                self.watch = watch;
-                verdict.map_err(|what| self.failure(what))?;
+                self.look_around()?;
             }
         }
         self.now = end;
         Ok(())
     }
 
+    /// Looks at all replicas: what has become of writes, and whether all is as it must be.
+    fn look_around(&mut self) -> Result<(), Failure> {
+        if !self.ghost.destroyed.is_empty() {
+            let replicas = self.replicas();
+            let clocks: Vec<_> = replicas.values().map(|r| &r.clock).collect();
+            self.ghost.look(&clocks);
+        }
+        self.see_replicas();
+        let mut watch = std::mem::take(&mut self.watch);
+        let verdict = invariants::anytime(self, &mut watch);
+        self.watch = watch;
+        verdict.map_err(|broken| self.failure(broken))
+    }
+
     /// A stopped process sees nothing until it goes on.
     fn paused_until(&self, event: &Event) -> Option<Duration> {
         let node = match event {
-            Event::Wake { node, .. } | Event::Sync { node } => *node,
+            Event::Wake { node, .. } | Event::Sync { node } | Event::SyncNow { node, .. } => *node,
             Event::Packet { to, .. } | Event::Message { to, .. } => *to,
             Event::LinkCheck | Event::Stop { .. } | Event::Step(_) => return None,
         };
@@ -256,8 +304,7 @@ impl World {
     pub fn start(&mut self, index: usize) {
         let now = self.now_at(index);
         let seed = self.nodes[0].addr;
-        let knocking = self.plan.profile.knocking;
-        self.nodes[index].start(now, seed, knocking, &mut self.rng);
+        self.nodes[index].start(now, seed, &self.plan.profile, &mut self.rng);
         self.act(index, |process, now| process.settle(now, Vec::new()));
     }
 
@@ -275,11 +322,18 @@ impl World {
                 self.act(to, |process, now| process.packet(now, from, packet));
             }
             Event::Message { to, from, message } => {
+                let news = self.see_push(to, &message);
                 self.act(to, |process, now| process.message(now, from, message));
+                self.see_pushed(to, news);
+            }
+            Event::SyncNow { node, life } => {
+                if self.nodes[node].life == life {
+                    self.sync(node);
+                }
             }
             Event::Sync { node } => {
-                self.nodes[node].sync();
-                self.schedule(SYNC_INTERVAL, Event::Sync { node });
+                self.sync(node);
+                self.schedule(self.plan.profile.sync_interval, Event::Sync { node });
             }
             Event::LinkCheck => {
                 self.check_links();
@@ -314,32 +368,34 @@ impl World {
         }
         for effect in actions.effects {
             match effect {
-                Effect::Send { to, message } => self.send_message(index, to, message),
+                Effect::Send { to, message } => {
+                    self.see_sent(index, &message);
+                    self.send_message(index, to, message);
+                }
                 Effect::Reply { waiter, reply } => self.answer(waiter, reply),
-                Effect::Note(note) => self.note(note),
+                Effect::SyncNow => {
+                    let life = self.nodes[index].life;
+                    let takes = self.rng.random_range(SYNC_TAKES);
+                    self.schedule(takes, Event::SyncNow { node: index, life });
+                }
+                Effect::Note(note) => self.note(index, note),
             }
         }
     }
 
-    fn note(&mut self, note: Note) {
-        self.trace.update(format!("{note:?}\n").as_bytes());
-        match note {
-            Note::FullSynced { .. } => self.met.insert("full sync"),
-            Note::Synced { .. } => self.met.insert("sync that fetched something"),
-            Note::FullSyncDeferred { .. } => self.met.insert("full sync that had to wait"),
-            // Answers that outlived their question: expected with loss and restarts.
-            Note::Refused {
-                refusal: Refusal::Stale,
-                ..
-            } => self.met.insert("answer to an earlier life"),
-            Note::Refused {
-                refusal: Refusal::UnknownSession | Refusal::Incomplete,
-                ..
-            } => self.met.insert("piece out of turn"),
-            Note::Diverged { .. } | Note::Refused { .. } | Note::Storage { .. } => {
-                panic!("seed {}: {note:?} at {:?}", self.plan.seed, self.now)
-            }
+    /// Makes durable what was committed, and lets the node tell those who waited for it.
+    fn sync(&mut self, node: usize) {
+        let Some(process) = &self.nodes[node].process else {
+            return;
         };
+        let syncing = process.data.begin_sync();
+        self.nodes[node].sync();
+        let Some(syncing) = syncing else { return };
+        self.act(node, |process, now| {
+            let mut effects = Vec::new();
+            process.data.end_sync(now, syncing, true, &mut effects);
+            process.settle(now, effects)
+        });
     }
 
     fn rearm(&mut self, index: usize) {
@@ -357,61 +413,4 @@ impl World {
         let at = at.elapsed().max(self.now);
         self.schedule_at(at, Event::Wake { node: index, life });
     }
-}
-
-/// What one node holds of one partition.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Replica {
-    pub clock: Clock,
-    pub objects: BTreeMap<u8, BTreeMap<Dot, Value>>,
-}
-
-impl World {
-    /// The nodes that run.
-    pub fn running(&self) -> impl Iterator<Item = (&Node, &Process)> {
-        self.nodes
-            .iter()
-            .filter_map(|node| node.process.as_ref().map(|process| (node, process)))
-    }
-
-    /// What every running node holds, by node and partition.
-    pub fn replicas(&self) -> BTreeMap<(NodeId, u16), Replica> {
-        let mut replicas = BTreeMap::new();
-        for (node, process) in self.running() {
-            process.data.inspect(|partition| {
-                let objects = (0..self.plan.profile.keys)
-                    .map(|key| (key, key_bytes(key)))
-                    .filter(|(_, bytes)| keyspace().partition_of(bytes) == partition.id())
-                    .map(|(key, bytes)| {
-                        (
-                            key,
-                            values(&partition.object(&bytes).expect("a readable disk").versions),
-                        )
-                    })
-                    .filter(|(_, versions)| !versions.is_empty())
-                    .collect();
-                let clock = partition.clock().clone();
-                replicas.insert((node.id, partition.id().0), Replica { clock, objects });
-            });
-        }
-        replicas
-    }
-
-    /// Every value that is live anywhere.
-    pub fn live_values(&self) -> BTreeSet<Value> {
-        let replicas = self.replicas();
-        let objects = replicas
-            .values()
-            .flat_map(|replica| replica.objects.values());
-        objects
-            .flat_map(|versions| versions.values().copied())
-            .collect()
-    }
-}
-
-pub fn values(versions: &netdb::object::Versions) -> BTreeMap<Dot, Value> {
-    versions
-        .iter()
-        .map(|(dot, version)| (dot, decode(&version.value)))
-        .collect()
 }

@@ -10,11 +10,11 @@ use serde::de::DeserializeOwned;
 use super::*;
 use crate::clock::{ACTORS_MAX, COUNTER_MAX, RUNS_MAX, RunSet, VersionVector};
 
-fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     bincode::serde::encode_to_vec(value, config::standard()).unwrap()
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let limited = config::standard().with_limit::<{ 64 << 20 }>();
     let (value, used) = bincode::serde::borrow_decode_from_slice(bytes, limited).ok()?;
     (used == bytes.len()).then_some(value)

@@ -3,6 +3,7 @@
 mod closed;
 mod encoding;
 mod hlc;
+mod names;
 mod sets;
 
 use std::collections::BTreeSet;

@@ -64,6 +64,7 @@ fn example(knob: &Knob) -> &'static str {
     match knob.key {
         "listen" | "seed" | "client" | "advertise" => "10.0.0.1:1",
         "write" | "read" => "all",
+        "durability" => "always",
         "write_timeout" | "sync_interval" => "77",
         "sync_rate" | "dot_log_bytes" | "memory_budget" => "77MB",
         "dot_log_age" => "77m",
@@ -111,6 +112,7 @@ fn defaults_in_the_help_are_the_defaults() {
     let mut said = Settings::default();
     for key in [
         "write",
+        "durability",
         "write_timeout",
         "sync_interval",
         "sync_rate",

@@ -150,6 +150,26 @@ fn of_two_namesakes_in_clusters_that_meet_the_later_yields() {
     }
 }
 
+/// A node that is its own seed restarted while its last knock at itself was on the way, took
+/// its earlier life for a namesake, and stood back for ever: nobody knew it yet.
+#[test]
+fn a_late_knock_of_an_earlier_life_is_no_namesake() {
+    for generation in [1, 3] {
+        let mut net = Network::new(1);
+        let quick = std::mem::replace(&mut net.latency_us, 500_000..600_000);
+        net.start(identity(1, generation), &[1]);
+        net.run(Duration::from_millis(1));
+        net.kill(addr(1));
+        net.latency_us = quick;
+        net.start(identity(1, 2), &[1]);
+        net.start(identity(2, 1), &[2]);
+        net.run(Duration::from_secs(1));
+        net.input(addr(2), Input::Seeds(vec![addr(1)]));
+        net.run_until(10, Network::is_whole);
+        assert_eq!(net.count(|e| matches!(e, Event::Conflict { .. })), 0);
+    }
+}
+
 #[test]
 fn the_name_passes_on_when_its_holder_ends() {
     let mut net = Network::formed(3, 1);

@@ -122,8 +122,7 @@ fn quit(context: &mut Context<'_>, _: &mut Args) -> Result<Outcome, Failure> {
 
 fn reset(context: &mut Context<'_>, _: &mut Args) -> Result<Outcome, Failure> {
     context.session.replies = ReplyMode::On;
-    context.session.write = None;
-    context.session.read = None;
+    context.session.consistency = None;
     context.session.set_protocol(Protocol::Resp2);
     context.session.record.profile.lock().name = Bytes::new();
     Ok(Value::simple("RESET").into())

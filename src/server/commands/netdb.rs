@@ -1,6 +1,6 @@
 //! What only this database has: the cluster as one node sees it.
 
-use crate::node::request::Strength;
+use crate::node::request::{Consistency, Durability, Strength};
 use crate::resp::Value;
 use crate::runtime::{MemberView, Status};
 use crate::server::commands::help;
@@ -35,8 +35,9 @@ pub(super) const COMMANDS: &[Spec] = &[Spec {
         Spec {
             name: "consistency",
             arity: -2,
-            summary: "Chooses the strength of this connection's writes and reads, and returns it.",
-            args: &[Arg::new("strength", "string")],
+            summary: "Chooses the strength and durability of this connection's writes and the \
+                      strength of its reads, and returns them.",
+            args: &[Arg::new("choice", "string")],
             run: Some(consistency),
             ..BASE
         },
@@ -68,32 +69,40 @@ fn status(context: &mut Context<'_>, _: &mut Args) -> Result<Outcome, Failure> {
     Ok(status_fields(&context.store.status()).into())
 }
 
-/// `NETDB CONSISTENCY [write=STRENGTH] [read=STRENGTH]`. All words are checked before one
-/// takes effect.
+/// `NETDB CONSISTENCY [write=STRENGTH] [read=STRENGTH] [durability=LEVEL]`. All words are
+/// checked before one takes effect.
 fn consistency(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
-    let (mut write, mut read) = (context.session.write, context.session.read);
-    for word in args.take_from(2) {
-        let word = String::from_utf8_lossy(&word);
-        let (which, strength) = word.split_once('=').unwrap_or((&word, ""));
-        let Some(strength) = Strength::from_word(strength) else {
-            return Err(Failure::new(
-                "ERR write write=STRENGTH or read=STRENGTH, a STRENGTH being one, quorum, all \
-                 or strict-quorum",
-            ));
-        };
-        match which {
-            _ if which.eq_ignore_ascii_case("write") => write = Some(strength),
-            _ if which.eq_ignore_ascii_case("read") => read = Some(strength),
-            _ => return Err(Failure::SYNTAX),
-        }
+    let mut chosen = context.consistency();
+    let words = args.take_from(2);
+    for word in &words {
+        choose(&mut chosen, &String::from_utf8_lossy(word)).ok_or(Failure::new(
+            "ERR write write=STRENGTH, read=STRENGTH or durability=LEVEL; a STRENGTH is one, \
+             quorum, all or strict-quorum, a LEVEL os, interval or always",
+        ))?;
     }
-    (context.session.write, context.session.read) = (write, read);
-    let chosen = context.consistency();
+    if !words.is_empty() {
+        context.session.consistency = Some(chosen);
+    }
     Ok(Value::Map(vec![
         (Value::bulk("write"), Value::bulk(chosen.write.word())),
         (Value::bulk("read"), Value::bulk(chosen.read.word())),
+        (
+            Value::bulk("durability"),
+            Value::bulk(chosen.durability.word()),
+        ),
     ])
     .into())
+}
+
+fn choose(chosen: &mut Consistency, word: &str) -> Option<()> {
+    let (which, choice) = word.split_once('=')?;
+    match which.to_ascii_lowercase().as_str() {
+        "write" => chosen.write = Strength::from_word(choice)?,
+        "read" => chosen.read = Strength::from_word(choice)?,
+        "durability" => chosen.durability = Durability::from_word(choice)?,
+        _ => return None,
+    }
+    Some(())
 }
 
 fn status_fields(status: &Status) -> Value {

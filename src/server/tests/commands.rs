@@ -260,15 +260,21 @@ async fn a_connection_chooses_its_strengths() {
     let chosen = async |peer: &mut Peer, line: &str| {
         let pairs = peer.call(line).await.into_pairs().unwrap();
         let word = |name| field(&pairs, name).clone();
-        (word("write"), word("read"))
+        (word("write"), word("read"), word("durability"))
     };
     let bulk = |word: &'static str| Value::bulk(word);
-    let default = (bulk("quorum"), bulk("one"));
+    let default = (bulk("quorum"), bulk("one"), bulk("interval"));
     assert_eq!(chosen(&mut peer, "NETDB CONSISTENCY").await, default);
-    let strict = (bulk("strict-quorum"), bulk("one"));
-    let line = "NETDB CONSISTENCY write=strict-quorum";
+    let strict = (bulk("strict-quorum"), bulk("one"), bulk("always"));
+    let line = "NETDB CONSISTENCY write=strict-quorum durability=always";
     assert_eq!(chosen(&mut peer, line).await, strict);
-    for wrong in ["write", "write=most", "write=all", "sync=all read=one"] {
+    for wrong in [
+        "write",
+        "write=most",
+        "write=all",
+        "durability=never",
+        "sync=all read=one",
+    ] {
         let reply = peer
             .call(&format!("NETDB CONSISTENCY read=all {wrong}"))
             .await;
@@ -278,7 +284,7 @@ async fn a_connection_chooses_its_strengths() {
             "{wrong}"
         );
     }
-    let both = (bulk("all"), bulk("all"));
+    let both = (bulk("all"), bulk("all"), bulk("always"));
     assert_eq!(chosen(&mut peer, "NETDB CONSISTENCY").await, both);
     peer.call("RESET").await;
     assert_eq!(chosen(&mut peer, "NETDB CONSISTENCY").await, default);

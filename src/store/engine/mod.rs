@@ -20,6 +20,8 @@ mod memory;
 mod simulated;
 
 #[cfg(test)]
+mod power_cut_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
@@ -29,7 +31,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use thiserror::Error;
 
-pub use self::fjall::Fjall;
+pub use self::fjall::{Fjall, Mended};
 pub use self::memory::Memory;
 pub use self::simulated::Simulated;
 use super::budget::RowBudget;

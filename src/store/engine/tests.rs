@@ -14,14 +14,14 @@ use crate::placement::Keyspace;
 use crate::store::MemoryBudget;
 use crate::store::derived::{index_changes, indexes};
 
-fn actor(incarnation: u64) -> ActorId {
+pub(super) fn actor(incarnation: u64) -> ActorId {
     ActorId {
         node: NodeId(1),
         incarnation,
     }
 }
 
-fn row(n: u64, length: usize) -> Row {
+pub(super) fn row(n: u64, length: usize) -> Row {
     let version = Version {
         hlc: Hlc(n),
         expire_at_ms: n.is_multiple_of(2).then_some(n),
@@ -37,7 +37,11 @@ fn row(n: u64, length: usize) -> Row {
 
 /// Rows with the indexes that they have, and entries of the clock. `before` is what the engine
 /// holds of the keys.
-fn batch(partition: u16, rows: &[(&[u8], Option<Row>)], entries: &[(u64, u64)]) -> Batch {
+pub(super) fn batch(
+    partition: u16,
+    rows: &[(&[u8], Option<Row>)],
+    entries: &[(u64, u64)],
+) -> Batch {
     let mut indexes = Vec::new();
     for (key, row) in rows {
         let key = Bytes::copy_from_slice(key);
@@ -63,7 +67,7 @@ fn batch(partition: u16, rows: &[(&[u8], Option<Row>)], entries: &[(u64, u64)]) 
     }
 }
 
-fn open(dir: &Path) -> Result<Fjall, EngineError> {
+pub(super) fn open(dir: &Path) -> Result<Fjall, EngineError> {
     Fjall::open(dir, MemoryBudget::default())
 }
 
@@ -71,12 +75,12 @@ fn hash(key: &[u8]) -> u64 {
     Keyspace::default().hash(key)
 }
 
-fn load(engine: &dyn Engine, partition: u16) -> Loaded {
+pub(super) fn load(engine: &dyn Engine, partition: u16) -> Loaded {
     engine.reader().load(PartitionId(partition)).unwrap()
 }
 
 /// All rows, read in pieces of every size that makes a difference, and one by one.
-fn rows(engine: &dyn Engine, partition: u16) -> BTreeMap<Bytes, Row> {
+pub(super) fn rows(engine: &dyn Engine, partition: u16) -> BTreeMap<Bytes, Row> {
     let all = rows_of(engine.reader(), partition, 1);
     for count in [2, 1000] {
         assert_eq!(rows_of(engine.reader(), partition, count), all);

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use super::check::Unfit;
 use super::{Advance, Applied, Partition, naive};
 use crate::clock::{Dot, VersionVector};
 use crate::object::{Object, Row, SIBLINGS_MERGED_MAX, Versions};
@@ -57,9 +58,14 @@ impl Partition {
             return Ok(Applied::Refused(refusal));
         }
         let conflicts = conflicts(&row.versions, &remote.versions);
+        let mut included = self.included_before(&logged)?;
+        let news = logged.iter().map(|(dot, _)| *dot);
+        let others = self.log.frontier(&key).chain(news);
+        included.extend(others.filter(|&dot| dot != push.dot && remote.context.contains(dot)));
         let stripped = self.strip(merged.versions, merged.context, &advance);
         let step = self.step(vec![(key, stripped)], advance, logged)?;
         self.commit(step)?;
+        self.log.include(included);
         self.learn([&remote.versions], conflicts, wall_ms);
         Ok(Applied::New)
     }
@@ -75,7 +81,8 @@ impl Partition {
     pub fn apply_delta(&mut self, mut delta: Delta, wall_ms: u64) -> Result<Applied, StoreError> {
         let mut covered = match self.check_delta(&delta) {
             Ok(covered) => covered,
-            Err(refusal) => return Ok(Applied::Refused(refusal)),
+            Err(Unfit::Refused(refusal)) => return Ok(Applied::Refused(refusal)),
+            Err(Unfit::Unread(error)) => return Err(error),
         };
         let refused = self.refused_keys(&covered);
         if !refused.is_empty() {
@@ -97,12 +104,14 @@ impl Partition {
         }
         let shared = SharedContext::new(&delta.base, &advance);
         let mut merged = Vec::with_capacity(delta.rows.len());
+        let mut included = self.included_before(&logged)?;
         let mut conflicts = 0;
         for (key, row) in &delta.rows {
             let local = self.row(key)?;
             let remote = shared.object(row, &local.versions);
             conflicts += self::conflicts(&local.versions, &row.versions);
             let object = self.merge(&local, &remote, &advance);
+            included.extend(replaced(&local.versions, &object.versions));
             merged.push((self.shared_key(key), object));
         }
         if let Err(refusal) = check_merged(&advance, merged.iter().map(|(_, object)| object)) {
@@ -114,6 +123,7 @@ impl Partition {
             .collect();
         let step = self.step(rows, advance, logged)?;
         self.commit(step)?;
+        self.log.include(included);
         let versions = delta.rows.iter().map(|(_, row)| &row.versions);
         self.learn(versions, conflicts, wall_ms);
         Ok(Applied::New)
@@ -151,6 +161,20 @@ impl Partition {
             naive::forget_dead(&mut logged, live);
         }
         logged
+    }
+
+    /// Those of the new dots that the contexts of their keys contain already: a later write
+    /// has brought their effect.
+    fn included_before(&self, news: &[(Dot, Option<Bytes>)]) -> Result<Vec<Dot>, StoreError> {
+        let mut included = Vec::new();
+        for (dot, key) in news {
+            if let Some(key) = key
+                && self.row_includes(key, *dot)?
+            {
+                included.push(*dot);
+            }
+        }
+        Ok(included)
     }
 
     /// The keys of a delta that a refused dot has written.
@@ -238,6 +262,15 @@ pub(super) fn check_merged<'a>(
         true => Err(Refusal::TooManySiblings),
         false => Ok(()),
     }
+}
+
+/// The dots of `before` whose versions another write has replaced in `after`. Versions with an
+/// end are not among them, because they may have ended instead (R22).
+fn replaced(before: &Versions, after: &Versions) -> Vec<Dot> {
+    let gone = before
+        .iter()
+        .filter(|(dot, version)| version.expire_at_ms.is_none() && !after.contains(*dot));
+    gone.map(|(dot, _)| dot).collect()
 }
 
 /// How many dots have another value there than here: a broken actor (N01).

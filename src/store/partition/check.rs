@@ -1,6 +1,6 @@
 //! What a peer may not say. Nothing here looks at more than the message holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -8,9 +8,29 @@ use super::Partition;
 use crate::clock::{ActorId, COUNTER_MAX, Clock, Dot, DotSet, RUNS_MAX, VersionVector};
 use crate::object::{KEY_BYTES_MAX, Row, SIBLINGS_MERGED_MAX, VALUE_BYTES_MAX, Versions};
 use crate::placement::PartitionId;
-use crate::store::Refusal;
 use crate::store::exchange::{Delta, Push};
 use crate::store::mutation::Mutation;
+use crate::store::{Refusal, StoreError};
+
+/// Why a delta is not taken in.
+pub(super) enum Unfit {
+    /// A peer may not say that.
+    Refused(Refusal),
+    /// Whether it may cannot be read.
+    Unread(StoreError),
+}
+
+impl From<Refusal> for Unfit {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StoreError> for Unfit {
+    fn from(error: StoreError) -> Self {
+        Self::Unread(error)
+    }
+}
 
 impl Partition {
     /// The answer is to a question of this very opening (R16, R17): another's was computed for
@@ -49,18 +69,17 @@ impl Partition {
     /// Checks a delta and says which key each of its dots wrote.
     ///
     /// A row comes with covers and covers come with their row, each once: a row without its
-    /// covers is N34, covers without their row are dots that never took effect (N05).
-    pub(super) fn check_delta(
-        &self,
-        delta: &Delta,
-    ) -> Result<BTreeMap<Dot, Option<Bytes>>, Refusal> {
+    /// covers is N34, covers without their row are dots that never took effect (N05). The row
+    /// may be absent where it would change nothing: the context of the key as it is here
+    /// contains the dots (S4), because a write that includes them came before.
+    pub(super) fn check_delta(&self, delta: &Delta) -> Result<BTreeMap<Dot, Option<Bytes>>, Unfit> {
         self.check_address(delta.partition, delta.to, &[Mutation::N28, Mutation::N29])?;
         self.check_context(&delta.base)?;
         let mut rows = BTreeMap::new();
         for (key, row) in &delta.rows {
             self.check_row(key, row)?;
             if rows.insert(key, row).is_some() {
-                return Err(Refusal::CoversMismatch);
+                return Err(Refusal::CoversMismatch.into());
             }
         }
         let claimed = delta
@@ -68,22 +87,28 @@ impl Partition {
             .iter()
             .fold(0u64, |sum, cover| sum.saturating_add(cover.dots.count()));
         if claimed > RUNS_MAX as u64 {
-            return Err(Refusal::TooManyDots);
+            return Err(Refusal::TooManyDots.into());
         }
         let mut covered = BTreeMap::new();
+        let mut keys = BTreeSet::new();
         for cover in &delta.covers {
             // The key as the row has it, so that row and log share one allocation.
-            let key = match &cover.key {
-                Some(key) => Some(rows.remove_entry(key).ok_or(Refusal::CoversMismatch)?.0),
-                None => None,
-            };
+            let key = cover.key.as_ref();
+            let row = key.and_then(|key| rows.remove_entry(key));
+            let key = row.map(|(key, _)| key).or(key);
+            if key.is_some_and(|key| !keys.insert(key)) {
+                return Err(Refusal::CoversMismatch.into());
+            }
+            if let (Some(key), None) = (key, row) {
+                self.check_absent(key, &cover.dots)?;
+            }
             for dot in cover.dots.dots() {
                 self.check_dot(dot)?;
                 claim(&mut covered, dot, key)?;
             }
         }
         if !rows.is_empty() {
-            return Err(Refusal::CoversMismatch);
+            return Err(Refusal::CoversMismatch.into());
         }
         for (key, row) in &delta.rows {
             for dot in row.versions.dots() {
@@ -91,6 +116,17 @@ impl Partition {
             }
         }
         Ok(covered)
+    }
+
+    /// The row of `key` may be absent from a delta that covers `dots`.
+    fn check_absent(&self, key: &Bytes, dots: &DotSet) -> Result<(), Unfit> {
+        self.check_key(key)?;
+        for dot in dots.dots() {
+            if !self.clock.contains(dot) && !self.row_includes(key, dot)? {
+                return Err(Refusal::CoversMismatch.into());
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn check_row(&self, key: &Bytes, row: &Row) -> Result<(), Refusal> {

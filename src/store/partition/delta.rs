@@ -27,7 +27,8 @@ impl Partition {
     ///
     /// Whole groups only: a key's row travels with all dots of the key that the asker lacks
     /// (R6, N34), in the order of each key's smallest missing dot. The asker's next digest is
-    /// the cursor.
+    /// the cursor. A row whose effect the asker must have already is left out, its dots are
+    /// not: `frontier` tells how that is known.
     pub fn delta(&self, digest: &Digest) -> DeltaAnswer {
         if digest.partition != self.id {
             return DeltaAnswer::Nothing;
@@ -42,7 +43,10 @@ impl Partition {
             }
             return DeltaAnswer::Full;
         }
-        let mut chunk = Chunk::default();
+        let mut chunk = Chunk {
+            agrees: self.closed_alike(&digest.clock),
+            ..Chunk::default()
+        };
         let rows = missing
             .runs()
             .flat_map(|(actor, start, last)| self.log.range(actor, start, last));
@@ -63,17 +67,23 @@ impl Partition {
 
     /// Adds the group of `key` unless the chunk is full.
     fn take_group<'a>(&'a self, key: &'a Bytes, digest: &Digest, chunk: &mut Chunk<'a>) {
-        let row = self.row(key).ok();
-        let fits = row.filter(|row| row_bytes(key, row) <= ROW_BYTES_MAX);
-        let Some(row) = fits else {
+        let mut frontier = self.log.frontier(key);
+        let knows = chunk.agrees && frontier.all(|dot| digest.clock.contains(dot));
+        let row = match knows {
+            true => Ok(None),
+            false => self.row(key).map(Some),
+        };
+        let bytes = |row: &Option<Row>| row_bytes(key, row.as_ref().unwrap_or(&Row::default()));
+        let row = row.ok().filter(|row| bytes(row) <= ROW_BYTES_MAX);
+        let Some(row) = row else {
             // It cannot be read, or fits no frame until `collapse` makes it smaller. The
             // others go on without it.
             chunk.seen.insert(key);
             chunk.left_out = true;
             return;
         };
-        let bytes = row_bytes(key, &row);
-        if !chunk.rows.is_empty() && chunk.bytes + bytes > self.options.delta_bytes {
+        let bytes = bytes(&row);
+        if !chunk.covers.is_empty() && chunk.bytes + bytes > self.options.delta_bytes {
             chunk.more = true;
             return;
         }
@@ -91,7 +101,14 @@ impl Partition {
             key: Some(key.clone()),
             dots,
         });
-        chunk.rows.push((key.clone(), row));
+        chunk.rows.extend(row.map(|row| (key.clone(), row)));
+    }
+
+    /// Whether every actor that is closed in `clock` is closed here: of others it may count
+    /// dots as void that took effect here.
+    fn closed_alike(&self, clock: &Clock) -> bool {
+        let mut closed = clock.entries().filter(|(_, entry)| entry.is_closed());
+        closed.all(|(actor, _)| self.clock.is_closed(actor))
     }
 
     fn close(&self, mut chunk: Chunk<'_>, digest: &Digest) -> DeltaAnswer {
@@ -133,6 +150,8 @@ impl Partition {
 /// A delta in the making.
 #[derive(Default)]
 struct Chunk<'a> {
+    /// The same dots are void here and for the asker, as far as it says.
+    agrees: bool,
     /// Keys that were taken or left out for good.
     seen: BTreeSet<&'a Bytes>,
     rows: Vec<(Bytes, Row)>,

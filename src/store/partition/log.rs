@@ -1,10 +1,11 @@
 //! Which key a dot wrote, for the dots that some replica may still lack (PROTOCOL 3.5).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::frontier::KeyDots;
 use crate::clock::{ActorId, Clock, Dot, DotSet, VersionVector};
 use crate::machine::Instant;
 
@@ -23,7 +24,7 @@ const MARKS: u32 = 8;
 pub(super) struct DotLog {
     /// The key of each dot; none for a void one.
     rows: BTreeMap<ActorId, BTreeMap<u64, Option<Bytes>>>,
-    /// The dots of each key.
+    /// The dots of each key, and its frontier.
     keys: BTreeMap<Bytes, KeyDots>,
     len: usize,
     /// About how many bytes all rows take.
@@ -33,13 +34,6 @@ pub(super) struct DotLog {
     marks: VecDeque<(Instant, VersionVector)>,
     /// For a dot at or below it that has no row, the key is unknown (R10).
     floor: VersionVector,
-}
-
-/// The dots of one key: nearly always one.
-#[derive(Debug)]
-enum KeyDots {
-    One(Dot),
-    Many(BTreeSet<Dot>),
 }
 
 impl DotLog {
@@ -64,7 +58,7 @@ impl DotLog {
             self.keys
                 .entry(key.clone())
                 .and_modify(|dots| dots.insert(dot))
-                .or_insert(KeyDots::One(dot));
+                .or_insert(KeyDots::new(dot));
         }
         self.bytes += row_bytes(key.as_ref());
         self.rows.entry(dot.actor).or_default().insert(dot.n, key);
@@ -86,13 +80,29 @@ impl DotLog {
 
     /// All dots of `key` that have a row.
     pub(super) fn dots_of(&self, key: &Bytes) -> impl Iterator<Item = Dot> + '_ {
-        let (one, many) = match self.keys.get(key) {
-            Some(KeyDots::One(dot)) => (Some(*dot), None),
-            Some(KeyDots::Many(dots)) => (None, Some(dots)),
-            None => (None, None),
-        };
-        one.into_iter()
-            .chain(many.into_iter().flat_map(|dots| dots.iter().copied()))
+        self.keys.get(key).into_iter().flat_map(KeyDots::iter)
+    }
+
+    /// The dots of `key` that have a row and that no other write is known to include.
+    pub(super) fn frontier(&self, key: &Bytes) -> impl Iterator<Item = Dot> + '_ {
+        self.keys.get(key).into_iter().flat_map(KeyDots::frontier)
+    }
+
+    /// Says that each of `dots` is included in another write that is in the clock.
+    pub(super) fn include(&mut self, dots: impl IntoIterator<Item = Dot>) {
+        for dot in dots {
+            let rows = self.rows.get(&dot.actor);
+            if let Some(Some(key)) = rows.and_then(|rows| rows.get(&dot.n))
+                && let Some(dots) = self.keys.get_mut(key)
+            {
+                dots.include(dot);
+            }
+        }
+    }
+
+    /// Takes back what [`include`](Self::include) was told.
+    pub(super) fn forget_included(&mut self) {
+        self.keys.values_mut().for_each(KeyDots::forget_included);
     }
 
     /// Whether each of `dots` has a row; otherwise the peer is below the floor (R10). Costs
@@ -198,26 +208,4 @@ impl DotLog {
 
 fn row_bytes(key: Option<&Bytes>) -> usize {
     LOG_ROW_BYTES + key.map_or(0, Bytes::len)
-}
-
-impl KeyDots {
-    fn insert(&mut self, dot: Dot) {
-        match self {
-            Self::One(only) => *self = Self::Many(BTreeSet::from([*only, dot])),
-            Self::Many(dots) => {
-                dots.insert(dot);
-            }
-        }
-    }
-
-    /// Takes `dot` out; true if none is left.
-    fn remove(&mut self, dot: Dot) -> bool {
-        match self {
-            Self::One(only) => *only == dot,
-            Self::Many(dots) => {
-                dots.remove(&dot);
-                dots.is_empty()
-            }
-        }
-    }
 }

@@ -39,9 +39,9 @@
 //! Rows are in the engine; some or all of them are in memory too. Nothing of a partition's size
 //! is held in memory beside that, and an opening reads the clock and the sums, not the rows.
 //!
-//! `table` over `cache` and `slot`, `advance`, `stage` and `closings` are the parts: rows and
-//! what is derived from them, the clock after a step, pieces of a full sync, what is known of
-//! dead actors. `naive` is what breaks the rules in tests.
+//! `table` over `cache` and `slot`, `advance`, `frontier`, `stage` and `closings` are the parts:
+//! rows and what is derived from them, the clock after a step, when a delta needs no row, pieces
+//! of a full sync, what is known of dead actors. `naive` is what breaks the rules in tests.
 
 mod absorb;
 mod advance;
@@ -50,6 +50,7 @@ mod check;
 mod closing;
 mod closings;
 mod delta;
+mod frontier;
 mod full;
 mod listing;
 mod log;
@@ -250,6 +251,14 @@ impl Partition {
         self.table.row(&self.clock, key)
     }
 
+    /// Whether the context of `key` contains `dot`, which the clock does not: it arrived with a
+    /// later write.
+    fn row_includes(&self, key: &[u8], dot: Dot) -> Result<bool, StoreError> {
+        self.table.read(&self.clock, key, |row| {
+            row.is_some_and(|row| row.known(dot.actor) >= dot.n)
+        })
+    }
+
     /// The form of a key in which rows and log share one allocation.
     fn shared_key(&self, key: &Bytes) -> Bytes {
         self.table.key(key).unwrap_or_else(|| key.clone())
@@ -319,6 +328,15 @@ impl Partition {
             return Err(error.into());
         }
         self.closings.install(&step.batch);
+        if step
+            .batch
+            .entries
+            .iter()
+            .any(|(_, entry)| entry.is_closed())
+        {
+            // What was void to others took effect here perhaps.
+            self.log.forget_included();
+        }
         for (actor, entry) in &step.batch.entries {
             self.clock.set(*actor, entry.clone());
         }

@@ -36,6 +36,9 @@ impl Partition {
     /// exactly the versions that the context covers; others stay as siblings. The context
     /// never enters the clock (R4, N04): what it covers and this replica has not seen stays
     /// in the row's residual context. Delete issues a dot like any write (R11, N11).
+    ///
+    /// A context is one that a replica gave for this very key, whole, or a join of such: with
+    /// every write it has all that this write included, which `frontier` relies on.
     pub fn write(
         &mut self,
         key: Bytes,
@@ -125,8 +128,10 @@ impl Partition {
             push.versions.retain(|live, _| live == dot);
         }
         let row = self.strip(versions, written, &advance);
+        let before: Vec<Dot> = self.log.frontier(&key).collect();
         let step = self.step(vec![(key.clone(), row)], advance, vec![(dot, Some(key))])?;
         self.commit(step)?;
+        self.log.include(before);
         Ok(push)
     }
 

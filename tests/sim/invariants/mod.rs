@@ -6,6 +6,7 @@
 mod acknowledged;
 mod convergence;
 mod dots;
+mod durability;
 mod effects;
 mod membership;
 mod monotonic;
@@ -14,34 +15,59 @@ mod resurrection;
 
 pub use monotonic::Watch;
 
+use crate::export;
 use crate::world::World;
 
 type Verdict = Result<(), String>;
 
+/// An invariant that does not hold.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    pub invariant: &'static str,
+    /// What was found instead.
+    pub what: String,
+}
+
+/// Asks one invariant, and gives its name to what it found.
+macro_rules! must {
+    ($room:ident :: $name:ident ( $($argument:expr),* )) => {
+        $room::$name($($argument),*).map_err(|what| Broken {
+            invariant: stringify!($name),
+            what,
+        })?
+    };
+}
+
 /// Checked every few hundred events, faults or not.
-pub fn anytime(world: &World, watch: &mut Watch) -> Verdict {
-    dots::each_names_one_write(world)?;
-    dots::equal_clocks_mean_equal_rows(world)?;
-    effects::rows_are_what_the_clock_says(world)?;
-    monotonic::clocks_only_grow(world, watch)?;
-    residue::siblings_are_bounded(world)
+pub fn anytime(world: &World, watch: &mut Watch) -> Result<(), Broken> {
+    must!(dots::each_names_one_write(world));
+    must!(dots::equal_clocks_mean_equal_rows(world));
+    must!(effects::rows_are_what_the_clock_says(world));
+    must!(monotonic::clocks_only_grow(world, watch));
+    must!(residue::siblings_are_bounded(world));
+    Ok(())
 }
 
 /// Must become true within the calm.
-pub fn healed(world: &World) -> Verdict {
-    membership::views_agree_with_the_truth(world)?;
-    convergence::same_objects_and_clocks(world)?;
-    residue::nothing_is_left_over(world)
+pub fn healed(world: &World) -> Result<(), Broken> {
+    must!(membership::views_agree_with_the_truth(world));
+    must!(convergence::same_objects_and_clocks(world));
+    must!(residue::nothing_is_left_over(world));
+    Ok(())
 }
 
 /// Must be true once healed.
-pub fn finally(world: &World) -> Verdict {
-    effects::rows_are_what_the_clock_says(world)?;
-    acknowledged::no_write_is_lost(world)?;
-    resurrection::no_replaced_value_is_back(world)
+pub fn finally(world: &World) -> Result<(), Broken> {
+    must!(effects::rows_are_what_the_clock_says(world));
+    must!(durability::no_forced_write_is_forgotten(world));
+    must!(acknowledged::no_write_is_lost(world));
+    must!(resurrection::no_replaced_value_is_back(world));
+    must!(export::judge(world));
+    Ok(())
 }
 
 /// Must be true once everything was deleted and all nodes have seen that.
-pub fn deleted(world: &World) -> Verdict {
-    residue::deletes_leave_nothing(world)
+pub fn deleted(world: &World) -> Result<(), Broken> {
+    must!(residue::deletes_leave_nothing(world));
+    Ok(())
 }

@@ -4,7 +4,9 @@
 //! partition, index and key; `clock` partition and actor to entry; `marks` partition and
 //! frozen actor or known replica; `sums` partition to the number of its last batch and its
 //! summary. One batch of the database per [`Batch`], so that all of it is of one moment
-//! (PROTOCOL R13).
+//! (PROTOCOL R13). Every record opens with a version and ends with a checksum over
+//! its place and itself; what does not check is an error (R26), and so is a record in the place
+//! of another.
 //!
 //! Beside the database lie three files: `FORMAT` (refused if unknown), `LOCK` (held while
 //! open, with the process id), and `SYNCED`, the number of the last batch that was synced.
@@ -12,9 +14,12 @@
 //! an error and without what followed: a database that is behind `SYNCED` has lost confirmed
 //! writes and is refused, to be filled again from the other replicas.
 //!
-//! This is the one place of the store that touches the disk.
+//! This folder is what touches the disk in the store; `journal` mends a torn journal before
+//! the database sees it.
 
 mod files;
+mod journal;
+mod places;
 mod records;
 mod view;
 
@@ -26,10 +31,11 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistM
 use parking_lot::Mutex;
 
 use self::files::{check_format, io, lock, open_synced, write_synced};
-use self::records::{
-    Mark, clock_place, index_place, long_name, mark_place, open_record, partition_place, row_place,
-    seal_record,
+pub use self::journal::Mended;
+use self::places::{
+    Mark, clock_place, index_place, long_name, mark_place, partition_place, row_place,
 };
+use self::records::{open_record, seal_record};
 use self::view::{Keyspaces, View};
 use super::{Batch, Engine, EngineError, Reader};
 use crate::placement::PartitionId;
@@ -38,6 +44,7 @@ use crate::store::derived::Summary;
 
 /// Keeps partitions in a directory.
 pub struct Fjall {
+    mended: Option<Mended>,
     database: Database,
     view: View,
     written: Mutex<Written>,
@@ -75,6 +82,7 @@ impl Fjall {
         let lock = lock(dir)?;
         check_format(dir)?;
         let path = dir.join("fjall");
+        let mended = journal::mend(&path).map_err(io("cannot mend the journal in", &path))?;
         let database = Database::builder(&path)
             .cache_size(memory.block_bytes())
             .max_journaling_size(JOURNAL_BYTES_MAX)
@@ -97,6 +105,7 @@ impl Fjall {
             });
         }
         Ok(Self {
+            mended,
             view: View {
                 keyspaces,
                 snapshot: None,
@@ -112,6 +121,11 @@ impl Fjall {
             synced: Mutex::new(synced),
             _lock: lock,
         })
+    }
+
+    /// What had to be done to the journal at opening.
+    pub fn mended(&self) -> Option<&Mended> {
+        self.mended.as_ref()
     }
 
     fn put_rows(&self, batch: &Batch, write: &mut Write) -> Result<(), EngineError> {

@@ -5,10 +5,11 @@ use std::ops::Bound;
 use bytes::Bytes;
 use fjall::{Iter, Keyspace, Readable, Slice, Snapshot};
 
-use super::records::{
+use super::places::{
     Mark, PARTITION_BYTES, PLAIN_NAME_MAX, actor_of, end_of, index_of, index_place, index_prefix,
-    key_of, mark_of, open_record, partition_place, row_place,
+    key_of, mark_of, partition_place, row_place,
 };
+use super::records::open_record;
 use crate::clock::Entry;
 use crate::object::Row;
 use crate::placement::PartitionId;

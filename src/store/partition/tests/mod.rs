@@ -2,10 +2,12 @@
 //!
 //! `random` drives them with arbitrary schedules against the ghost truth of PROTOCOL section
 //! 2; `stories` are the counterexamples of section 13, one test each, and `mutations` shows
-//! that each story would notice; `hostile` is what a peer may not say; `rules` is the rest.
+//! that each story would notice; `hostile` is what a peer may not say; `frontier` which rows a
+//! delta leaves out; `rules` is the rest.
 
 mod closing;
 mod engine_failure;
+mod frontier;
 mod hostile;
 mod leftovers;
 mod log_floor;

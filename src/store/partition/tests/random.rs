@@ -331,7 +331,9 @@ impl World {
                 }
             }
             Message::Delta(to, delta) => {
-                let _ = self.replicas[to].apply(delta);
+                let applied = self.replicas[to].apply(delta);
+                let unfounded = Applied::Refused(Refusal::CoversMismatch);
+                assert_ne!(applied, unfounded, "a row was left out that is needed");
             }
             Message::Rows(to, rows) => {
                 let _ = self.replicas[to].partition.stage(rows);
@@ -346,6 +348,7 @@ impl World {
     fn check(&self) {
         for at in 0..self.replicas.len() {
             self.check_rows(at);
+            self.check_frontier(at);
             check_derived(&self.replicas[at]);
         }
         for one in &self.replicas {
@@ -358,6 +361,28 @@ impl World {
                     let (one, other) = (&one.partition, &other.partition);
                     assert_eq!(one.fingerprint(), other.fingerprint());
                 }
+            }
+        }
+    }
+
+    /// What is logged and not in the frontier of its key is included in another write that took
+    /// effect here.
+    fn check_frontier(&self, at: usize) {
+        let partition = &self.replicas[at].partition;
+        let clock = partition.clock();
+        for name in KEYS {
+            let key = Bytes::from_static(name.as_bytes());
+            let frontier: BTreeSet<Dot> = partition.log.frontier(&key).collect();
+            let all: BTreeSet<Dot> = partition.log.dots_of(&key).collect();
+            assert!(frontier.is_subset(&all));
+            for dot in all.difference(&frontier) {
+                let includes = |(other, issued): (&Dot, &Issued)| {
+                    other != dot
+                        && clock.contains(*other)
+                        && !self.void.contains(other)
+                        && issued.whole.contains(dot)
+                };
+                assert!(self.issued.iter().any(includes), "{dot:?} at {at}");
             }
         }
     }

@@ -1,0 +1,31 @@
+//! Hashes as bytes: all of their bits are in use, so eight bytes, where a number of variable
+//! length takes nine.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub(super) fn serialize<S: Serializer>(hash: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    hash.to_le_bytes().serialize(serializer)
+}
+
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    Ok(u64::from_le_bytes(Deserialize::deserialize(deserializer)?))
+}
+
+/// Many hashes.
+pub(super) mod each {
+    use super::*;
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        hashes: &[u64],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(hashes.iter().map(|hash| hash.to_le_bytes()))
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u64>, D::Error> {
+        let hashes: Vec<[u8; 8]> = Deserialize::deserialize(deserializer)?;
+        Ok(hashes.into_iter().map(u64::from_le_bytes).collect())
+    }
+}
