@@ -68,6 +68,7 @@ mod storage;
 mod stream;
 mod time;
 mod timer;
+mod transfer;
 mod udp;
 mod views;
 

@@ -26,5 +26,5 @@ pub use error::{Refusal, StoreError};
 pub use mutation::Mutation;
 pub use partition::{
     Applied, DeltaAnswer, EXPIRE_KEYS_MAX, FullChunk, FullSource, LOG_ROW_BYTES, Options,
-    Partition, PartitionStats, Write, row_bytes,
+    Partition, PartitionStats, Restore, RestoreEnd, RestoreError, Restored, Write, row_bytes,
 };

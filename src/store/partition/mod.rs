@@ -36,9 +36,10 @@
 //! | R25 | a push whose dot is known is ignored | `absorb::apply_push` | `n12_a_late_push_of_a_dead_actor_revives_nothing`, `a_hole_of_a_lost_write_is_filled` |
 //! | R26 | what cannot be read is an error | `mod::open` | `contradictions_on_disk_are_refused`, `a_database_behind_what_was_synced_is_refused` |
 //!
-//! `slot`, `table`, `advance`, `frontier`, `stage` and `closings` are the parts: rows and their
-//! indexes, the clock after a step, when a delta needs no row, pieces of a full sync, what is
-//! known of dead actors. `naive` is what breaks the rules in tests.
+//! `restore` takes in backups, as `full` does full syncs. `slot`, `table`, `advance`, `frontier`,
+//! `stage` and `closings` are the parts: rows and their indexes, the clock after a step, when a
+//! delta needs no row, pieces of a full sync, what is known of dead actors. `naive` is what
+//! breaks the rules in tests.
 
 mod absorb;
 mod advance;
@@ -51,6 +52,7 @@ mod full;
 mod log;
 mod naive;
 mod options;
+mod restore;
 mod seal;
 mod slot;
 mod source;
@@ -70,6 +72,7 @@ use bytes::Bytes;
 pub use self::delta::DeltaAnswer;
 pub use self::log::LOG_ROW_BYTES;
 pub use self::options::Options;
+pub use self::restore::{Restore, RestoreEnd, RestoreError, Restored};
 pub use self::source::{FullChunk, FullSource};
 pub use self::stats::PartitionStats;
 pub use self::table::row_bytes;

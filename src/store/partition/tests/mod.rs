@@ -13,6 +13,7 @@ mod leftovers;
 mod log_floor;
 mod mutations;
 mod random;
+mod restore;
 mod rule_table;
 mod rules;
 mod stories;
