@@ -214,6 +214,11 @@ impl Partition {
         self.table.fingerprint()
     }
 
+    /// Half of the fingerprint: enough to notice that two differ.
+    pub fn half_fingerprint(&self) -> u32 {
+        self.fingerprint() as u32
+    }
+
     /// The last write of `key` among the versions that have not ended at `wall_ms`.
     pub fn read(&self, key: &[u8], wall_ms: u64) -> Option<&Version> {
         let row = self.table.get(key)?;
