@@ -12,7 +12,7 @@ use netdb::clock::{ActorId, Dot, NodeId};
 use netdb::machine::{Instant, Machine, Now};
 use netdb::object::Object;
 use netdb::placement::{Keyspace, PartitionId};
-use netdb::replication::{Input, Message, SyncParams, Synchronizer};
+use netdb::replication::{Durability, Input, Message, SyncParams, Synchronizer};
 use netdb::store::engine::{Engine, Memory};
 use netdb::store::exchange::Push;
 use netdb::store::{Applied, Options, Partition, Write};
@@ -182,6 +182,7 @@ impl Cluster {
         let residual = residual_of(partition, &key);
         self.figures.residual_stored.add(residual);
         let message = Message::Push {
+            durability: Durability::Interval,
             id: self.figures.residual_stored.count,
             push: Arc::new(push),
         };
