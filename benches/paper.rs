@@ -26,7 +26,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use cluster::{Cluster, Figures, NODES, REPLICAS};
-use traffic::{ACTOR_BYTES, FRAME_HEADER_BYTES};
+use traffic::{FRAME_HEADER_BYTES, NAME_BYTES};
 
 /// Kibibytes, as the authors' `human_filesize` divides.
 const KB: f64 = 1024.0;
@@ -60,14 +60,23 @@ struct Scenario {
     partitions: u16,
     /// An interval of anti-entropy after this many writes; none before the end.
     sync_every: Option<u64>,
+    /// All connections are new when anti-entropy begins: no actor was named on them.
+    reconnect: bool,
 }
 
 fn main() {
     let args = Args::parse();
     let scenarios = [256, 16].into_iter().flat_map(|partitions| {
-        [None, Some(1_000), Some(100)].map(|sync_every| Scenario {
+        let cases = [
+            (None, false),
+            (None, true),
+            (Some(1_000), false),
+            (Some(100), false),
+        ];
+        cases.map(|(sync_every, reconnect)| Scenario {
             partitions,
             sync_every,
+            reconnect,
         })
     });
     let runs: Vec<_> = scenarios
@@ -113,6 +122,9 @@ fn run(args: &Args, scenario: Scenario) -> Figures {
     cluster.figures.outdated = cluster.figures.hits + cluster.outdated();
     (cluster.figures.residual_before, _) = cluster.entries();
     cluster.figures.clock_before = cluster.clock_bytes();
+    if scenario.reconnect {
+        cluster.reconnect();
+    }
     cluster.anti_entropy();
     assert_eq!(cluster.outdated(), 0, "all replicas have the same versions");
     assert_eq!(
@@ -160,13 +172,13 @@ fn print_table(figures: &Figures) {
     );
     println!(
         "\n{} pushes lost; {} keys outdated at a replica and repaired; {} rows sent, {} of them to \
-         replicas that a later write had already brought up to date ({} by a later write of the \
-         same actor: rule cover-only). {} intervals. Full syncs asked for: {}.",
+         replicas that a later write had already brought up to date, and {} left out for that. {} \
+         intervals. Full syncs asked for: {}.",
         figures.lost,
         figures.outdated,
         figures.rows,
         figures.rows - figures.hits,
-        figures.cover_only,
+        figures.left_out,
         figures.intervals,
         figures.too_far_behind,
     );
@@ -202,7 +214,7 @@ fn print_breakdown(figures: &Figures) {
     }
     let parts = &traffic.delta;
     for (part, bytes) in [
-        ("of delta: bases and names of actors", parts.base),
+        ("of delta: table of actors and bases", parts.base),
         ("of delta: covers", parts.covers),
         ("of delta: row fields", parts.row_fields),
         ("of delta: residual contexts", parts.residual),
@@ -222,10 +234,19 @@ fn print_breakdown(figures: &Figures) {
         total.metadata(),
         per_key(total.metadata())
     );
-    let names = traffic.actors * ACTOR_BYTES;
+    let names = traffic.names * NAME_BYTES;
+    let push = figures
+        .pushes
+        .kinds
+        .get("push")
+        .copied()
+        .unwrap_or_default();
     println!(
-        "Names of actors are {names} of these bytes ({:.1} %). Sealing would add {:.2} KB.\n",
+        "{} actors were named in full, {names} of these bytes ({:.1} %); the pushes before had named \
+         the others. A push takes {:.1} bytes beside key and value. Sealing would add {:.2} KB.\n",
+        traffic.names,
         share(names),
+        push.metadata() as f64 / push.messages as f64,
         kb(traffic.seal_bytes())
     );
 }
@@ -238,6 +259,7 @@ fn print_scenarios(runs: &[(Scenario, Figures)]) {
     println!("|---|---|---|---|---|---|---|---|---|---|");
     for (scenario, figures) in runs {
         let when = match scenario.sync_every {
+            None if scenario.reconnect => "after the writes, new connections".to_owned(),
             None => "after the writes".to_owned(),
             Some(every) => format!("also after each {every}"),
         };

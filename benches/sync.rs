@@ -27,7 +27,7 @@ use netdb::store::Options;
 use netdb::store::engine::{Engine, Memory};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use traffic::Traffic;
+use traffic::{Stream, Traffic};
 
 /// A heal that needs longer than this does not end.
 const INTERVALS_MAX: u32 = 1_000;
@@ -65,6 +65,8 @@ struct Side {
 /// Two nodes, and what they say to each other.
 struct Pair {
     sides: [Side; 2],
+    /// What each side sends.
+    streams: [Stream; 2],
     traffic: Traffic,
     now: Now,
     full_syncs: u64,
@@ -152,6 +154,7 @@ impl Pair {
         });
         Self {
             sides,
+            streams: Default::default(),
             traffic: Traffic::default(),
             now,
             full_syncs: 0,
@@ -206,6 +209,9 @@ impl Pair {
     }
 
     fn link(&mut self, up: bool) {
+        if up {
+            self.streams = Default::default();
+        }
         self.link_one(0, up);
         self.link_one(1, up);
     }
@@ -269,7 +275,7 @@ impl Pair {
         let from = self.sides[1 - to].id;
         let mut effects = Vec::new();
         let start = std::time::Instant::now();
-        for message in traffic::unpack(frame) {
+        for message in self.streams[1 - to].unpack(frame) {
             let data = &self.sides[to].data;
             data.receive(self.now, from, message, &mut effects);
         }
@@ -290,10 +296,14 @@ impl Pair {
             }
         }
         let start = std::time::Instant::now();
-        let frames = traffic::pack(&messages);
+        let packed = self.streams[at].pack(&messages);
         self.sides[at].busy += start.elapsed();
-        self.traffic.count(&messages, &frames);
-        frames.into_iter().map(|frame| (1 - at, frame)).collect()
+        self.traffic.count(&messages, &packed);
+        packed
+            .frames
+            .into_iter()
+            .map(|frame| (1 - at, frame))
+            .collect()
     }
 
     fn agree(&self) -> bool {

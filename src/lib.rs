@@ -5,12 +5,13 @@
 //! reconciled by gossiped digests and deltas.
 //!
 //! The crate is built in rooms whose arrows point down only:
-//! `main → server, repl → runtime → node → wire → replication, membership → store,
+//! `main → server, repl → runtime → node → wire → replication, membership, backup → store,
 //! placement → object → clock → machine`. The rooms up to and including `node` are pure:
 //! no I/O, no clock reads, no entropy. `tests/architecture.rs` holds both rules.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod backup;
 pub mod client;
 pub mod clock;
 pub mod config;

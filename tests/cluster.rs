@@ -9,6 +9,7 @@
 mod support;
 
 mod cluster {
+    mod backup;
     mod crashes;
     mod data;
     mod durability;

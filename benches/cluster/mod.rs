@@ -12,7 +12,7 @@ use netdb::clock::{ActorId, Dot, NodeId};
 use netdb::machine::{Instant, Machine, Now};
 use netdb::object::Object;
 use netdb::placement::{Keyspace, PartitionId};
-use netdb::replication::{Input, SyncParams, Synchronizer};
+use netdb::replication::{Durability, Input, Message, SyncParams, Synchronizer};
 use netdb::store::engine::{Engine, Memory};
 use netdb::store::exchange::Push;
 use netdb::store::{Applied, Options, Partition, Write};
@@ -21,7 +21,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::receive::Outbox;
-use crate::traffic::{self, Traffic, encoded};
+use crate::traffic::{Stream, Traffic, encoded};
 
 pub const NODES: usize = 16;
 pub const REPLICAS: usize = 3;
@@ -42,20 +42,24 @@ pub struct Cluster {
     keyspace: Keyspace,
     now: Now,
     frames: VecDeque<(NodeId, NodeId, Vec<u8>)>,
+    /// The connections that are up, from and to.
+    streams: BTreeMap<(NodeId, NodeId), Stream>,
     pub figures: Figures,
 }
 
 /// What is measured.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
+    /// Anti-entropy.
     pub traffic: Traffic,
+    /// The pushes of the writes.
+    pub pushes: Traffic,
     /// Rows that deltas brought.
     pub rows: u64,
     /// Those that changed the receiver's versions.
     pub hits: u64,
-    /// Those of the others that a later write of the same actor had already brought, which
-    /// the cover-only rule of PROTOCOL 3.4 would not have sent.
-    pub cover_only: u64,
+    /// Rows that were left out because a later write had brought their effect.
+    pub left_out: u64,
     /// Metadata counted as the authors' code does, over all nodes.
     pub papers_bytes: u64,
     /// (replica, key) pairs that lacked a write, until anti-entropy after the last write.
@@ -154,6 +158,7 @@ impl Cluster {
             keyspace,
             now,
             frames: VecDeque::new(),
+            streams: BTreeMap::new(),
             figures: Figures::default(),
         }
     }
@@ -170,23 +175,49 @@ impl Cluster {
             expire_at_ms: None,
         };
         let partition = self.partition(replicas[0], id);
-        let push: Push = partition
+        let push = partition
             .write(key.clone(), write, None, wall_ms)
             .expect("memory commits")
             .expect("a put is always pushed");
         let residual = residual_of(partition, &key);
         self.figures.residual_stored.add(residual);
+        let message = Message::Push {
+            durability: Durability::Interval,
+            id: self.figures.residual_stored.count,
+            push: Arc::new(push),
+        };
         for (at, peer) in replicas.into_iter().enumerate().skip(1) {
             if lost == Some(at) {
                 self.figures.lost += 1;
                 continue;
             }
+            let push = self.carry(replicas[0], peer, &message);
             let partition = self.partition(peer, id);
-            let applied = partition.apply_push(push.clone(), wall_ms);
+            let applied = partition.apply_push(push, wall_ms);
             assert_eq!(applied.expect("memory commits"), Applied::New);
             let residual = residual_of(partition, &key);
             self.figures.residual_stored.add(residual);
         }
+    }
+
+    /// A push on its way through the connection of two nodes.
+    fn carry(&mut self, from: NodeId, to: NodeId, message: &Message) -> Push {
+        let stream = self.streams.entry((from, to)).or_default();
+        let packed = stream.pack(std::slice::from_ref(message));
+        self.figures
+            .pushes
+            .count(std::slice::from_ref(message), &packed);
+        let arrived = packed.frames.iter().flat_map(|frame| stream.unpack(frame));
+        let pushes = arrived.filter_map(|message| match message {
+            Message::Push { push, .. } => Some(Arc::unwrap_or_clone(push)),
+            _ => None,
+        });
+        pushes.last().expect("a push arrives")
+    }
+
+    /// All connections break and are made anew.
+    pub fn reconnect(&mut self) {
+        self.streams.clear();
     }
 
     /// Intervals of anti-entropy until all replicas agree.
@@ -225,7 +256,8 @@ impl Cluster {
     fn deliver_all(&mut self) {
         while let Some((from, to, frame)) = self.frames.pop_front() {
             let mut out = Outbox::default();
-            for message in traffic::unpack(&frame) {
+            let stream = self.streams.entry((from, to)).or_default();
+            for message in stream.unpack(&frame) {
                 self.receive(from, to, message, &mut out);
             }
             self.send(to, out);

@@ -9,21 +9,22 @@ use netdb::machine::Machine;
 use netdb::object::{Object, Row};
 use netdb::placement::PartitionId;
 use netdb::replication::{Input, Message, Output};
-use netdb::store::exchange::{Cover, Delta, Digest};
+use netdb::store::exchange::{Delta, Digest};
 use netdb::store::{Applied, DeltaAnswer};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Cluster, object_of};
-use crate::traffic::{self, DeltaParts};
+use crate::traffic::DeltaParts;
 
 impl Cluster {
     /// All that was left for one peer travels together, as from a queue.
     pub(super) fn send(&mut self, from: NodeId, out: Outbox) {
         for (to, messages) in out.0 {
-            let frames = traffic::pack(&messages);
-            self.figures.traffic.count(&messages, &frames);
-            self.frames
-                .extend(frames.into_iter().map(|frame| (from, to, frame)));
+            let stream = self.streams.entry((from, to)).or_default();
+            let packed = stream.pack(&messages);
+            self.figures.traffic.count(&messages, &packed);
+            let frames = packed.frames.into_iter();
+            self.frames.extend(frames.map(|frame| (from, to, frame)));
         }
     }
 
@@ -116,26 +117,23 @@ impl Cluster {
         let (id, more, rows) = (delta.partition, delta.more, delta.rows.len() as u64);
         let wall_ms = self.now.wall_ms;
         let parts = DeltaParts::of(&delta);
+        let groups = delta.covers.iter().filter(|cover| cover.key.is_some());
+        self.figures.left_out += groups.count() as u64 - rows;
         let partition = self.partition(me, id);
         let object = |(key, _): &(Bytes, Row)| (key.clone(), object_of(partition, key));
         let before: Vec<(Bytes, Object)> = delta.rows.iter().map(object).collect();
-        let covers = delta.covers.clone();
         let applied = partition.apply_delta(delta, wall_ms);
         assert_eq!(
             applied.expect("memory commits"),
             Applied::New,
             "nothing travels twice"
         );
-        let (missed, known): (Vec<_>, Vec<_>) = before
-            .into_iter()
-            .partition(|(key, object)| object_of(partition, key).versions != object.versions);
-        let by_same_actor = known
-            .iter()
-            .filter(|known| overtaken(known, &covers))
-            .count();
+        let changed = |(key, object): &&(Bytes, Object)| {
+            object_of(partition, key).versions != object.versions
+        };
+        let hits = before.iter().filter(changed).count();
+        self.figures.hits += hits as u64;
         self.figures.rows += rows;
-        self.figures.hits += missed.len() as u64;
-        self.figures.cover_only += by_same_actor as u64;
         self.figures.papers_bytes += parts.base + parts.residual;
         if more {
             let question = self.question(me, id, false);
@@ -199,7 +197,7 @@ impl Cluster {
         let partition = self.partition(me, id);
         Message::Digest {
             digest: partition.digest(),
-            fingerprint: partition.fingerprint(),
+            fingerprint: partition.half_fingerprint(),
             mutual,
         }
     }
@@ -227,17 +225,6 @@ impl Cluster {
             partition.note_digest(peer, &clock);
         }
     }
-}
-
-/// Whether a key already had, by later writes of the same actors, all that its cover names.
-fn overtaken((key, object): &(Bytes, Object), covers: &[Cover]) -> bool {
-    let cover = covers.iter().find(|cover| cover.key.as_ref() == Some(key));
-    cover.is_some_and(|cover| {
-        cover.dots.dots().all(|dot| {
-            let mut live = object.versions.dots();
-            live.any(|later| later.actor == dot.actor && later.n > dot.n)
-        })
-    })
 }
 
 /// The same as `node::Data` compares.

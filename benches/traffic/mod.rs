@@ -1,14 +1,15 @@
 //! What crosses the wire between two nodes, in the real encoding, and what it is made of.
 //!
 //! Messages travel here as they do between processes: packed into batches of the real frame
-//! format, decoded again by the receiver. Only the seal is absent: [`Traffic::seal_bytes`].
+//! format, decoded again by the receiver, with what both ends of a connection remember of the
+//! actors named on it. Only the seal is absent: [`Traffic::seal_bytes`].
 
 // Each benchmark has its own copy and uses a part of it.
 #![allow(dead_code)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use netdb::clock::VersionVector;
+use netdb::clock::{ActorNames, VersionVector};
 use netdb::object::Row;
 use netdb::replication::Message;
 use netdb::store::codec;
@@ -18,14 +19,11 @@ use netdb::wire::{BatchPacker, Frame};
 /// What the sealed stream adds to a frame of one record: its length 2, the frame's 4, tag 16.
 const SEAL_BYTES: u64 = 2 + 4 + 16;
 
-/// The name of an actor: two random 64-bit numbers as variable-length integers.
-pub const ACTOR_BYTES: u64 = 2 * 9;
+/// What naming an actor in full takes more than naming it again: two random 64-bit numbers.
+pub const NAME_BYTES: u64 = 16;
 
 /// The budget of a batch, the runtime's.
 const FRAME_BUDGET: usize = 128 * 1024;
-
-/// In front of each message of a batch: its length.
-const MESSAGE_HEADER_BYTES: u64 = 4;
 
 /// In front of each batch: version and kind.
 pub const FRAME_HEADER_BYTES: u64 = 2;
@@ -53,7 +51,8 @@ impl Sum {
     }
 }
 
-/// Where the metadata of deltas goes, each part found by leaving it out.
+/// Where the metadata of deltas goes, each part but the first found by leaving it out; names in
+/// full are counted apart.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeltaParts {
     /// The sender's bases and the names of actors.
@@ -69,6 +68,10 @@ pub struct DeltaParts {
 impl DeltaParts {
     /// The parts of one delta.
     pub fn of(delta: &Delta) -> Self {
+        let mut names = ActorNames::default();
+        names.within(|| encoded(delta));
+        let base = names.within(|| encoded(&delta.base));
+        let mut encoded = |delta: &Delta| names.within(|| encoded(delta));
         let all = encoded(delta);
         let mut less = delta.clone();
         for (_, row) in &mut less.rows {
@@ -79,14 +82,13 @@ impl DeltaParts {
         let without_covers = encoded(&less);
         less.rows.clear();
         let without_rows = encoded(&less);
-        less.base = VersionVector::new();
         let payload: u64 = delta
             .rows
             .iter()
             .map(|(key, row)| payload((key, row)))
             .sum();
         Self {
-            base: without_rows - encoded(&less),
+            base,
             row_fields: without_covers - without_rows - payload,
             residual: all - without_residual,
             covers: without_residual - without_covers,
@@ -107,21 +109,26 @@ pub struct Traffic {
     pub kinds: BTreeMap<&'static str, Sum>,
     pub frames: u64,
     pub delta: DeltaParts,
-    /// Names of actors in questions and answers, of [`ACTOR_BYTES`] each.
-    pub actors: u64,
+    /// Actors that were named in full, each at [`NAME_BYTES`] more than later on.
+    pub names: u64,
 }
 
 impl Traffic {
     /// Counts messages and the frames that carry them.
-    pub fn count(&mut self, messages: &[Message], frames: &[Vec<u8>]) {
-        let before = self.total().bytes;
-        for message in messages {
-            self.count_one(message);
+    pub fn count(&mut self, messages: &[Message], packed: &Packed) {
+        for (message, bytes) in messages.iter().zip(&packed.sizes) {
+            self.count_one(message, *bytes);
         }
-        self.frames += frames.len() as u64;
-        let counted = self.total().bytes - before;
-        let sent: usize = frames.iter().map(Vec::len).sum();
-        assert_eq!(counted, sent as u64, "every byte is accounted for");
+        self.frames += packed.frames.len() as u64;
+        self.names += packed.names;
+        let counted: u64 = packed.sizes.iter().sum();
+        let headers = packed.frames.len() as u64 * FRAME_HEADER_BYTES;
+        let sent: usize = packed.frames.iter().map(Vec::len).sum();
+        assert_eq!(
+            counted + headers,
+            sent as u64,
+            "every byte is accounted for"
+        );
     }
 
     /// All bytes of all frames, before sealing.
@@ -139,63 +146,89 @@ impl Traffic {
         self.frames * SEAL_BYTES
     }
 
-    fn count_one(&mut self, message: &Message) {
+    fn count_one(&mut self, message: &Message, bytes: u64) {
         let sum = Sum {
             messages: 1,
-            bytes: MESSAGE_HEADER_BYTES + encoded(message),
-            payload: rows_of(message).map(payload).sum(),
+            bytes,
+            payload: payload_of(message),
         };
         self.kinds.entry(kind(message)).or_default().add(sum);
-        self.actors += match message {
-            Message::Digest { digest, .. } => 1 + digest.clock.len() as u64,
-            Message::Delta(delta) => actors_of(delta),
-            Message::CaughtUp { .. } | Message::TooFarBehind { .. } => 1,
-            _ => 0,
-        };
         if let Message::Delta(delta) = message {
             self.delta.add(DeltaParts::of(delta));
         }
     }
 }
 
-/// How many actors a delta names.
-fn actors_of(delta: &Delta) -> u64 {
-    let mut actors = BTreeSet::from([delta.to]);
-    actors.extend(delta.base.iter().map(|(actor, _)| actor));
-    for (_, row) in &delta.rows {
-        actors.extend(row.versions.dots().map(|dot| dot.actor));
-        actors.extend(row.residual.iter().map(|(actor, _)| actor));
-    }
-    for cover in &delta.covers {
-        actors.extend(cover.dots.actors().map(|(actor, _)| actor));
-    }
-    actors.len() as u64
+/// One direction of one connection: what its two ends remember.
+pub struct Stream {
+    packer: BatchPacker,
+    heard: ActorNames,
 }
 
-/// The frames that carry `messages`, in order.
-pub fn pack(messages: &[Message]) -> Vec<Vec<u8>> {
-    let mut frames = Vec::new();
-    let mut packer = BatchPacker::new(FRAME_BUDGET);
-    for message in messages {
-        if !packer.push(message).expect("a message fits a frame") {
-            frames.extend(packer.frame().map(<[u8]>::to_vec));
-            packer.clear();
-            assert!(packer.push(message).expect("a message fits a frame"));
+/// Messages in frames.
+#[derive(Default)]
+pub struct Packed {
+    pub frames: Vec<Vec<u8>>,
+    /// Bytes of each message, its length included.
+    sizes: Vec<u64>,
+    /// Actors that are named in full.
+    names: u64,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            packer: BatchPacker::new(FRAME_BUDGET),
+            heard: ActorNames::default(),
         }
     }
-    frames.extend(packer.frame().map(<[u8]>::to_vec));
-    frames
 }
 
-/// The messages of a frame.
-pub fn unpack(frame: &[u8]) -> Vec<Message> {
-    match Frame::<Message, ()>::decode(frame) {
-        Ok(Frame::Batch(messages)) => messages,
-        other => panic!("not a batch: {other:?}"),
+impl Stream {
+    /// The frames that carry `messages`, in order.
+    pub fn pack(&mut self, messages: &[Message]) -> Packed {
+        let mut packed = Packed::default();
+        let named = self.packer.named();
+        for message in messages {
+            if !self.push(message, &mut packed.sizes) {
+                self.flush(&mut packed.frames);
+                assert!(self.push(message, &mut packed.sizes));
+            }
+        }
+        self.flush(&mut packed.frames);
+        packed.names = (self.packer.named() - named) as u64;
+        packed
+    }
+
+    fn push(&mut self, message: &Message, sizes: &mut Vec<u64>) -> bool {
+        let len = |packer: &BatchPacker| {
+            packer
+                .frame()
+                .map_or(FRAME_HEADER_BYTES as usize, <[u8]>::len)
+        };
+        let before = len(&self.packer);
+        let fits = self.packer.push(message).expect("a message fits a frame");
+        if fits {
+            sizes.push((len(&self.packer) - before) as u64);
+        }
+        fits
+    }
+
+    fn flush(&mut self, frames: &mut Vec<Vec<u8>>) {
+        frames.extend(self.packer.frame().map(<[u8]>::to_vec));
+        self.packer.clear();
+    }
+
+    /// The messages of the next frame.
+    pub fn unpack(&mut self, frame: &[u8]) -> Vec<Message> {
+        match Frame::<Message, ()>::decode_with(frame, &mut self.heard) {
+            Ok(Frame::Batch(messages)) => messages,
+            other => panic!("not a batch: {other:?}"),
+        }
     }
 }
 
-/// Bytes of `value` on the wire.
+/// Bytes of `value`, with actors in full unless names are lent.
 pub fn encoded<T: serde::Serialize>(value: &T) -> u64 {
     codec::encode(value)
         .expect("a wire value has an encoding")
@@ -204,6 +237,14 @@ pub fn encoded<T: serde::Serialize>(value: &T) -> u64 {
 
 fn payload((key, row): (&bytes::Bytes, &Row)) -> u64 {
     (key.len() + row.versions.value_bytes()) as u64
+}
+
+/// Keys and values, each once per row.
+fn payload_of(message: &Message) -> u64 {
+    match message {
+        Message::Push { push, .. } => (push.key.len() + push.versions.value_bytes()) as u64,
+        message => rows_of(message).map(payload).sum(),
+    }
 }
 
 fn rows_of(message: &Message) -> impl Iterator<Item = (&bytes::Bytes, &Row)> {

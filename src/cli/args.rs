@@ -3,6 +3,7 @@
 //! The flags of `netdb start` are made from the table of knobs, which also has their help.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::builder::{NonEmptyStringValueParser, StyledStr};
 use clap::error::ErrorKind;
@@ -33,6 +34,10 @@ A node on another machine that joins them:
 From a script:
   netdb exec put mykey myvalue
   printf 'put a 1\\nget a\\n' | netdb repl
+
+A backup, and back:
+  netdb backup --node 10.0.0.2:7379 FILE
+  netdb restore --node 10.0.0.2:7379 FILE
 
 Exit status: 0 done, 1 failed or no such key, 2 not understood.";
 
@@ -81,6 +86,37 @@ pub enum Command {
             allow_hyphen_values = true
         )]
         words: Vec<OsString>,
+    },
+    /// Write a node's data to a file, while it serves.
+    ///
+    /// The node first fetches what the other members have, so that every write acknowledged
+    /// before is in the backup. FILE appears when it is whole and on the disk.
+    Backup {
+        /// The node's client address [default: 127.0.0.1:7379] [env: NETDB_NODE]
+        #[arg(long, value_name = "HOST:PORT")]
+        node: Option<String>,
+        /// Replace FILE if it exists
+        #[arg(long)]
+        force: bool,
+        /// Where to write the backup
+        file: PathBuf,
+    },
+    /// Merge a backup into a node, and so into its cluster, empty or living.
+    ///
+    /// Newer writes and deletes of the cluster stay, whatever it lacks comes in. Nothing is
+    /// sent before all of FILE was read and found whole. Doing it twice changes nothing. The
+    /// cluster must have as many partitions and the same hash seed as that of the backup.
+    Restore {
+        /// The node's client address [default: 127.0.0.1:7379] [env: NETDB_NODE]
+        #[arg(long, value_name = "HOST:PORT")]
+        node: Option<String>,
+        /// The backup
+        file: PathBuf,
+    },
+    /// Check a backup, without a node: every checksum, and that rows and clocks belong together.
+    Verify {
+        /// The file of a backup; data directories are not checked yet
+        path: PathBuf,
     },
 }
 

@@ -25,6 +25,14 @@ impl Failure {
         Self::Broken(one_line(&words.to_string()))
     }
 
+    /// The same, with what it leaves behind.
+    pub fn after(self, left: &str) -> Self {
+        match self {
+            Self::Usage(words) => Self::Usage(format!("{words}; {left}")),
+            Self::Broken(words) => Self::Broken(format!("{words}; {left}")),
+        }
+    }
+
     /// Tells it on standard error, and gives the exit status.
     pub fn tell(&self) -> u8 {
         let (words, status) = match self {

@@ -58,7 +58,8 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn unreadable(error: &io::Error) -> String {
+/// Why a file cannot be read, and what to do.
+pub fn unreadable(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "does not exist; give the path of a file".to_owned(),
         io::ErrorKind::IsADirectory => "is a directory; give the path of a file".to_owned(),

@@ -15,6 +15,7 @@ mod remote;
 mod settings;
 mod signals;
 mod start;
+mod transfer;
 mod tty;
 
 #[cfg(test)]
@@ -52,5 +53,14 @@ fn dispatch(
         Asked::Run(Command::Exec { node, words }) => {
             remote::exec(node.as_deref(), words, environment)
         }
+        Asked::Run(Command::Backup { node, force, file }) => {
+            let node = remote::address("--node", node.as_deref(), environment)?;
+            transfer::backup(&node, &file, force)
+        }
+        Asked::Run(Command::Restore { node, file }) => {
+            let node = remote::address("--node", node.as_deref(), environment)?;
+            transfer::restore(&node, &file)
+        }
+        Asked::Run(Command::Verify { path }) => transfer::verify(&path),
     }
 }

@@ -109,7 +109,10 @@ fn status(outcome: &Outcome) -> u8 {
 }
 
 /// The node that is meant: by argument, by variable, or the first one on this machine.
-fn address(
+///
+/// # Errors
+/// [`Failure::Usage`]: it is no address.
+pub fn address(
     argument: &str,
     given: Option<&str>,
     environment: &Environment,
@@ -140,7 +143,11 @@ fn value_bytes_max() -> usize {
     }
 }
 
-fn runtime() -> Result<Runtime, Failure> {
+/// What runs a command that talks to a node.
+///
+/// # Errors
+/// The system has no threads left.
+pub fn runtime() -> Result<Runtime, Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let built = builder.worker_threads(1).enable_all().build();
     built.map_err(|error| Failure::broken(format!("no threads: {error}")))
@@ -150,7 +157,11 @@ fn broken(error: io::Error) -> Failure {
     Failure::broken(format!("terminal or pipe: {error}"))
 }
 
-fn say(text: &str) -> Result<(), Failure> {
+/// Says something on standard output.
+///
+/// # Errors
+/// It cannot be written; a closed pipe is no error, whoever closed it has read enough.
+pub fn say(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(broken(error)),

@@ -265,6 +265,27 @@ fn exec_passes_its_words_on_as_they_are() {
 }
 
 #[test]
+fn backup_restore_and_verify_take_a_path() {
+    let Ok(Asked::Run(Command::Backup { node, force, file })) =
+        asked(&["backup", "--node", ":1", "--force", "dir/file"])
+    else {
+        panic!("not understood");
+    };
+    assert_eq!((node.as_deref(), force), (Some(":1"), true));
+    assert_eq!(file, Path::new("dir/file"));
+    assert!(matches!(
+        asked(&["restore", "file"]),
+        Ok(Asked::Run(Command::Restore { node: None, .. }))
+    ));
+    assert!(matches!(
+        asked(&["verify", "file"]),
+        Ok(Asked::Run(Command::Verify { .. }))
+    ));
+    assert!(refused(asked(&["backup"])).contains("<FILE>"));
+    assert!(refused(asked(&["verify", "a", "b"])).contains("unexpected argument 'b'"));
+}
+
+#[test]
 fn a_wrong_log_filter_is_refused() {
     for wrong in ["netdb=loud", "inof", "warn;netdb=info", "foo bar", "warn,,"] {
         assert!(refused(log::filter(Some(wrong), false)).contains("is not understood; write off"));

@@ -47,6 +47,7 @@ impl<W> Data<W> {
             self.note_even(from, self.keyspace.all());
         }
         self.tell_sync(now, Input::Same(from), effects);
+        self.compared(now, from, &[], effects);
     }
 
     pub(super) fn compare_hashes(
@@ -66,12 +67,13 @@ impl<W> Data<W> {
             .zip(ours.iter().zip(theirs))
             .partition(|(_, (our, their))| our == their);
         self.note_even(from, even.into_iter().map(|(id, _)| id));
-        if differ.is_empty() {
+        let partitions: Vec<_> = differ.into_iter().map(|(id, _)| id).collect();
+        if partitions.is_empty() {
             self.tell_sync(now, Input::Same(from), effects);
         } else {
-            let partitions = differ.into_iter().map(|(id, _)| id).collect();
-            self.differ(now, from, partitions, true, effects);
+            self.differ(now, from, partitions.clone(), true, effects);
         }
+        self.compared(now, from, &partitions, effects);
     }
 
     fn note_even(&self, peer: NodeId, ids: impl Iterator<Item = PartitionId>) {
@@ -128,6 +130,7 @@ impl<W> Data<W> {
             self.pacer.lock().wait((partition, peer), next);
             self.shard(partition).lock().pause_full(partition, next);
         }
+        self.fetched(now, peer, partition, done, effects);
     }
 
     /// Asks for the next piece of what is being pulled.
@@ -148,6 +151,14 @@ impl<W> Data<W> {
         self.drain_sync(sync, effects);
     }
 
+    /// Asks a peer whether anything differs.
+    pub(super) fn comparison(&self, to: NodeId) -> Effect<W> {
+        Effect::Send {
+            to,
+            message: Message::Root(root_of(&self.hashes())),
+        }
+    }
+
     /// Turns what the synchroniser wants into messages, after releasing its lock.
     pub(super) fn drain_sync(
         &self,
@@ -158,10 +169,7 @@ impl<W> Data<W> {
         drop(sync);
         for output in outputs {
             match output {
-                Output::Compare(to) => effects.push(Effect::Send {
-                    to,
-                    message: Message::Root(root_of(&self.hashes())),
-                }),
+                Output::Compare(to) => effects.push(self.comparison(to)),
                 Output::Pull(pull) => {
                     let shard = self.shard(pull.partition).lock();
                     let question = shard.ask(pull.partition, pull.mutual);

@@ -17,6 +17,8 @@ use super::request::{Consistency, Reply, Request};
 use super::requests::Task;
 use super::shard::Shard;
 use super::stats::DataStats;
+use super::sync_count::SyncCount;
+use super::transfers::Transfers;
 use super::view::View;
 use crate::clock::{ActorId, NodeId};
 use crate::machine::{Instant, Machine, Now};
@@ -61,10 +63,12 @@ pub struct Data<W> {
     pub(super) durability: Durability,
     /// Whether something was committed that should be on the disk soon.
     pub(super) dirty: AtomicBool,
+    pub(super) syncs: SyncCount,
     pub(super) keyspace: Keyspace,
     pub(super) shards: Vec<Mutex<Shard<W>>>,
     pub(super) sync: Mutex<Synchronizer>,
     pub(super) pacer: Mutex<Pacer>,
+    pub(super) transfers: Mutex<Transfers>,
     pub(super) engine: Arc<dyn Engine>,
     view: RwLock<Arc<View>>,
     /// Since when the view is what it is.
@@ -102,6 +106,7 @@ impl<W> Data<W> {
             me: params.me,
             durability: params.durability,
             dirty: AtomicBool::new(false),
+            syncs: SyncCount::default(),
             keyspace: params.keyspace,
             shards: shards
                 .into_iter()
@@ -117,6 +122,7 @@ impl<W> Data<W> {
                 SmallRng::seed_from_u64(rng.next_u64()),
                 now,
             )),
+            transfers: Mutex::default(),
             engine: engine.clone(),
             view: RwLock::default(),
             view_since: Mutex::new(now.mono),
@@ -182,6 +188,7 @@ impl<W> Data<W> {
             shard.lock().expire_waits(now, effects);
         }
         if self.housekeeping_is_due(now) {
+            self.transfers.lock().forget_idle(now.mono);
             let view = self.view();
             let my_turn = self.is_my_turn(now, &view);
             for shard in &self.shards {

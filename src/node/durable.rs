@@ -25,6 +25,7 @@ const UNSYNCED_MAX: usize = 65_536;
 #[must_use = "what is in it waits until `Data::end_sync`"]
 pub struct Syncing {
     confirmations: Vec<Confirmation>,
+    number: u64,
 }
 
 impl<W> Data<W> {
@@ -36,7 +37,13 @@ impl<W> Data<W> {
         for shard in &self.shards {
             confirmations.append(&mut shard.lock().unsynced);
         }
-        (is_dirty || !confirmations.is_empty()).then_some(Syncing { confirmations })
+        if !is_dirty && confirmations.is_empty() {
+            return None;
+        }
+        Some(Syncing {
+            confirmations,
+            number: self.syncs.begin(),
+        })
     }
 
     /// The fsync is over: confirms what it covers, if it was `kept`. If not nobody is told,
@@ -46,6 +53,7 @@ impl<W> Data<W> {
             self.dirty.store(true, Ordering::Release);
             return;
         }
+        self.syncs.keep(syncing.number);
         for confirmation in syncing.confirmations {
             match confirmation {
                 Confirmation::Own { partition, id } => {

@@ -9,6 +9,8 @@
 //! Order is the contract: a shard commits to its engine inside the call, and the
 //! [`Effect`]s that the call leaves (sends, then replies) are executed after it returns.
 
+mod backup;
+mod catch_up;
 mod closing;
 mod compare;
 mod confirmation;
@@ -26,10 +28,16 @@ mod pull;
 mod receive;
 pub mod request;
 mod requests;
+mod restore;
 mod shard;
 mod stats;
+mod sync_count;
 #[cfg(test)]
 mod tests_support;
+pub mod transfer;
+#[cfg(test)]
+mod transfer_tests;
+mod transfers;
 mod view;
 
 pub use data::{Data, DataParams};

@@ -15,7 +15,7 @@ impl<W> Shard<W> {
         let partition = self.partitions.get(&id)?;
         Some(Message::Digest {
             digest: partition.digest(),
-            fingerprint: partition.fingerprint(),
+            fingerprint: partition.half_fingerprint(),
             mutual,
         })
     }
@@ -26,14 +26,14 @@ impl<W> Shard<W> {
         &mut self,
         from: NodeId,
         digest: &Digest,
-        fingerprint: u64,
+        fingerprint: u32,
         effects: &mut Vec<Effect<W>>,
     ) -> bool {
         let Some(partition) = self.partitions.get_mut(&digest.partition) else {
             return false;
         };
         let (id, asker) = (digest.partition, digest.asker);
-        if digest.clock == *partition.clock() && fingerprint != partition.fingerprint() {
+        if digest.clock == *partition.clock() && fingerprint != partition.half_fingerprint() {
             effects.push(Effect::Note(Note::Diverged {
                 peer: from,
                 partition: id,

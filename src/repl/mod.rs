@@ -32,6 +32,7 @@ pub use remote::{Patience, Remote, RemoteNode};
 pub use session::{CallError, Connection, Node, Session};
 pub use terminal::run_terminal;
 pub use text::SHOWN_BYTES_MAX;
+pub use time::utc;
 
 /// What became of one command.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,24 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     Ok(u64::from_le_bytes(Deserialize::deserialize(deserializer)?))
 }
 
+/// Half of a hash.
+pub(super) mod half {
+    use super::*;
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        half: &u32,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        half.to_le_bytes().serialize(serializer)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<u32, D::Error> {
+        Ok(u32::from_le_bytes(Deserialize::deserialize(deserializer)?))
+    }
+}
+
 /// Many hashes.
 pub(super) mod each {
     use super::*;

@@ -61,9 +61,9 @@ pub enum Message {
     Digest {
         /// The asker's clock.
         digest: Digest,
-        /// The asker's fingerprint of live dots: equal clocks must have equal ones.
-        #[serde(with = "fixed")]
-        fingerprint: u64,
+        /// Half of the asker's fingerprint of live dots: equal clocks must have equal ones.
+        #[serde(with = "fixed::half")]
+        fingerprint: u32,
         /// Whether the answerer should ask back for what it lacks itself.
         mutual: bool,
     },

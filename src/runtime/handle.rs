@@ -39,7 +39,6 @@ impl Handle {
         Self { core }
     }
 
-    #[cfg(test)]
     pub(super) fn core(&self) -> &Arc<Core> {
         &self.core
     }

@@ -69,6 +69,7 @@ mod storage;
 mod stream;
 mod time;
 mod timer;
+mod transfer;
 mod udp;
 mod views;
 

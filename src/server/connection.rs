@@ -124,6 +124,10 @@ impl Connection {
         let end = match self.run().await {
             Ok(end) | Err(end) => end,
         };
+        if self.session.transfers {
+            let client = self.session.record.id;
+            self.store.forget_transfers(client);
+        }
         match &end {
             End::Protocol => self.linger().await,
             End::Stalled => self.shared.stats.stalled_dropped.add(1),

@@ -217,6 +217,8 @@ pub(super) struct Session {
     pub(super) last_command: &'static str,
     /// What the connection chose instead of the node's default.
     pub(super) consistency: Option<Consistency>,
+    /// Whether the connection has begun a backup or a restore, which end with it.
+    pub(super) transfers: bool,
 }
 
 impl Session {
@@ -228,6 +230,7 @@ impl Session {
             closing: false,
             last_command: "NULL",
             consistency: None,
+            transfers: false,
         }
     }
 

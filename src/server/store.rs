@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::node::request::{Consistency, Request, RequestError};
+use crate::node::transfer::{TransferError, TransferReply, TransferRequest};
 use crate::runtime::{Handle, MemberView, ScanPage, Status, Submitted};
 
 /// The data and the views that commands work on. The methods are those of [`Handle`].
@@ -34,6 +35,16 @@ pub(super) trait Store: Send + Sync + 'static {
 
     /// What the node says of itself.
     fn status(&self) -> Status;
+
+    /// Does one step of a client's backup or restore.
+    fn transfer(
+        &self,
+        client: u64,
+        request: TransferRequest,
+    ) -> Result<TransferReply, TransferError>;
+
+    /// Forgets what a client has begun and not ended.
+    fn forget_transfers(&self, client: u64);
 }
 
 impl Store for Handle {
@@ -68,5 +79,17 @@ impl Store for Handle {
 
     fn status(&self) -> Status {
         Handle::status(self)
+    }
+
+    fn transfer(
+        &self,
+        client: u64,
+        request: TransferRequest,
+    ) -> Result<TransferReply, TransferError> {
+        Handle::transfer(self, client, request)
+    }
+
+    fn forget_transfers(&self, client: u64) {
+        Handle::forget_transfers(self, client);
     }
 }

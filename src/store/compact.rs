@@ -4,7 +4,7 @@
 //! indexes into it: one byte for each use, whatever the stream's own names of actors take
 //! (`clock::ActorNames`). A delta's table holds its base vector too, which names nearly all of
 //! them. A cover says that it is about the next row instead of repeating its key, and the
-//! common case of it says no more than that. Per row that is 16 bytes beside key and value.
+//! common case of it says no more than that. Per row that is 15 bytes beside key and value.
 //!
 //! Decoding trusts nothing: an index must be in the table, maps must ascend, numbers of rows
 //! and covers are bounded before they are widened, and everything else goes through the same
@@ -50,13 +50,15 @@ enum Malformed {
 
 type Index = u32;
 type WireDots<R> = Vec<(Index, R)>;
+/// The milliseconds of a timestamp, and its counter, which is nearly always small.
+type WireHlc = ([u8; 6], u16);
 
 /// A row; `B` is its key or a value.
 #[derive(Clone, Serialize, Deserialize)]
 enum WireRow<B, V> {
     /// One version without an end, and no residual context: nearly all rows. Key, dot,
     /// timestamp, value.
-    One(B, Index, u64, [u8; 8], B),
+    One(B, Index, u64, WireHlc, B),
     /// Key, versions, residual context.
     Any(B, Vec<(Index, u64, V)>, Vec<(Index, u64)>),
 }
@@ -194,6 +196,17 @@ fn row_actors(rows: &[(Bytes, Row)]) -> impl Iterator<Item = ActorId> + '_ {
     })
 }
 
+fn split(hlc: Hlc) -> WireHlc {
+    let [low, high, ms @ ..] = hlc.0.to_le_bytes();
+    (ms, u16::from_le_bytes([low, high]))
+}
+
+fn join((ms, counter): WireHlc) -> Hlc {
+    let [a, b, c, d, e, f] = ms;
+    let [low, high] = counter.to_le_bytes();
+    Hlc(u64::from_le_bytes([low, high, a, b, c, d, e, f]))
+}
+
 fn live(row: &Row) -> DotSet {
     row.versions.dots().collect()
 }
@@ -272,7 +285,7 @@ impl Table {
             && version.expire_at_ms.is_none()
             && row.residual.is_empty()
         {
-            let hlc = version.hlc.0.to_le_bytes();
+            let hlc = split(version.hlc);
             return WireRow::One(key, self.index(dot.actor), dot.n, hlc, &version.value);
         }
         let versions = row.versions.iter();
@@ -294,7 +307,7 @@ impl Table {
         let (key, versions, residual) = match wire {
             WireRow::One(key, index, n, hlc, value) => {
                 let version = Version {
-                    hlc: Hlc(u64::from_le_bytes(hlc)),
+                    hlc: join(hlc),
                     expire_at_ms: None,
                     value,
                 };

@@ -224,5 +224,5 @@ fn a_row_costs_few_bytes_beside_its_key_and_value() {
         }
     };
     let bytes = |rows| encode(&delta(rows)).unwrap().len();
-    assert!((bytes(101) - bytes(1)) / 100 - 120 <= 17);
+    assert!((bytes(101) - bytes(1)) / 100 - 120 <= 16);
 }

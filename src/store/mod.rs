@@ -31,6 +31,6 @@ pub use error::{Refusal, StoreError};
 pub use mutation::Mutation;
 pub use partition::{
     Applied, DeltaAnswer, EXPIRE_KEYS_MAX, FullChunk, FullSource, LOG_ROW_BYTES, Options,
-    Partition, PartitionStats, Write,
+    Partition, PartitionStats, Restore, RestoreEnd, RestoreError, Restored, Write,
 };
 pub use verify::verify;

@@ -10,6 +10,7 @@ mod introspection;
 mod keyspace;
 mod netdb;
 mod strings;
+mod transfer;
 
 use std::sync::LazyLock;
 

@@ -3,7 +3,7 @@
 use crate::node::request::{Consistency, Durability, Strength};
 use crate::resp::Value;
 use crate::runtime::{MemberView, Status};
-use crate::server::commands::help;
+use crate::server::commands::{help, transfer};
 use crate::server::failure::Failure;
 use crate::server::spec::{Arg, Args, Context, Outcome, Spec};
 
@@ -41,6 +41,8 @@ pub(super) const COMMANDS: &[Spec] = &[Spec {
             run: Some(consistency),
             ..BASE
         },
+        transfer::BACKUP,
+        transfer::RESTORE,
     ],
     ..BASE
 }];

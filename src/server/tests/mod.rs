@@ -3,6 +3,7 @@
 mod abuse;
 mod commands;
 mod flow;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use super::store::Store;
 use super::{ServerLimits, serve_store};
 use crate::clock::NodeId;
 use crate::node::request::{Consistency, Reply, Request, RequestError};
+use crate::node::transfer::{Origin, TransferError, TransferReply, TransferRequest};
 use crate::resp::{Protocol, ReplyDecoder, ReplyLimits, Value, encode_request};
 use crate::runtime::{MemberView, ScanPage, Status, Submitted};
 
@@ -35,6 +37,9 @@ struct Fake {
     late: Mutex<Vec<(oneshot::Sender<Reply>, Reply)>>,
     late_count: watch::Sender<usize>,
     gets: AtomicUsize,
+    /// Steps of backups and restores, and clients that were forgotten.
+    transfers: Mutex<Vec<TransferRequest>>,
+    forgotten: watch::Sender<Vec<u64>>,
 }
 
 impl Fake {
@@ -44,6 +49,8 @@ impl Fake {
             late: Mutex::default(),
             late_count: watch::Sender::new(0),
             gets: AtomicUsize::new(0),
+            transfers: Mutex::default(),
+            forgotten: watch::Sender::new(Vec::new()),
         }
     }
 
@@ -154,6 +161,26 @@ impl Store for Fake {
             data: "memory".to_owned(),
             counters: vec![("pushes_sent", 5)],
         }
+    }
+
+    fn transfer(&self, _: u64, request: TransferRequest) -> Result<TransferReply, TransferError> {
+        let reply = match &request {
+            TransferRequest::BeginBackup => TransferReply::Begun(Origin {
+                partitions: 64,
+                hash_seed: u64::MAX,
+                taken_ms: 5,
+                keys: 6,
+            }),
+            TransferRequest::NextPiece => TransferReply::Complete(vec![NodeId(7), NodeId(8)]),
+            TransferRequest::RestoreStatus => return Err(TransferError::NotCaughtUp),
+            _ => TransferReply::Ready,
+        };
+        self.transfers.lock().push(request);
+        Ok(reply)
+    }
+
+    fn forget_transfers(&self, client: u64) {
+        self.forgotten.send_modify(|gone| gone.push(client));
     }
 }
 

@@ -83,9 +83,20 @@ impl Partition {
         if self.refuses_clock(&end.clock, &missing) {
             return Ok(Applied::Refused(Refusal::Frozen));
         }
+        self.take_whole(&stage, &end.clock, wall_ms)
+    }
+
+    /// Merges all rows of another state of the partition, of which `clock` is the whole clock.
+    pub(super) fn take_whole(
+        &mut self,
+        stage: &Stage,
+        clock: &Clock,
+        wall_ms: u64,
+    ) -> Result<Applied, StoreError> {
+        let missing = clock.minus(&self.clock);
         let mut advance = Advance::new(&self.clock);
-        advance.join(&end.clock);
-        let (merged, conflicts) = self.merge_stage(&stage, &end.clock, &advance)?;
+        advance.join(clock);
+        let (merged, conflicts) = self.merge_stage(stage, clock, &advance)?;
         if let Err(refusal) = check_merged(&advance, merged.values()) {
             return Ok(Applied::Refused(refusal));
         }

@@ -39,8 +39,8 @@
 //! Rows are in the engine; some or all of them are in memory too. Nothing of a partition's size
 //! is held in memory beside that, and an opening reads the clock and the sums, not the rows.
 //!
-//! `table` over `cache` and `slot`, `advance`, `frontier`, `stage` and `closings` are the parts:
-//! rows and what is derived from them, the clock after a step, when a delta needs no row, pieces
+//! `restore` takes in backups, as `full` does full syncs. `table` over `cache` and `slot`,
+//! `advance`, `frontier`, `stage` and `closings` are the parts: rows and what is derived from them, the clock after a step, when a delta needs no row, pieces
 //! of a full sync, what is known of dead actors. `naive` is what breaks the rules in tests.
 
 mod absorb;
@@ -56,6 +56,7 @@ mod listing;
 mod log;
 mod naive;
 mod options;
+mod restore;
 mod seal;
 mod slot;
 mod source;
@@ -75,6 +76,7 @@ use bytes::Bytes;
 pub use self::delta::DeltaAnswer;
 pub use self::log::LOG_ROW_BYTES;
 pub use self::options::Options;
+pub use self::restore::{Restore, RestoreEnd, RestoreError, Restored};
 pub use self::source::{FullChunk, FullSource};
 pub use self::stats::PartitionStats;
 pub use self::upkeep::EXPIRE_KEYS_MAX;
@@ -205,6 +207,11 @@ impl Partition {
     /// fingerprints, or something is broken. O(1).
     pub fn fingerprint(&self) -> u64 {
         self.table.totals().fingerprint
+    }
+
+    /// Half of the fingerprint: enough to notice that two differ.
+    pub fn half_fingerprint(&self) -> u32 {
+        self.fingerprint() as u32
     }
 
     /// The last write of `key` among the versions that have not ended at `wall_ms`.

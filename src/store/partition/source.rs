@@ -4,6 +4,7 @@
 //! may lack, and the set of *all* live dots (N23). Nothing of it is held in memory but where
 //! the pieces begin.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -61,6 +62,16 @@ pub struct FullSource {
     is_read: bool,
     rows_total: u64,
     live_total: u64,
+}
+
+impl fmt::Debug for FullSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FullSource")
+            .field("partition", &self.partition)
+            .field("session", &self.session)
+            .field("pieces", &self.begins.len())
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Default)]

@@ -1,0 +1,265 @@
+//! Rows and clocks as bytes.
+//!
+//! Written out by hand, and not by the codec of messages: what nodes say to each other may
+//! change with every version, a file must be readable for years.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::error::Flaw;
+use super::number::{Fields, put_bytes, put_count, put_number};
+use crate::clock::{
+    ACTORS_MAX, ActorId, COUNTER_MAX, Clock, ClockError, Dot, Entry, Hlc, NodeId, RUNS_MAX, RunSet,
+    VersionVector,
+};
+use crate::object::{KEY_BYTES_MAX, Row, SIBLINGS_MERGED_MAX, VALUE_BYTES_MAX, Version, Versions};
+
+/// The most rows in one piece. A piece is cut after some 256 KiB, so this is far more than there
+/// are; it bounds what a piece of nothing but short rows makes its reader allocate.
+const ROWS_MAX: usize = 65_536;
+
+/// The most versions and context entries in one piece, for the same reason. One row may have
+/// thousands of either.
+const ENTRIES_MAX: usize = 4 * ROWS_MAX;
+
+/// The last piece of a partition: how much came before, and the clock that it belongs to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// Rows of the partition.
+    pub rows: u64,
+    /// Versions of the partition.
+    pub versions: u64,
+    /// The clock of the partition, from the snapshot of its rows.
+    pub clock: Clock,
+}
+
+/// Some rows of a partition as bytes.
+pub fn encode_rows(rows: &[(Bytes, Row)]) -> Vec<u8> {
+    let named = rows.iter().flat_map(|(_, row)| {
+        let live = row.versions.dots().map(|dot| dot.actor);
+        live.chain(row.residual.iter().map(|(actor, _)| actor))
+    });
+    let mut table: BTreeMap<ActorId, u64> = named.map(|actor| (actor, 0)).collect();
+    let mut out = Vec::new();
+    put_count(&mut out, table.len());
+    for (index, (actor, slot)) in (0..).zip(&mut table) {
+        *slot = index;
+        put_actor(&mut out, *actor);
+    }
+    // Every actor of the rows is in the table.
+    let index = |actor: ActorId| table.get(&actor).copied().unwrap_or_default();
+    put_count(&mut out, rows.len());
+    for (key, row) in rows {
+        put_bytes(&mut out, key);
+        put_count(&mut out, row.versions.len());
+        for (dot, version) in row.versions.iter() {
+            put_number(&mut out, index(dot.actor));
+            put_number(&mut out, dot.n);
+            out.extend_from_slice(&version.hlc.0.to_le_bytes());
+            out.push(u8::from(version.expire_at_ms.is_some()));
+            if let Some(at_ms) = version.expire_at_ms {
+                put_number(&mut out, at_ms);
+            }
+            put_bytes(&mut out, &version.value);
+        }
+        put_count(&mut out, row.residual.len());
+        for (actor, n) in row.residual.iter() {
+            put_number(&mut out, index(actor));
+            put_number(&mut out, n);
+        }
+    }
+    out
+}
+
+/// The rows that `bytes` are.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn decode_rows(bytes: &[u8]) -> Result<Vec<(Bytes, Row)>, Flaw> {
+    const ACTOR_BYTES: usize = 16;
+    const ROW_BYTES_MIN: usize = 5;
+    let mut fields = Fields::new(bytes);
+    let count = fields.count("actors", ACTORS_MAX, ACTOR_BYTES)?;
+    let mut actors = Vec::with_capacity(count);
+    for _ in 0..count {
+        actors.push(actor(&mut fields)?);
+    }
+    if !actors.is_sorted_by(|left, right| left < right) {
+        return Err(Flaw::Order("actors"));
+    }
+    let count = fields.count("rows", ROWS_MAX, ROW_BYTES_MIN)?;
+    let mut rows = Vec::with_capacity(count);
+    let mut entries = ENTRIES_MAX;
+    for _ in 0..count {
+        let key = fields.bytes("key", KEY_BYTES_MAX)?;
+        let versions = versions(&mut fields, &actors, &mut entries)?;
+        let residual = residual(&mut fields, &actors, &mut entries)?;
+        if versions.is_empty() && residual.is_empty() {
+            return Err(Flaw::EmptyRow);
+        }
+        rows.push((Bytes::copy_from_slice(key), Row { versions, residual }));
+    }
+    fields.end()?;
+    Ok(rows)
+}
+
+fn versions(
+    fields: &mut Fields<'_>,
+    actors: &[ActorId],
+    entries: &mut usize,
+) -> Result<Versions, Flaw> {
+    const VERSION_BYTES_MIN: usize = 12;
+    let limit = SIBLINGS_MERGED_MAX.min(*entries);
+    let count = fields.count("versions", limit, VERSION_BYTES_MIN)?;
+    *entries -= count;
+    let mut versions = Vec::with_capacity(count);
+    for _ in 0..count {
+        let dot = dot(fields, actors)?;
+        let hlc = Hlc(fields.u64()?);
+        let expire_at_ms = match fields.u8()? {
+            0 => None,
+            1 => Some(fields.number()?),
+            _ => return Err(Flaw::Number),
+        };
+        let value = Bytes::copy_from_slice(fields.bytes("value", VALUE_BYTES_MAX)?);
+        let version = Version {
+            hlc,
+            expire_at_ms,
+            value,
+        };
+        versions.push((dot, version));
+    }
+    Versions::try_from(versions).map_err(|_| Flaw::Order("versions"))
+}
+
+fn residual(
+    fields: &mut Fields<'_>,
+    actors: &[ActorId],
+    entries: &mut usize,
+) -> Result<VersionVector, Flaw> {
+    let count = fields.count("context entries", ACTORS_MAX.min(*entries), 2)?;
+    *entries -= count;
+    let mut vector = VersionVector::new();
+    for _ in 0..count {
+        let dot = dot(fields, actors)?;
+        if vector.get(dot.actor) > 0 {
+            return Err(Flaw::Order("context entries"));
+        }
+        vector.add(dot);
+    }
+    Ok(vector)
+}
+
+fn dot(fields: &mut Fields<'_>, actors: &[ActorId]) -> Result<Dot, Flaw> {
+    let index = fields.number()?;
+    let place = usize::try_from(index).ok();
+    let actor = place.and_then(|place| actors.get(place));
+    let actor = *actor.ok_or(Flaw::NoActor(index))?;
+    let n = fields.number()?;
+    match (1..=COUNTER_MAX).contains(&n) {
+        true => Ok(Dot { actor, n }),
+        false => Err(ClockError::Counter.into()),
+    }
+}
+
+/// The end of a partition as bytes.
+pub fn encode_tail(tail: &Tail) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_number(&mut out, tail.rows);
+    put_number(&mut out, tail.versions);
+    put_count(&mut out, tail.clock.len());
+    for (actor, entry) in tail.clock.entries() {
+        put_actor(&mut out, actor);
+        put_number(&mut out, entry.base());
+        out.push(u8::from(entry.is_closed()));
+        put_count(&mut out, entry.above().len());
+        let mut before = entry.base();
+        for (start, last) in entry.above().iter() {
+            put_number(&mut out, start - before);
+            put_number(&mut out, last - start);
+            before = last;
+        }
+    }
+    out
+}
+
+/// The end of a partition that `bytes` are.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn decode_tail(bytes: &[u8]) -> Result<Tail, Flaw> {
+    const ENTRY_BYTES_MIN: usize = 19;
+    let mut fields = Fields::new(bytes);
+    let (rows, versions) = (fields.number()?, fields.number()?);
+    let count = fields.count("actors", ACTORS_MAX, ENTRY_BYTES_MIN)?;
+    let mut entries = BTreeMap::new();
+    let mut runs_left = RUNS_MAX;
+    for _ in 0..count {
+        let actor = actor(&mut fields)?;
+        let entry = entry(&mut fields, &mut runs_left)?;
+        let ascends = entries
+            .last_key_value()
+            .is_none_or(|(last, _)| *last < actor);
+        if !ascends {
+            return Err(Flaw::Order("actors"));
+        }
+        entries.insert(actor, entry);
+    }
+    fields.end()?;
+    Ok(Tail {
+        rows,
+        versions,
+        clock: Clock::try_from(entries)?,
+    })
+}
+
+fn entry(fields: &mut Fields<'_>, runs_left: &mut usize) -> Result<Entry, Flaw> {
+    let base = fields.number()?;
+    if base > COUNTER_MAX {
+        return Err(ClockError::Counter.into());
+    }
+    let closed = match fields.u8()? {
+        0 => false,
+        1 => true,
+        _ => return Err(Flaw::Number),
+    };
+    let count = fields.count("runs", *runs_left, 2)?;
+    *runs_left -= count;
+    let mut runs = RunSet::new();
+    let mut before = base;
+    for _ in 0..count {
+        let (gap, more) = (fields.number()?, fields.number()?);
+        let start = before.checked_add(gap).ok_or(ClockError::Counter)?;
+        let last = start.checked_add(more).ok_or(ClockError::Counter)?;
+        if last > COUNTER_MAX {
+            return Err(ClockError::Counter.into());
+        }
+        if gap < 2 {
+            return Err(Flaw::Order("runs"));
+        }
+        runs.insert_run(start, last);
+        before = last;
+    }
+    let mut entry = Entry::up_to(base);
+    entry.join(&Entry::of_runs(&runs));
+    if closed {
+        if count > 0 {
+            return Err(Flaw::Order("runs"));
+        }
+        entry.close();
+    }
+    Ok(entry)
+}
+
+fn put_actor(out: &mut Vec<u8>, actor: ActorId) {
+    out.extend_from_slice(&actor.node.0.to_le_bytes());
+    out.extend_from_slice(&actor.incarnation.to_le_bytes());
+}
+
+fn actor(fields: &mut Fields<'_>) -> Result<ActorId, Flaw> {
+    Ok(ActorId {
+        node: NodeId(fields.u64()?),
+        incarnation: fields.u64()?,
+    })
+}

@@ -1,0 +1,106 @@
+//! Writing a backup: pieces in, bytes of the file out.
+
+use super::check::{Checker, Totals};
+use super::error::{Damage, Flaw};
+use super::frame::{Header, Kind, MAGIC, put_frame};
+use super::limits::VERSION;
+
+/// Turns pieces into the bytes of a file, in the order in which a node sends them, and checks
+/// them as their reader will.
+#[derive(Debug)]
+pub struct Writer {
+    checker: Checker,
+    salt: u32,
+    frame: u64,
+    at: u64,
+}
+
+impl Writer {
+    /// Begins a backup, with its first bytes.
+    ///
+    /// # Errors
+    /// A name in the header is too long.
+    pub fn begin(header: &Header) -> Result<(Self, Vec<u8>), Damage> {
+        let mut writer = Self {
+            checker: Checker::new(header),
+            salt: 0,
+            frame: 0,
+            at: 0,
+        };
+        let body = header.encode();
+        let mut out = MAGIC.to_vec();
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        let readable = Header::decode(&body).map(drop);
+        let salt = readable.and_then(|()| writer.frame(&mut out, Kind::Header, [&body, &[]]));
+        writer.salt = salt.map_err(|flaw| writer.damage(None, flaw))?;
+        writer.at = out.len() as u64;
+        Ok((writer, out))
+    }
+
+    /// Some rows of `partition`.
+    ///
+    /// # Errors
+    /// The payload cannot be.
+    pub fn rows(&mut self, partition: u16, payload: &[u8]) -> Result<Vec<u8>, Damage> {
+        let checked = self.checker.rows(partition, payload);
+        self.piece(Kind::Rows, partition, payload, checked)
+    }
+
+    /// The end of `partition`.
+    ///
+    /// # Errors
+    /// The payload cannot be, or does not belong to the rows.
+    pub fn end(&mut self, partition: u16, payload: &[u8]) -> Result<Vec<u8>, Damage> {
+        let checked = self.checker.end(partition, payload);
+        self.piece(Kind::End, partition, payload, checked)
+    }
+
+    /// The end of the backup, and how much there is.
+    ///
+    /// # Errors
+    /// Partitions are missing.
+    pub fn finish(mut self) -> Result<(Vec<u8>, Totals), Damage> {
+        let totals = self.checker.totals();
+        let body = totals.encode();
+        let mut out = Vec::new();
+        let whole = self.checker.finish(&body);
+        let put = whole.and_then(|()| self.frame(&mut out, Kind::Trailer, [&body, &[]]));
+        put.map_err(|flaw| self.damage(None, flaw))?;
+        Ok((out, totals))
+    }
+
+    /// How much there is so far.
+    pub fn totals(&self) -> Totals {
+        self.checker.totals()
+    }
+
+    fn piece(
+        &mut self,
+        kind: Kind,
+        partition: u16,
+        payload: &[u8],
+        checked: Result<(), Flaw>,
+    ) -> Result<Vec<u8>, Damage> {
+        let mut out = Vec::new();
+        let body = [&partition.to_le_bytes()[..], payload];
+        let put = checked.and_then(|()| self.frame(&mut out, kind, body));
+        put.map_err(|flaw| self.damage(Some(partition), flaw))?;
+        self.at += out.len() as u64;
+        Ok(out)
+    }
+
+    fn frame(&mut self, out: &mut Vec<u8>, kind: Kind, body: [&[u8]; 2]) -> Result<u32, Flaw> {
+        let checksum = put_frame(out, (self.salt, self.frame), kind, body)?;
+        self.frame += 1;
+        Ok(checksum)
+    }
+
+    fn damage(&self, partition: Option<u16>, flaw: Flaw) -> Damage {
+        Damage {
+            at: self.at,
+            frame: self.frame,
+            partition,
+            flaw,
+        }
+    }
+}
