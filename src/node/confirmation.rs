@@ -1,6 +1,6 @@
 //! What a shard remembers of those who wait for the disk.
 
-use crate::clock::NodeId;
+use crate::clock::{ActorId, NodeId};
 use crate::placement::PartitionId;
 
 /// Who is told once what is committed is on the disk.
@@ -13,5 +13,6 @@ pub(super) enum Confirmation {
         partition: PartitionId,
         id: u64,
         to: NodeId,
+        actor: ActorId,
     },
 }

@@ -60,9 +60,18 @@ impl<W> Data<W> {
                     let ended = self.shard(partition).lock().writes.confirm(now.mono, id);
                     effects.extend(ended.map(write_reply));
                 }
-                Confirmation::Peer { partition, id, to } => effects.push(Effect::Send {
+                Confirmation::Peer {
+                    partition,
+                    id,
                     to,
-                    message: Message::Pushed { partition, id },
+                    actor,
+                } => effects.push(Effect::Send {
+                    to,
+                    message: Message::Pushed {
+                        partition,
+                        id,
+                        to: actor,
+                    },
                 }),
             }
         }

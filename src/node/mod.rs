@@ -14,10 +14,10 @@ mod catch_up;
 mod closing;
 mod compare;
 mod confirmation;
+#[cfg(test)]
+mod confirmation_tests;
 mod data;
 mod durable;
-#[cfg(test)]
-mod durable_tests;
 mod effect;
 mod full;
 #[cfg(test)]

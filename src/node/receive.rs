@@ -26,25 +26,35 @@ impl<W> Data<W> {
                     self.note_commit(durability);
                 }
             }
-            Message::Pushed { partition, id } => {
-                if let Some(shard) = self.known_shard(partition) {
-                    shard.lock().pushed(now, from, id, effects);
+            Message::Pushed { partition, id, to } => {
+                if self.is_mine(partition, to) {
+                    let mut shard = self.shard(partition).lock();
+                    shard.pushed(now, from, id, effects);
                 }
             }
-            Message::Read { partition, id, key } => {
+            Message::Read {
+                partition,
+                id,
+                asker,
+                key,
+            } => {
                 if let Some(shard) = self.known_shard(partition) {
-                    shard.lock().answer_read(from, partition, id, &key, effects);
+                    let shard = shard.lock();
+                    shard.answer_read(from, partition, (id, asker), &key, effects);
                 }
             }
             Message::Known {
                 partition,
                 id,
+                to,
                 object,
             } => {
-                let Some(shard) = self.known_shard(partition) else {
+                if !self.is_mine(partition, to) {
                     return;
-                };
-                let differs = shard.lock().known(now, from, id, &object, effects);
+                }
+                let mut shard = self.shard(partition).lock();
+                let differs = shard.known(now, from, id, &object, effects);
+                drop(shard);
                 if differs {
                     self.differ(now, from, vec![partition], true, effects);
                 }

@@ -10,7 +10,7 @@ use super::gathering::{Gathering, Question, read_reply, write_reply};
 use super::request::{Consistency, Reply, Request, RequestError};
 use super::shard::{Shard, push_to};
 use super::view::View;
-use crate::clock::{NodeId, VersionVector};
+use crate::clock::{ActorId, NodeId, VersionVector};
 use crate::machine::Now;
 use crate::object::{KEY_BYTES_MAX, Object, VALUE_BYTES_MAX};
 use crate::placement::PartitionId;
@@ -85,6 +85,7 @@ impl<W> Shard<W> {
             Ok(local) => local,
             Err(error) => return Some(Reply::Failed(storage_error(&error))),
         };
+        let asker = partition.actor();
         let id = self.reads.next_id();
         let gathering = Gathering {
             waiter: waiter(),
@@ -101,6 +102,7 @@ impl<W> Shard<W> {
         let message = Message::Read {
             partition: task.partition,
             id,
+            asker,
             key,
         };
         effects.extend(task.view.reachable.iter().map(|peer| Effect::Send {
@@ -160,7 +162,7 @@ impl<W> Shard<W> {
         &self,
         from: NodeId,
         id: PartitionId,
-        read: u64,
+        (read, asker): (u64, ActorId),
         key: &[u8],
         effects: &mut Vec<Effect<W>>,
     ) {
@@ -174,6 +176,7 @@ impl<W> Shard<W> {
                 message: Message::Known {
                     partition: id,
                     id: read,
+                    to: asker,
                     object,
                 },
             },
@@ -210,7 +213,7 @@ impl<W> Shard<W> {
         push: Push,
         effects: &mut Vec<Effect<W>>,
     ) {
-        let partition_id = push.partition;
+        let (partition_id, actor) = (push.partition, push.dot.actor);
         let Some(partition) = self.partitions.get_mut(&partition_id) else {
             return;
         };
@@ -220,6 +223,7 @@ impl<W> Shard<W> {
                     partition: partition_id,
                     id,
                     to: from,
+                    actor,
                 };
                 self.confirm_when_synced(confirmation, effects);
             }
@@ -228,6 +232,7 @@ impl<W> Shard<W> {
                 message: Message::Pushed {
                     partition: partition_id,
                     id,
+                    to: actor,
                 },
             }),
             Ok(Applied::Refused(refusal)) => {

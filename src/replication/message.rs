@@ -32,6 +32,8 @@ pub enum Message {
         partition: PartitionId,
         /// The push's `id`.
         id: u64,
+        /// The actor of the push: an answer to an earlier opening is none (as R17 for deltas).
+        to: ActorId,
     },
     /// "What do you know of this key?" (PROTOCOL 3.7)
     Read {
@@ -39,6 +41,8 @@ pub enum Message {
         partition: PartitionId,
         /// Chosen by the sender, echoed in [`Message::Known`].
         id: u64,
+        /// The actor of the asker's opening, echoed too.
+        asker: ActorId,
         /// The key.
         key: Bytes,
     },
@@ -48,6 +52,8 @@ pub enum Message {
         partition: PartitionId,
         /// The read's `id`.
         id: u64,
+        /// The read's `asker`: an answer to an earlier opening is none.
+        to: ActorId,
         /// Everything that the answerer knows of the key.
         object: Object,
     },

@@ -1,4 +1,4 @@
-//! Who is told what before and after the disk has it.
+//! Who is told what: before and after the disk has it, and by which life of a node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +26,30 @@ fn at(ms: u64) -> Now {
 }
 
 fn node(me: NodeId) -> Data<&'static str> {
+    opening(me, me.0)
+}
+
+/// A node whose actors are drawn from a seed.
+fn opening(me: NodeId, seed: u64) -> Data<&'static str> {
     let engine: Arc<dyn Engine> = Arc::new(Memory::new());
-    Data::open(&params(me), &engine, SmallRng::seed_from_u64(me.0), at(0)).unwrap()
+    Data::open(&params(me), &engine, SmallRng::seed_from_u64(seed), at(0)).unwrap()
+}
+
+fn sees_peer(node: &Data<&'static str>) {
+    let view = View {
+        replicas: [PEER].into(),
+        reachable: [PEER].into(),
+    };
+    node.view_changed(at(0), view, &mut Vec::new());
+}
+
+/// The message of that kind among the effects.
+fn sent(effects: Vec<Effect<&'static str>>, is_it: impl Fn(&Message) -> bool) -> Message {
+    let mut messages = effects.into_iter().filter_map(|effect| match effect {
+        Effect::Send { message, .. } => Some(message),
+        _ => None,
+    });
+    messages.find(is_it).expect("it was sent")
 }
 
 fn put(
@@ -133,22 +155,14 @@ fn a_failed_sync_confirms_nothing() {
 fn a_replica_confirms_once_its_disk_has_the_write() {
     let (coordinator, replica) = (node(ME), node(PEER));
     let mut effects = Vec::new();
-    let view = View {
-        replicas: [PEER].into(),
-        reachable: [PEER].into(),
-    };
-    coordinator.view_changed(at(0), view, &mut effects);
-    effects.clear();
+    sees_peer(&coordinator);
     let level = Durability::Always;
     let reply = put(&coordinator, Strength::Quorum, level, &mut effects);
     assert_eq!(reply, None);
-    let push = effects.into_iter().find_map(|effect| match effect {
-        Effect::Send { message, .. } => Some(message),
-        _ => None,
-    });
+    let push = sent(effects, |message| matches!(message, Message::Push { .. }));
     assert_eq!(sync(&coordinator, true), [], "one of two");
     let mut told = Vec::new();
-    replica.receive(at(1), ME, push.unwrap(), &mut told);
+    replica.receive(at(1), ME, push, &mut told);
     assert_eq!(told, [Effect::SyncNow], "not confirmed yet");
     let confirmed = sync(&replica, true);
     let [Effect::Send { to: ME, message }] = &confirmed[..] else {
@@ -158,4 +172,49 @@ fn a_replica_confirms_once_its_disk_has_the_write() {
     let mut ended = Vec::new();
     coordinator.receive(at(2), PEER, message.clone(), &mut ended);
     assert_eq!(ended, [stored()]);
+}
+
+/// Found by the simulator: requests are numbered from one in every life, and a late answer to
+/// an earlier life was taken for one to a request of the same number.
+#[test]
+fn an_answer_to_an_earlier_life_is_none() {
+    let replica = node(PEER);
+    let mut answers = Vec::new();
+    for seed in [1, 2] {
+        let coordinator = opening(ME, seed);
+        sees_peer(&coordinator);
+        let mut effects = Vec::new();
+        put(&coordinator, Strength::Quorum, Durability::Os, &mut effects);
+        let push = sent(effects, |message| matches!(message, Message::Push { .. }));
+        let mut effects = Vec::new();
+        replica.receive(at(1), ME, push, &mut effects);
+        let pushed = sent(effects, |message| matches!(message, Message::Pushed { .. }));
+        let mut effects = Vec::new();
+        let consistency = Consistency {
+            read: Strength::Quorum,
+            ..Consistency::default()
+        };
+        let request = Request::Get {
+            key: Bytes::from_static(b"key"),
+        };
+        let read = coordinator.submit(at(1), request, consistency, || "reader", &mut effects);
+        assert_eq!(read, None);
+        let question = sent(effects, |message| matches!(message, Message::Read { .. }));
+        let mut effects = Vec::new();
+        replica.receive(at(1), ME, question, &mut effects);
+        let known = sent(effects, |message| matches!(message, Message::Known { .. }));
+        answers.push((coordinator, [pushed, known]));
+    }
+    let (_, late) = answers.remove(0);
+    let (coordinator, own) = answers.remove(0);
+    let replies = |messages: [Message; 2]| {
+        let mut effects = Vec::new();
+        for message in messages {
+            coordinator.receive(at(2), PEER, message, &mut effects);
+        }
+        let is_reply = |effect: &&Effect<_>| matches!(effect, Effect::Reply { .. });
+        effects.iter().filter(is_reply).count()
+    };
+    assert_eq!(replies(late), 0);
+    assert_eq!(replies(own), 2);
 }
