@@ -78,7 +78,7 @@ impl Reader {
         if self.ended && rest.is_empty() {
             return Ok(());
         }
-        let flaw = match self.begun || MAGIC.starts_with(rest) {
+        let flaw = match self.begun || may_begin(rest) {
             _ if self.ended => Flaw::Trailing,
             true => Flaw::Truncated,
             false => Flaw::NotABackup,
@@ -133,8 +133,7 @@ impl Reader {
 
     /// Takes the bytes before the first frame. False when more are needed.
     fn read_preamble(&mut self, buffer: &mut BytesMut) -> Result<bool, Flaw> {
-        let begins = buffer.get(..MAGIC.len()).unwrap_or(buffer);
-        if !MAGIC.starts_with(begins) {
+        if !may_begin(buffer) {
             return Err(Flaw::NotABackup);
         }
         const PREAMBLE_BYTES: usize = MAGIC.len() + size_of::<u16>();
@@ -191,6 +190,11 @@ impl Reader {
             }
         }
     }
+}
+
+/// Whether a backup may begin with `bytes`, as far as they go.
+fn may_begin(bytes: &[u8]) -> bool {
+    MAGIC.starts_with(bytes.get(..MAGIC.len()).unwrap_or(bytes))
 }
 
 /// The length of the frame that `buffer` begins with, once it is there, within bounds.
