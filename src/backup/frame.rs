@@ -1,6 +1,6 @@
 //! Frames, and what the first and the last of them say.
 
-use super::error::Flaw;
+use super::error::{Damage, Flaw};
 use super::limits::{FRAME_BYTES_MAX, TEXT_BYTES_MAX};
 use super::number::{Fields, put_bytes};
 
@@ -34,10 +34,33 @@ impl Kind {
     }
 }
 
-/// Appends a frame and gives back its checksum.
+/// A place between two frames of a file.
+#[derive(Debug, Default)]
+pub(super) struct Position {
+    /// What stands for the file in checksums: the header's own, zero before it.
+    pub(super) salt: u32,
+    /// The number of the next frame.
+    pub(super) frame: u64,
+    /// The byte at which it begins.
+    pub(super) at: u64,
+}
+
+impl Position {
+    /// What is wrong here.
+    pub(super) fn damage(&self, partition: Option<u16>, flaw: Flaw) -> Damage {
+        Damage {
+            at: self.at,
+            frame: self.frame,
+            partition,
+            flaw,
+        }
+    }
+}
+
+/// Appends a frame for `position` and gives back its checksum.
 pub(super) fn put_frame(
     out: &mut Vec<u8>,
-    (salt, number): (u32, u64),
+    position: &Position,
     kind: Kind,
     body: [&[u8]; 2],
 ) -> Result<u32, Flaw> {
@@ -52,15 +75,15 @@ pub(super) fn put_frame(
     out.extend_from_slice(&declared.to_le_bytes());
     out.extend_from_slice(body[0]);
     out.extend_from_slice(body[1]);
-    let checksum = checksum(salt, number, out.get(start..).unwrap_or_default());
+    let checksum = checksum(position, out.get(start..).unwrap_or_default());
     out.extend_from_slice(&checksum.to_le_bytes());
     Ok(checksum)
 }
 
-/// The checksum of a frame, by its place in the file that `salt` stands for.
-pub(super) fn checksum(salt: u32, number: u64, frame: &[u8]) -> u32 {
-    let place = crc32c::crc32c(&salt.to_le_bytes());
-    let place = crc32c::crc32c_append(place, &number.to_le_bytes());
+/// The checksum of the frame at `position`.
+pub(super) fn checksum(position: &Position, frame: &[u8]) -> u32 {
+    let place = crc32c::crc32c(&position.salt.to_le_bytes());
+    let place = crc32c::crc32c_append(place, &position.frame.to_le_bytes());
     crc32c::crc32c_append(place, frame)
 }
 

@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::check::{Checker, Totals};
 use super::error::{Damage, Flaw};
-use super::frame::{CHECKSUM_BYTES, Header, Kind, MAGIC, PREFIX_BYTES, checksum};
+use super::frame::{CHECKSUM_BYTES, Header, Kind, MAGIC, PREFIX_BYTES, Position, checksum};
 use super::limits::{FRAME_BYTES_MAX, VERSION};
 use super::number::Fields;
 
@@ -37,10 +37,8 @@ pub enum Part {
 pub struct Reader {
     /// None before the header.
     checker: Option<Checker>,
-    salt: u32,
-    frame: u64,
-    /// Bytes taken off the buffer so far.
-    at: u64,
+    /// Where the next frame begins: the bytes before it have been taken off the buffer.
+    position: Position,
     begun: bool,
     ended: bool,
 }
@@ -56,9 +54,7 @@ impl Reader {
     pub fn new() -> Self {
         Self {
             checker: None,
-            salt: 0,
-            frame: 0,
-            at: 0,
+            position: Position::default(),
             begun: false,
             ended: false,
         }
@@ -71,7 +67,7 @@ impl Reader {
     pub fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Part>, Damage> {
         let mut partition = self.checker.as_ref().and_then(Checker::next_partition);
         let read = self.read(buffer, &mut partition);
-        read.map_err(|flaw| self.damage(partition, flaw))
+        read.map_err(|flaw| self.position.damage(partition, flaw))
     }
 
     /// The file is over: `rest` is what [`next`](Self::next) has left of it.
@@ -82,13 +78,13 @@ impl Reader {
         if self.ended && rest.is_empty() {
             return Ok(());
         }
-        let flaw = match self.begun || MAGIC.starts_with(rest) {
+        let flaw = match self.begun || may_begin(rest) {
             _ if self.ended => Flaw::Trailing,
             true => Flaw::Truncated,
             false => Flaw::NotABackup,
         };
         let partition = self.checker.as_ref().and_then(Checker::next_partition);
-        let mut damage = self.damage(partition, flaw);
+        let mut damage = self.position.damage(partition, flaw);
         damage.at += rest.len() as u64;
         Err(damage)
     }
@@ -122,7 +118,7 @@ impl Reader {
         }
         let (frame, stored) = buffer.split_at(PREFIX_BYTES + length);
         let stored = Fields::new(stored).u32()?;
-        if checksum(self.salt, self.frame, frame) != stored {
+        if checksum(&self.position, frame) != stored {
             return Err(Flaw::Checksum);
         }
         let kind = Kind::of(buffer[0])?;
@@ -130,15 +126,14 @@ impl Reader {
         let frame = buffer.split_to(whole).freeze();
         let body = frame.slice(PREFIX_BYTES..PREFIX_BYTES + length);
         let part = self.part(kind, body, stored, about)?;
-        self.at += whole as u64;
-        self.frame += 1;
+        self.position.at += whole as u64;
+        self.position.frame += 1;
         Ok(Some(part))
     }
 
     /// Takes the bytes before the first frame. False when more are needed.
     fn read_preamble(&mut self, buffer: &mut BytesMut) -> Result<bool, Flaw> {
-        let begins = buffer.get(..MAGIC.len()).unwrap_or(buffer);
-        if !MAGIC.starts_with(begins) {
+        if !may_begin(buffer) {
             return Err(Flaw::NotABackup);
         }
         const PREAMBLE_BYTES: usize = MAGIC.len() + size_of::<u16>();
@@ -150,7 +145,7 @@ impl Reader {
         if version != VERSION {
             return Err(Flaw::Version(version));
         }
-        self.at += PREAMBLE_BYTES as u64;
+        self.position.at += PREAMBLE_BYTES as u64;
         self.begun = true;
         Ok(true)
     }
@@ -167,7 +162,7 @@ impl Reader {
                 return Err(out_of_turn(kind, "header"));
             }
             let header = Header::decode(&body)?;
-            self.salt = stored;
+            self.position.salt = stored;
             self.checker = Some(Checker::new(&header));
             return Ok(Part::Header(header));
         };
@@ -195,15 +190,11 @@ impl Reader {
             }
         }
     }
+}
 
-    fn damage(&self, partition: Option<u16>, flaw: Flaw) -> Damage {
-        Damage {
-            at: self.at,
-            frame: self.frame,
-            partition,
-            flaw,
-        }
-    }
+/// Whether a backup may begin with `bytes`, as far as they go.
+fn may_begin(bytes: &[u8]) -> bool {
+    MAGIC.starts_with(bytes.get(..MAGIC.len()).unwrap_or(bytes))
 }
 
 /// The length of the frame that `buffer` begins with, once it is there, within bounds.

@@ -118,6 +118,16 @@ fn refused(bytes: &[u8]) -> Damage {
     read(bytes, 1_000).unwrap_err()
 }
 
+#[test]
+fn a_file_cut_off_anywhere_before_its_first_rows_is_found() {
+    let (bytes, ends) = some_file();
+    for length in 0..ends[0] {
+        let damage = refused(&bytes[..length]);
+        assert_eq!(damage.flaw, Flaw::Truncated, "{length} bytes");
+        assert_eq!(damage.at, length as u64);
+    }
+}
+
 fn any_keys() -> impl Strategy<Value = Vec<(u32, usize)>> {
     let keys = prop::collection::btree_map(0u32..1_000, 0usize..5, 0..8);
     keys.prop_map(|keys| keys.into_iter().collect())

@@ -2,7 +2,7 @@
 
 use super::check::{Checker, Totals};
 use super::error::{Damage, Flaw};
-use super::frame::{Header, Kind, MAGIC, put_frame};
+use super::frame::{Header, Kind, MAGIC, Position, put_frame};
 use super::limits::VERSION;
 
 /// Turns pieces into the bytes of a file, in the order in which a node sends them, and checks
@@ -10,9 +10,7 @@ use super::limits::VERSION;
 #[derive(Debug)]
 pub struct Writer {
     checker: Checker,
-    salt: u32,
-    frame: u64,
-    at: u64,
+    position: Position,
 }
 
 impl Writer {
@@ -23,17 +21,15 @@ impl Writer {
     pub fn begin(header: &Header) -> Result<(Self, Vec<u8>), Damage> {
         let mut writer = Self {
             checker: Checker::new(header),
-            salt: 0,
-            frame: 0,
-            at: 0,
+            position: Position::default(),
         };
         let body = header.encode();
         let mut out = MAGIC.to_vec();
         out.extend_from_slice(&VERSION.to_le_bytes());
         let readable = Header::decode(&body).map(drop);
         let salt = readable.and_then(|()| writer.frame(&mut out, Kind::Header, [&body, &[]]));
-        writer.salt = salt.map_err(|flaw| writer.damage(None, flaw))?;
-        writer.at = out.len() as u64;
+        writer.position.salt = salt.map_err(|flaw| writer.position.damage(None, flaw))?;
+        writer.position.at = out.len() as u64;
         Ok((writer, out))
     }
 
@@ -65,7 +61,7 @@ impl Writer {
         let mut out = Vec::new();
         let whole = self.checker.finish(&body);
         let put = whole.and_then(|()| self.frame(&mut out, Kind::Trailer, [&body, &[]]));
-        put.map_err(|flaw| self.damage(None, flaw))?;
+        put.map_err(|flaw| self.position.damage(None, flaw))?;
         Ok((out, totals))
     }
 
@@ -84,23 +80,14 @@ impl Writer {
         let mut out = Vec::new();
         let body = [&partition.to_le_bytes()[..], payload];
         let put = checked.and_then(|()| self.frame(&mut out, kind, body));
-        put.map_err(|flaw| self.damage(Some(partition), flaw))?;
-        self.at += out.len() as u64;
+        put.map_err(|flaw| self.position.damage(Some(partition), flaw))?;
+        self.position.at += out.len() as u64;
         Ok(out)
     }
 
     fn frame(&mut self, out: &mut Vec<u8>, kind: Kind, body: [&[u8]; 2]) -> Result<u32, Flaw> {
-        let checksum = put_frame(out, (self.salt, self.frame), kind, body)?;
-        self.frame += 1;
+        let checksum = put_frame(out, &self.position, kind, body)?;
+        self.position.frame += 1;
         Ok(checksum)
-    }
-
-    fn damage(&self, partition: Option<u16>, flaw: Flaw) -> Damage {
-        Damage {
-            at: self.at,
-            frame: self.frame,
-            partition,
-            flaw,
-        }
     }
 }

@@ -18,6 +18,7 @@ mod settings;
 mod value;
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -146,7 +147,7 @@ pub struct Config {
     /// How often a node compares itself with one random replica, in milliseconds.
     pub sync_interval_ms: u64,
     /// Most bytes per second that this node fetches from others to catch up.
-    pub sync_rate: u64,
+    pub sync_rate: NonZeroU64,
     /// Most bytes that the dot logs of all partitions may take together.
     pub dot_log_bytes: u64,
     /// How long the dot logs reach back for a replica that is away, in milliseconds.
@@ -179,7 +180,7 @@ impl Default for Config {
             durability: Durability::Interval,
             write_timeout_ms: 2_000,
             sync_interval_ms: 1_000,
-            sync_rate: 100_000_000,
+            sync_rate: const { NonZeroU64::new(100_000_000).unwrap() },
             dot_log_bytes: 1_000_000_000,
             dot_log_age_ms: 24 * 3_600_000,
             clients_max: 10_000,
@@ -212,10 +213,6 @@ impl Config {
         if !(1..=PARTITIONS_MAX).contains(&self.cluster.partitions) {
             let (min, max) = (1, u64::from(PARTITIONS_MAX));
             return Err(wrong("cluster.partitions", ValueError::Number { min, max }));
-        }
-        if self.sync_rate == 0 {
-            let (min, max) = (1, u64::MAX);
-            return Err(wrong("sync_rate", ValueError::Number { min, max }));
         }
         if self
             .memory_budget

@@ -5,6 +5,7 @@
 //! file before default. Nothing here reads a flag, a variable or a file: sources are given
 //! as text, and the reading of key files is the caller's.
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -191,7 +192,8 @@ impl Settings {
         take(&mut config.write_timeout_ms, self.write_timeout_ms);
         take(&mut config.sync_interval_ms, self.sync_interval_ms);
         take(&mut config.durability, self.durability);
-        take(&mut config.sync_rate, self.sync_rate);
+        let sync_rate = self.sync_rate.and_then(NonZeroU64::new);
+        take(&mut config.sync_rate, sync_rate);
         take(&mut config.dot_log_bytes, self.dot_log_bytes);
         take(&mut config.dot_log_age_ms, self.dot_log_age_ms);
         take(&mut config.clients_max, self.clients_max);

@@ -1,7 +1,9 @@
 //! What a shard remembers of those who wait for the disk.
 
+use super::effect::Effect;
 use crate::clock::{ActorId, NodeId};
 use crate::placement::PartitionId;
+use crate::replication::Message;
 
 /// Who is told once what is committed is on the disk.
 #[derive(Debug)]
@@ -9,10 +11,30 @@ pub(super) enum Confirmation {
     /// The wait of a write that this node coordinates.
     Own { partition: PartitionId, id: u64 },
     /// The coordinator of a push.
-    Peer {
-        partition: PartitionId,
-        id: u64,
-        to: NodeId,
-        actor: ActorId,
-    },
+    Peer(AppliedPush),
+}
+
+/// A push that was applied here.
+#[derive(Debug)]
+pub(super) struct AppliedPush {
+    pub(super) partition: PartitionId,
+    /// The push's own.
+    pub(super) id: u64,
+    pub(super) coordinator: NodeId,
+    /// The coordinator's opening.
+    pub(super) actor: ActorId,
+}
+
+impl AppliedPush {
+    /// Tells the coordinator.
+    pub(super) fn told<W>(self) -> Effect<W> {
+        Effect::Send {
+            to: self.coordinator,
+            message: Message::Pushed {
+                partition: self.partition,
+                id: self.id,
+                to: self.actor,
+            },
+        }
+    }
 }

@@ -14,9 +14,9 @@ use super::effect::Effect;
 use super::gathering::write_reply;
 use super::shard::Shard;
 use crate::machine::Now;
-use crate::replication::{Durability, Message};
+use crate::replication::Durability;
 
-/// Confirmations to peers that one shard lets wait for the disk. Beyond it they are not given:
+/// Confirmations that one shard lets wait for the disk. Beyond it they are not given:
 /// the coordinators' writes time out, and stand.
 const UNSYNCED_MAX: usize = 65_536;
 
@@ -60,19 +60,7 @@ impl<W> Data<W> {
                     let ended = self.shard(partition).lock().writes.confirm(now.mono, id);
                     effects.extend(ended.map(write_reply));
                 }
-                Confirmation::Peer {
-                    partition,
-                    id,
-                    to,
-                    actor,
-                } => effects.push(Effect::Send {
-                    to,
-                    message: Message::Pushed {
-                        partition,
-                        id,
-                        to: actor,
-                    },
-                }),
+                Confirmation::Peer(push) => effects.push(push.told()),
             }
         }
     }

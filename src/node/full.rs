@@ -32,10 +32,7 @@ impl<W> Shard<W> {
         };
         let running = self.fetches.get(&id);
         if running.is_none_or(|fetch| fetch.peer != peer) {
-            if let Some(staged) = partition.staged() {
-                self.ended.insert(id, staged.session);
-            }
-            partition.unstage();
+            noting_end(&mut self.ended, partition, Partition::unstage);
             let fetch = Fetch {
                 peer,
                 asked: now.mono,
@@ -123,8 +120,7 @@ impl<W> Shard<W> {
         self.fetches.retain(|id, fetch| {
             let over = is_over(fetch);
             if over && let Some(partition) = partitions.get_mut(id) {
-                ended.extend(partition.staged().map(|staged| (*id, staged.session)));
-                partition.unstage();
+                noting_end(ended, partition, Partition::unstage);
             }
             !over
         });
@@ -230,9 +226,7 @@ impl<W> Shard<W> {
         if self.ended.get(&id) == Some(&rows.session) {
             return Pulled::Stale;
         }
-        let before = partition.staged();
-        let staged = partition.stage(rows);
-        note_ended(&mut self.ended, before, partition.staged());
+        let staged = noting_end(&mut self.ended, partition, |p| p.stage(rows));
         match staged {
             Ok(_) => {
                 let fetch = Fetch {
@@ -262,9 +256,9 @@ impl<W> Shard<W> {
         let Some(partition) = self.partitions.get_mut(&id) else {
             return Pulled::Stale;
         };
-        let before = partition.staged();
-        let applied = partition.apply_full(end, now.wall_ms);
-        note_ended(&mut self.ended, before, partition.staged());
+        let applied = noting_end(&mut self.ended, partition, |p| {
+            p.apply_full(end, now.wall_ms)
+        });
         if partition.staged().is_none() {
             self.fetches.remove(&id);
         }
@@ -299,16 +293,18 @@ fn gone<W>(to: NodeId, next: &FullNext) -> Effect<W> {
     }
 }
 
-/// Notes the full sync that was running before a step and is not after it.
-fn note_ended(
+/// Does a step of a partition, and notes the full sync that was running before it and is not
+/// after it.
+fn noting_end<T>(
     ended: &mut BTreeMap<PartitionId, u64>,
-    before: Option<FullNext>,
-    after: Option<FullNext>,
-) {
-    let session = |running: Option<FullNext>| running.map(|next| next.session);
-    if let Some(running) = before
-        && session(after) != Some(running.session)
-    {
-        ended.insert(running.partition, running.session);
+    partition: &mut Partition,
+    step: impl FnOnce(&mut Partition) -> T,
+) -> T {
+    let session = |partition: &Partition| partition.staged().map(|next| next.session);
+    let before = session(partition);
+    let done = step(partition);
+    if let Some(running) = before.filter(|_| session(partition) != before) {
+        ended.insert(partition.id(), running);
     }
+    done
 }

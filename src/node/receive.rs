@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
+
 use super::Data;
 use super::effect::Effect;
-use super::shard::{Brought, Pulled};
+use super::shard::{Brought, Pulled, Shard};
 use crate::clock::{ActorId, NodeId};
 use crate::machine::Now;
 use crate::placement::PartitionId;
@@ -27,8 +29,7 @@ impl<W> Data<W> {
                 }
             }
             Message::Pushed { partition, id, to } => {
-                if self.is_mine(partition, to) {
-                    let mut shard = self.shard(partition).lock();
+                if let Some(mut shard) = self.shard_of_opening(partition, to) {
                     shard.pushed(now, from, id, effects);
                 }
             }
@@ -49,10 +50,9 @@ impl<W> Data<W> {
                 to,
                 object,
             } => {
-                if !self.is_mine(partition, to) {
+                let Some(mut shard) = self.shard_of_opening(partition, to) else {
                     return;
-                }
-                let mut shard = self.shard(partition).lock();
+                };
                 let differs = shard.known(now, from, id, &object, effects);
                 drop(shard);
                 if differs {
@@ -105,7 +105,7 @@ impl<W> Data<W> {
                 }
             }
             Message::CaughtUp { partition, asker } => {
-                if self.is_mine(partition, asker) {
+                if self.shard_of_opening(partition, asker).is_some() {
                     self.pulled(
                         now,
                         from,
@@ -116,8 +116,9 @@ impl<W> Data<W> {
                 }
             }
             Message::TooFarBehind { partition, asker } => {
-                if self.is_mine(partition, asker) {
-                    self.shard(partition).lock().need_full(now, from, partition);
+                if let Some(mut shard) = self.shard_of_opening(partition, asker) {
+                    shard.need_full(now, from, partition);
+                    drop(shard);
                     let more = Pulled::More(Brought::default());
                     self.pulled(now, from, partition, more, effects);
                 }
@@ -166,12 +167,15 @@ impl<W> Data<W> {
         }
     }
 
-    fn is_mine(&self, partition: PartitionId, asker: ActorId) -> bool {
-        self.known_shard(partition).is_some_and(|shard| {
-            let shard = shard.lock();
-            shard
-                .partition(partition)
-                .is_some_and(|p| p.actor() == asker)
-        })
+    /// The shard of a partition, if `asker` is this node's opening of it: then what is addressed
+    /// so is to something that this life has asked.
+    fn shard_of_opening(
+        &self,
+        partition: PartitionId,
+        asker: ActorId,
+    ) -> Option<MutexGuard<'_, Shard<W>>> {
+        let shard = self.known_shard(partition)?.lock();
+        let is_it = shard.partition(partition)?.actor() == asker;
+        is_it.then_some(shard)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::confirmation::Confirmation;
+use super::confirmation::{AppliedPush, Confirmation};
 use super::effect::Effect;
 use super::gathering::{Gathering, Question, read_reply, write_reply};
 use super::request::{Consistency, Reply, Request, RequestError};
@@ -218,23 +218,20 @@ impl<W> Shard<W> {
             return;
         };
         match partition.apply_push(push, now.wall_ms) {
-            Ok(Applied::New | Applied::Duplicate) if durability == Durability::Always => {
-                let confirmation = Confirmation::Peer {
+            Ok(Applied::New | Applied::Duplicate) => {
+                let push = AppliedPush {
                     partition: partition_id,
                     id,
-                    to: from,
+                    coordinator: from,
                     actor,
                 };
-                self.confirm_when_synced(confirmation, effects);
+                match durability {
+                    Durability::Always => {
+                        self.confirm_when_synced(Confirmation::Peer(push), effects);
+                    }
+                    Durability::Os | Durability::Interval => effects.push(push.told()),
+                }
             }
-            Ok(Applied::New | Applied::Duplicate) => effects.push(Effect::Send {
-                to: from,
-                message: Message::Pushed {
-                    partition: partition_id,
-                    id,
-                    to: actor,
-                },
-            }),
             Ok(Applied::Refused(refusal)) => {
                 effects.extend(Effect::refused(from, partition_id, refusal))
             }

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::words;
+
 /// What a replica has done with a write before it confirms it.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Durability {
     /// Given it to the operating system, and left the rest to that. A loss of power costs
     /// whatever the system had not written yet: usually some thirty seconds.
@@ -28,14 +28,12 @@ impl Durability {
 
     /// The level that `word` names, in any case.
     pub fn from_word(word: &str) -> Option<Self> {
-        let named = |(name, _): &&(&str, Self)| name.eq_ignore_ascii_case(word);
-        Self::WORDS.iter().find(named).map(|(_, level)| *level)
+        words::named(&Self::WORDS, word)
     }
 
     /// Its word.
     pub fn word(self) -> &'static str {
-        let is_it = |(_, level): &&(&'static str, Self)| *level == self;
-        Self::WORDS.iter().find(is_it).map_or("", |(word, _)| word)
+        words::word_of(&Self::WORDS, &self)
     }
 }
 

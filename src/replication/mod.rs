@@ -18,6 +18,7 @@ mod pacer;
 mod strength;
 mod sync;
 mod waits;
+mod words;
 
 pub use durability::Durability;
 pub use message::Message;

@@ -1,5 +1,7 @@
 //! How many replicas take part before a request is answered.
 
+use super::words;
+
 /// How many replicas must have a write before it is acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strength {
@@ -25,17 +27,12 @@ impl Strength {
 
     /// The strength that `word` names, in any case.
     pub fn from_word(word: &str) -> Option<Self> {
-        let named = |(name, _): &&(&str, Self)| name.eq_ignore_ascii_case(word);
-        Self::WORDS
-            .iter()
-            .find(named)
-            .map(|(_, strength)| *strength)
+        words::named(&Self::WORDS, word)
     }
 
     /// Its word.
     pub fn word(self) -> &'static str {
-        let is_it = |(_, strength): &&(&'static str, Self)| *strength == self;
-        Self::WORDS.iter().find(is_it).map_or("", |(word, _)| word)
+        words::word_of(&Self::WORDS, &self)
     }
 }
 

@@ -19,7 +19,7 @@ use super::state::{Command, FactsTable, Roster};
 use super::storage::{Opening, Watched};
 use super::time::Clock;
 use crate::clock::NodeId;
-use crate::membership::{Fingerprint, State};
+use crate::membership::Fingerprint;
 use crate::node::request::Consistency;
 use crate::node::request::Reply;
 use crate::node::{Data, View};
@@ -88,20 +88,9 @@ impl Core {
     pub(super) fn view(&self) -> View {
         let roster = self.roster();
         let up = self.links.up();
-        View {
-            replicas: roster
-                .members
-                .values()
-                .filter(|member| member.state != State::Left)
-                .map(|member| member.identity.id)
-                .filter(|id| *id != self.profile.id)
-                .collect(),
-            reachable: roster
-                .active_others()
-                .map(|member| member.identity.id)
-                .filter(|id| up.contains(id))
-                .collect(),
-        }
+        View::of(roster.members.values(), self.profile.id, |id| {
+            up.contains(&id)
+        })
     }
 
     /// Starts a task that [`Handle::shutdown`](super::Handle::shutdown) waits for.

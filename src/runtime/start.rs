@@ -1,6 +1,5 @@
 //! Starting a node: from a [`Config`] to opened parts.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -131,7 +130,7 @@ fn data_params(config: &Config, profile: &Profile) -> DataParams {
             ..SyncParams::default()
         },
         durability: config.durability,
-        sync_rate: NonZeroU64::new(config.sync_rate).unwrap_or(NonZeroU64::MIN),
+        sync_rate: config.sync_rate,
         options: Options {
             keyspace,
             log_bytes_max: usize::try_from(config.dot_log_bytes / partitions).unwrap_or(usize::MAX),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::absorb::{SharedContext, check_merged, conflicts};
 use super::stage::Stage;
 use super::{Advance, Applied, Partition};
-use crate::clock::Clock;
+use crate::clock::{Clock, DotSet};
 use crate::object::{Object, Row};
 use crate::store::exchange::{FullEnd, FullNext, FullRows};
 use crate::store::mutation::Mutation;
@@ -83,17 +83,18 @@ impl Partition {
         if self.refuses_clock(&end.clock, &missing) {
             return Ok(Applied::Refused(Refusal::Frozen));
         }
-        self.take_whole(&stage, &end.clock, wall_ms)
+        self.take_whole(&stage, &end.clock, &missing, wall_ms)
     }
 
-    /// Merges all rows of another state of the partition, of which `clock` is the whole clock.
+    /// Merges all rows of another state of the partition, of which `clock` is the whole clock
+    /// and `missing` the part that is news here.
     pub(super) fn take_whole(
         &mut self,
         stage: &Stage,
         clock: &Clock,
+        missing: &DotSet,
         wall_ms: u64,
     ) -> Result<Applied, StoreError> {
-        let missing = clock.minus(&self.clock);
         let mut advance = Advance::new(&self.clock);
         advance.join(clock);
         let (merged, conflicts) = self.merge_stage(stage, clock, &advance)?;

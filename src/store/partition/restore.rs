@@ -128,13 +128,10 @@ impl Partition {
         restore: &mut Restore,
         rows: Vec<(Bytes, Row)>,
     ) -> Result<(), Refusal> {
-        let mut live = DotSet::new();
         for (key, row) in &rows {
             self.check_row(key, row)?;
-            for dot in row.versions.dots() {
-                live.insert(dot);
-            }
         }
+        let live = live_dots(rows.iter().map(|(_, row)| row));
         let piece = FullRows {
             partition: self.id,
             to: self.actor,
@@ -174,7 +171,8 @@ impl Partition {
         names.rename(&mut stage);
         let all_before = self.table.totals().dots_live;
         let before = self.tally(&stage, &names, wall_ms)?;
-        if let Applied::Refused(refusal) = self.take_whole(&stage, &clock, wall_ms)? {
+        let missing = clock.minus(&self.clock);
+        if let Applied::Refused(refusal) = self.take_whole(&stage, &clock, &missing, wall_ms)? {
             return Err(refusal.into());
         }
         // If this fails, it took effect all the same; doing it again changes nothing.
@@ -304,16 +302,13 @@ impl Names {
         if self.moved.is_empty() {
             return;
         }
-        stage.live = DotSet::new();
         for row in stage.rows.values_mut() {
             let versions = row.versions.iter();
             let named = versions.map(|(dot, version)| (self.of(dot), version.clone()));
             row.versions = named.collect();
             row.residual = self.context(&row.residual);
-            for dot in row.versions.dots() {
-                stage.live.insert(dot);
-            }
         }
+        stage.live = live_dots(stage.rows.values());
     }
 
     /// A context that includes everything of an actor up to some number includes it by any name.
@@ -326,4 +321,8 @@ impl Names {
         }
         all
     }
+}
+
+fn live_dots<'a>(rows: impl Iterator<Item = &'a Row>) -> DotSet {
+    rows.flat_map(|row| row.versions.dots()).collect()
 }
