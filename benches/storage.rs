@@ -1,8 +1,9 @@
 //! A node whose data is many times its memory budget: what it holds in memory, how fast it
-//! is, and how long it takes to start again. Run by `scripts/bench-memory.sh`.
+//! is, and how long it takes to start again. Run by `scripts/measure-storage.sh`.
 //!
-//! The node is filled to one size, killed, started, filled to eight times that, killed and
-//! started again: an opening that depends on what is not on disk yet takes as long both times.
+//! The node is filled with a tenth of the keys, killed, started, filled with all of them, killed
+//! and started again: an opening that depends on what is not on disk yet takes as long both
+//! times.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -22,11 +23,14 @@ use tempfile::TempDir;
 /// Requests on their way at once.
 const IN_FLIGHT: u64 = 64;
 
-/// Requests of each kind that are timed.
+/// Requests of each kind that are timed with many on their way.
 const TIMED: u64 = 100_000;
 
+/// Reads of each kind that are timed one by one.
+const TIMED_ALONE: usize = 10_000;
+
 /// How many times the first size the second is.
-const GROWTH: u64 = 8;
+const GROWTH: u64 = 10;
 
 /// How often memory is looked at while the node is filled, in requests.
 const LOOK_EVERY: u64 = 4_096;
@@ -37,30 +41,31 @@ const ANSWER_WAIT: Duration = Duration::from_secs(60);
 const MB: f64 = 1_000_000.0;
 
 fn main() {
-    let budget = number("NETDB_BUDGET_MB", 64);
-    let small = number("NETDB_DATA_MB", budget);
-    let value_bytes = number("NETDB_VALUE_BYTES", 1_000);
-    let whole = small * GROWTH;
+    let budget = number("NETDB_BUDGET_MB", 512);
+    let whole = number("NETDB_KEYS", 10_000_000);
+    let value_bytes = number("NETDB_VALUE_BYTES", 100) as usize;
     let directory = TempDir::new().expect("directory");
-    let mut node = Node::new("memory", &unique_cluster_name(), directory.path());
+    let mut node = Node::new("storage", &unique_cluster_name(), directory.path());
     node.more = vec!["--memory-budget".to_owned(), format!("{budget}MB")];
     node.start_first();
 
-    println!("| budget {budget} MB, values of {value_bytes} bytes | {small} MB | {whole} MB |");
-    println!("|---|---|---|");
     let mut keys = 0;
-    let sizes = [small, whole].map(|mb| {
-        let until = mb * 1_000_000 / (value_bytes + key(0).len() as u64);
-        let filled = fill(&node, keys..until, value_bytes as usize);
+    let sizes = [whole / GROWTH, whole].map(|until| {
+        let filled = fill(&node, keys..until, value_bytes);
         keys = until;
+        let opening = restart(&mut node, keys);
+        let mut timed = timed_alone(&node, keys, value_bytes);
+        timed.extend(timed_together(&node, keys, value_bytes));
         Size {
             keys,
             filled,
-            opening: restart(&mut node, keys),
-            timed: timed(&node, keys, value_bytes as usize),
+            opening,
+            timed,
             resident: node.resident_bytes().unwrap_or(0),
         }
     });
+    println!("| budget {budget} MB, values of {value_bytes} bytes | | |");
+    println!("|---|---|---|");
     print(&sizes);
 }
 
@@ -74,7 +79,8 @@ struct Size {
 }
 
 struct Filled {
-    per_second: f64,
+    count: u64,
+    took: Duration,
     /// The most memory that was seen while it was filled.
     resident: u64,
     disk: u64,
@@ -93,7 +99,10 @@ fn print(sizes: &[Size; 2]) {
     };
     let mb = |bytes: u64| format!("{:.0} MB", bytes as f64 / MB);
     row("keys", &|size| size.keys.to_string());
-    row("on disk", &|size| mb(size.filled.disk));
+    row("on disk", &|size| {
+        let each = size.filled.disk as f64 / size.keys as f64;
+        format!("{}, {each:.0} bytes per key", mb(size.filled.disk))
+    });
     row("most memory while it is filled", &|size| {
         mb(size.filled.resident)
     });
@@ -108,7 +117,9 @@ fn print(sizes: &[Size; 2]) {
         format!("{:.2} s", size.opening.ready.as_secs_f64())
     });
     row("filling", &|size| {
-        format!("{:.0} SET/s", size.filled.per_second)
+        let Filled { took, count, .. } = &size.filled;
+        let seconds = took.as_secs_f64();
+        format!("{seconds:.0} s, {:.0} SET/s", *count as f64 / seconds)
     });
     for at in 0..sizes[0].timed.len() {
         row(sizes[0].timed[at].0, &|size| size.timed[at].1.clone());
@@ -131,7 +142,8 @@ fn fill(node: &Node, range: std::ops::Range<u64>, value_bytes: usize) -> Filled 
         next = until;
     }
     Filled {
-        per_second: count as f64 / start.elapsed().as_secs_f64(),
+        count,
+        took: start.elapsed(),
         resident,
         disk: size_of(&node.data()),
     }
@@ -152,7 +164,33 @@ fn restart(node: &mut Node, keys: u64) -> Opening {
     }
 }
 
-fn timed(node: &Node, keys: u64, value_bytes: usize) -> Vec<(&'static str, String)> {
+/// Reads with one on its way, right after a restart: first among all keys, of which hardly any is
+/// in memory, then among few, which are after the first reads of them.
+fn timed_alone(node: &Node, keys: u64, value_bytes: usize) -> Vec<(&'static str, String)> {
+    let mut pipe = Pipe::open(node);
+    let mut rng = SmallRng::seed_from_u64(2);
+    let mut percentiles = |range: u64| {
+        let mut took = Vec::with_capacity(TIMED_ALONE);
+        for _ in 0..TIMED_ALONE {
+            let picked = rng.random_range(0..range);
+            let start = Instant::now();
+            pipe.get(std::iter::once(picked), value_bytes);
+            took.push(start.elapsed());
+        }
+        took.sort_unstable();
+        let at = |percent: usize| took[took.len() * percent / 100].as_micros();
+        format!("{} µs, {} µs", at(50), at(99))
+    };
+    let cold = percentiles(keys);
+    let hot = keys.clamp(1, 1_000);
+    percentiles(hot);
+    vec![
+        ("one GET at a time, cold: p50, p99", cold),
+        ("one GET at a time, hot: p50, p99", percentiles(hot)),
+    ]
+}
+
+fn timed_together(node: &Node, keys: u64, value_bytes: usize) -> Vec<(&'static str, String)> {
     let mut pipe = Pipe::open(node);
     let mut rng = SmallRng::seed_from_u64(1);
     let hot = (keys / 100).max(1);
