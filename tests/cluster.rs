@@ -15,6 +15,7 @@ mod cluster {
     mod durability;
     mod hostile;
     mod membership;
+    mod power;
     mod program;
     mod terminal;
 }

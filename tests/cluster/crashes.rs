@@ -14,7 +14,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::support::client::Connection;
-use crate::support::{Cluster, LATER, eventually, same};
+use crate::support::{Cluster, LATER, eventually, number_from_env, same};
 use netdb::resp::Value;
 
 /// Rounds unless `NETDB_CRASH_ROUNDS` says otherwise.
@@ -25,11 +25,6 @@ const LEVELS: [&str; 3] = ["os", "interval", "always"];
 
 /// Keys that were acknowledged; each is its own value.
 type Acknowledged = Mutex<Vec<String>>;
-
-fn number_from_env(name: &str, default: u32) -> u32 {
-    let text = std::env::var(name);
-    text.map_or(default, |text| text.parse().expect(name))
-}
 
 /// Writes unique keys at one level until told to stop, to whichever node answers.
 fn write(addrs: &[SocketAddr], level: usize, round: u32, stop: &AtomicBool, done: &Acknowledged) {

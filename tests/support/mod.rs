@@ -10,6 +10,7 @@ pub mod client;
 pub mod ports;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -66,6 +67,13 @@ pub fn same<T: PartialEq + std::fmt::Debug>(left: T, right: T) -> Result<(), Str
     } else {
         Err(format!("{left:?}, not {right:?}"))
     }
+}
+
+/// The number that `variable` of the environment holds, or `default`.
+#[track_caller]
+pub fn number_from_env(variable: &str, default: u32) -> u32 {
+    let text = std::env::var(variable);
+    text.map_or(default, |text| text.parse().expect(variable))
 }
 
 /// A `netdb` command without the settings of the environment that the tests run in.
@@ -325,6 +333,21 @@ impl Node {
             .parse::<u64>()
             .ok()
             .map(|kib| kib * 1024)
+    }
+
+    /// What its threads are doing, as Linux abbreviates it: `T` for stopped.
+    pub fn thread_states(&self) -> BTreeSet<char> {
+        let pid = self.child.as_ref().expect("it runs").id();
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("threads");
+        // One that has ended meanwhile does nothing.
+        let status = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("status")).ok();
+        let statuses = threads.flatten().filter_map(status);
+        statuses
+            .filter_map(|status| {
+                let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+                state?.trim().chars().next()
+            })
+            .collect()
     }
 
     /// Its log, over all its lives.
