@@ -8,9 +8,6 @@ use super::{Kind, Outcome, time};
 /// Most keys that `keys` lists; more are no longer read by a person.
 pub const KEYS_SHOWN_MAX: usize = 1_000;
 
-/// How many keys one step of a scan may look at.
-pub const SCAN_COUNT: usize = 1_000;
-
 /// The outcome of `put`.
 pub fn put(reply: &Value) -> Outcome {
     match reply {
@@ -45,44 +42,23 @@ fn missing() -> Outcome {
     }
 }
 
-/// One step of a scan: where to go on, and the keys.
-///
-/// # Errors
-/// The outcome if the node refused, or said something else.
-pub fn scan(reply: &Value) -> Result<(Vec<u8>, Vec<Vec<u8>>), Outcome> {
-    let Value::Array(parts) = reply else {
-        return Err(unexpected(reply));
-    };
-    let [cursor, Value::Array(keys)] = parts.as_slice() else {
-        return Err(unexpected(reply));
-    };
-    let cursor = scalar(cursor).ok_or_else(|| unexpected(reply))?;
-    Ok((cursor.into_bytes(), keys.iter().filter_map(bytes).collect()))
-}
-
-/// The pattern that matches what begins with `prefix`, in which nothing is special.
-pub fn pattern(prefix: &[u8]) -> Vec<u8> {
-    let mut pattern = Vec::with_capacity(prefix.len() + 1);
-    for byte in prefix {
-        if matches!(byte, b'*' | b'?' | b'[' | b']' | b'^' | b'\\') {
-            pattern.push(b'\\');
-        }
-        pattern.push(*byte);
-    }
-    pattern.push(b'*');
-    pattern
-}
-
-/// The outcome of `keys`: at most [`KEYS_SHOWN_MAX`], and whether there are more.
-pub fn keys<'a>(keys: impl IntoIterator<Item = &'a Vec<u8>>, cut: bool) -> Outcome {
+/// The keys that `NETDB KEYS` lists, for at most one more than [`KEYS_SHOWN_MAX`].
+pub fn keys(reply: &Value) -> Outcome {
     /// Most bytes of one key: they are shown one to a line.
     const KEY_SHOWN_BYTES_MAX: usize = 200;
-    let shown = keys.into_iter().take(KEYS_SHOWN_MAX);
+    let keys = match reply {
+        Value::Array(keys) => keys.iter().map(bytes).collect::<Option<Vec<_>>>(),
+        _ => None,
+    };
+    let Some(keys) = keys else {
+        return unexpected(reply);
+    };
+    let shown = keys.iter().take(KEYS_SHOWN_MAX);
     let mut lines: Vec<String> = shown
         .map(|key| text::data(key, KEY_SHOWN_BYTES_MAX))
         .collect();
     let count = lines.len();
-    lines.push(match (count, cut) {
+    lines.push(match (count, keys.len() > KEYS_SHOWN_MAX) {
         (0, _) => "No keys.".to_owned(),
         (1, false) => "1 key.".to_owned(),
         (count, false) => format!("{count} keys."),

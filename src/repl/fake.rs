@@ -60,34 +60,17 @@ impl Connection for Fake {
                 .get(*key)
                 .map_or(Value::Null, |value| bulk(value)),
             [b"DEL", key] => Value::Integer(i64::from(state.keys.remove(*key).is_some())),
-            [b"SCAN", cursor, rest @ ..] => scan(&state.keys, cursor, rest),
+            [b"NETDB", b"KEYS", prefix, b"COUNT", count] => list(&state.keys, prefix, count),
             _ => Value::Error("ERR unknown command".to_owned()),
         })
     }
 }
 
-/// Ten keys to a step, the last one of the step before again.
-fn scan(keys: &BTreeMap<Vec<u8>, Vec<u8>>, cursor: &[u8], rest: &[&[u8]]) -> Value {
-    let prefix = match rest {
-        [b"MATCH", pattern, ..] => pattern.strip_suffix(b"*").unwrap().to_vec(),
-        _ => Vec::new(),
-    };
-    let start: usize = std::str::from_utf8(cursor).unwrap().parse().unwrap();
-    let matching: Vec<_> = keys.keys().filter(|key| key.starts_with(&prefix)).collect();
-    let page = matching
-        .iter()
-        .skip(start.saturating_sub(1))
-        .take(11)
-        .map(|key| bulk(key));
-    let next = if start + 10 >= matching.len() {
-        0
-    } else {
-        start + 10
-    };
-    Value::Array(vec![
-        bulk(next.to_string().as_bytes()),
-        Value::Array(page.collect()),
-    ])
+/// The first keys in ascending order.
+fn list(keys: &BTreeMap<Vec<u8>, Vec<u8>>, prefix: &[u8], count: &[u8]) -> Value {
+    let count: usize = std::str::from_utf8(count).unwrap().parse().unwrap();
+    let matching = keys.keys().filter(|key| key.starts_with(prefix));
+    Value::Array(matching.take(count).map(|key| bulk(key)).collect())
 }
 
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -5,20 +5,15 @@
 //! here means the same the second time, except that a repeated delete may find the key
 //! already gone.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 
 use thiserror::Error;
 
 use crate::resp::Value;
 
-use super::answer::{self, KEYS_SHOWN_MAX, SCAN_COUNT};
+use super::answer::{self, KEYS_SHOWN_MAX};
 use super::command::{self, Command};
 use super::{Outcome, text};
-
-/// Most steps of one scan, against a node whose cursor never ends: enough for a hundred
-/// million keys.
-const SCAN_STEPS_MAX: usize = 100_000;
 
 /// Why a call has no answer. Each has the words to tell.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -104,7 +99,12 @@ impl<N: Node> Session<N> {
             }
             Command::Get { key } => answer::get(&self.call(&[b"GET".to_vec(), key]).await?, limit),
             Command::Delete { key } => answer::delete(&self.call(&[b"DEL".to_vec(), key]).await?),
-            Command::Keys { prefix } => self.keys(&prefix).await?,
+            Command::Keys { prefix } => {
+                let count = (KEYS_SHOWN_MAX + 1).to_string().into_bytes();
+                let mut args = netdb("KEYS").to_vec();
+                args.extend([prefix, b"COUNT".to_vec(), count]);
+                answer::keys(&self.call(&args).await?)
+            }
             Command::Members { prefix } => {
                 let reply = self.call(&netdb("MEMBERS")).await?;
                 answer::members(&reply, &prefix, now_ms)
@@ -113,30 +113,6 @@ impl<N: Node> Session<N> {
             Command::Help(topic) => Outcome::done(command::help(topic)),
             Command::Quit => Outcome::quit(),
         })
-    }
-
-    /// A scan may give a key twice, and goes on until it is complete or has enough.
-    async fn keys(&mut self, prefix: &[u8]) -> Result<Outcome, CallError> {
-        let mut keys = BTreeSet::new();
-        let mut cursor = b"0".to_vec();
-        let count = SCAN_COUNT.to_string().into_bytes();
-        for _ in 0..SCAN_STEPS_MAX {
-            let mut args = vec![b"SCAN".to_vec(), cursor];
-            if !prefix.is_empty() {
-                args.extend([b"MATCH".to_vec(), answer::pattern(prefix)]);
-            }
-            args.extend([b"COUNT".to_vec(), count.clone()]);
-            let (next, page) = match answer::scan(&self.call(&args).await?) {
-                Ok(step) => step,
-                Err(outcome) => return Ok(outcome),
-            };
-            keys.extend(page);
-            if next == b"0" || keys.len() > KEYS_SHOWN_MAX {
-                return Ok(answer::keys(&keys, keys.len() > KEYS_SHOWN_MAX));
-            }
-            cursor = next;
-        }
-        Ok(answer::keys(&keys, true))
     }
 
     async fn call(&mut self, args: &[Vec<u8>]) -> Result<Value, CallError> {

@@ -19,8 +19,8 @@ const SCAN_COUNT_MAX: usize = 10_000;
 /// Most keys that `KEYS` answers: its reply is built in memory at once.
 const KEYS_REPLY_MAX: usize = 100_000;
 
-/// Most keys that `KEYS` looks at, which are those that begin like its pattern: about a second's work, during which its worker serves
-/// nobody else.
+/// Most keys that `KEYS` looks at, which are those that begin like its pattern: about a
+/// second's work, during which its worker serves nobody else.
 const KEYS_VISITED_MAX: u64 = 1_000_000;
 
 pub(super) const COMMANDS: &[Spec] = &[
@@ -82,6 +82,24 @@ pub(super) const COMMANDS: &[Spec] = &[
     },
 ];
 
+/// `NETDB KEYS PREFIX [AFTER key] [COUNT n]`.
+pub(super) const NETDB_KEYS: Spec = Spec {
+    name: "keys",
+    arity: -3,
+    flags: &["readonly"],
+    group: "generic",
+    summary: "Returns the first keys that begin with a prefix, in ascending order, or the first \
+              after a key.",
+    since: "0.1.0",
+    args: &[
+        Arg::new("prefix", "string"),
+        Arg::new("after", "string").token("AFTER").optional(),
+        Arg::new("count", "integer").token("COUNT").optional(),
+    ],
+    run: Some(netdb_keys),
+    ..Spec::NONE
+};
+
 fn dbsize(context: &mut Context<'_>, _: &mut Args) -> Result<Outcome, Failure> {
     let count = i64::try_from(context.store.key_count()).unwrap_or(i64::MAX);
     Ok(Value::Integer(count).into())
@@ -137,6 +155,27 @@ fn keys(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> 
     Ok(Value::Array(found.into_iter().map(Value::Bulk).collect()).into())
 }
 
+fn netdb_keys(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
+    let (mut after, mut count) = (None, SCAN_COUNT_MAX);
+    let mut at = 3;
+    while at < args.len() {
+        let value = at.saturating_add(1);
+        if value >= args.len() {
+            return Err(Failure::SYNTAX);
+        }
+        if args.is(at, "after") {
+            after = Some(args.bytes(value));
+        } else if args.is(at, "count") {
+            count = checked_count(args, value)?;
+        } else {
+            return Err(Failure::SYNTAX);
+        }
+        at = value.saturating_add(1);
+    }
+    let keys = context.store.list(args.bytes(2), after, count)?;
+    Ok(Value::Array(keys.into_iter().map(Value::Bulk).collect()).into())
+}
+
 /// What a `SCAN` asked for beyond its cursor.
 struct ScanOptions<'a> {
     pattern: Option<&'a [u8]>,
@@ -182,13 +221,7 @@ fn scan_options(args: &Args) -> Result<ScanOptions<'_>, Failure> {
         if args.is(at, "match") {
             options.pattern = Some(checked_pattern(args.bytes(value))?);
         } else if args.is(at, "count") {
-            let count = args.integer(value)?;
-            if count < 1 {
-                return Err(Failure::SYNTAX);
-            }
-            options.count = usize::try_from(count)
-                .unwrap_or(SCAN_COUNT_MAX)
-                .min(SCAN_COUNT_MAX);
+            options.count = checked_count(args, value)?;
         } else if args.is(at, "type") {
             options.type_exists = args.is(value, "string");
         } else {
@@ -197,6 +230,16 @@ fn scan_options(args: &Args) -> Result<ScanOptions<'_>, Failure> {
         at = at.saturating_add(2);
     }
     Ok(options)
+}
+
+/// A `COUNT`, cut to what one page may hold.
+fn checked_count(args: &Args, at: usize) -> Result<usize, Failure> {
+    let count = args.integer(at)?;
+    if count < 1 {
+        return Err(Failure::SYNTAX);
+    }
+    let count = usize::try_from(count).unwrap_or(SCAN_COUNT_MAX);
+    Ok(count.min(SCAN_COUNT_MAX))
 }
 
 fn checked_pattern(pattern: &[u8]) -> Result<&[u8], Failure> {

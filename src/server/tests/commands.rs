@@ -174,6 +174,12 @@ async fn keys_and_scan() {
     assert_eq!(seen, 25);
     let none = peer.call("SCAN 0 TYPE hash COUNT 100").await;
     assert_eq!(none, Value::Array(vec![Value::bulk("0"), bulks(&[])]));
+    let page = peer.call("NETDB KEYS key: AFTER key:02 COUNT 2").await;
+    assert_eq!(page, bulks(&["key:03", "key:04"]));
+    assert_eq!(peer.call("NETDB KEYS other").await, bulks(&["other"]));
+    for wrong in ["AFTER", "COUNT 0", "BEFORE key:02"] {
+        peer.error(&format!("NETDB KEYS key: {wrong}")).await;
+    }
     let long = "x".repeat(2_000);
     assert!(
         peer.error(&format!("KEYS {long}"))
