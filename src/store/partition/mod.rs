@@ -123,6 +123,8 @@ pub struct Partition {
     stage: Option<Stage>,
     closings: Closings,
     dot_conflicts: u64,
+    /// A commit has failed: see [`StoreError::Poisoned`].
+    poisoned: bool,
 }
 
 impl Partition {
@@ -180,7 +182,17 @@ impl Partition {
             stage: None,
             closings: Closings::new(loaded.frozen, loaded.peers),
             dot_conflicts: 0,
+            poisoned: false,
         })
+    }
+
+    /// The same partition with what `engine`, a later opening, holds of it: see
+    /// [`open`](Self::open). Of this opening stays what is no part of the data.
+    pub fn reopened(&self, actor: ActorId, engine: Arc<dyn Engine>) -> Result<Self, StoreError> {
+        let mut fresh = Self::open(self.id, actor, engine, self.options)?;
+        fresh.hlc = self.hlc.clone();
+        fresh.dot_conflicts = self.dot_conflicts;
+        Ok(fresh)
     }
 
     /// Which partition it is.
@@ -325,13 +337,15 @@ impl Partition {
     /// again: the batch may be on disk all the same, and issuing its dot a second time would
     /// be N01 without a crash.
     fn commit(&mut self, step: Step) -> Result<(), StoreError> {
-        self.table.check_trust()?;
+        if self.poisoned {
+            return Err(StoreError::Poisoned(self.id));
+        }
         let committed = match self.options.breaks(Mutation::N14) {
             true => self.commit_clock_first(&step.batch),
             false => self.engine.commit(&step.batch),
         };
         if let Err(error) = committed {
-            self.table.distrust();
+            self.poisoned = true;
             return Err(error.into());
         }
         self.closings.install(&step.batch);
