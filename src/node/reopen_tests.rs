@@ -101,7 +101,7 @@ fn a_closed_gate_lets_nothing_in_and_answers() {
     assert_eq!(get(&a), value("before"));
     let mut effects = Vec::new();
     assert!(put(&b, "after", Strength::All, &mut effects).is_none());
-    assert_eq!(deliver(B, effects.clone(), &a), [], "nothing is confirmed");
+    assert_eq!(deliver(B, effects, &a), [], "nothing is confirmed");
     assert_eq!(get(&a), value("before"));
     let restore = TransferRequest::BeginRestore {
         partitions: 1,
@@ -131,8 +131,10 @@ fn a_closed_gate_lets_nothing_in_and_answers() {
     )));
 
     gate.open();
-    deliver(B, effects, &a);
-    assert_eq!(get(&a), value("after"));
+    let mut effects = Vec::new();
+    assert!(put(&b, "later", Strength::All, &mut effects).is_none());
+    assert_eq!(deliver(B, effects, &a).len(), 1, "it is confirmed");
+    assert_eq!(get(&a), value("later"));
 }
 
 /// The story of a disk that forgot its tail: what it lost comes back from the peer, and the
@@ -142,7 +144,9 @@ fn a_node_goes_on_under_fresh_actors_with_what_its_disk_has() {
     let (gate, disk) = (Arc::new(Gate::default()), Arc::new(Simulated::new()));
     let a = node(A, &disk, &gate);
     let b = node(B, &Arc::default(), &Arc::default());
-    put(&a, "kept", Strength::One, &mut Vec::new());
+    let mut pushes = Vec::new();
+    put(&a, "kept", Strength::One, &mut pushes);
+    deliver(A, pushes, &b);
     disk.sync().unwrap();
     let mut pushes = Vec::new();
     put(&a, "lost", Strength::One, &mut pushes);

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -22,7 +23,11 @@ pub(super) struct Disk {
     clock: Clock,
     gate: Arc<Gate>,
     state: Mutex<DiskState>,
-    failed: Notify,
+    /// Bytes that were written since somebody looked, and how many may be.
+    written: AtomicU64,
+    allowance: AtomicU64,
+    /// Told when somebody should look.
+    news: Notify,
 }
 
 impl Disk {
@@ -33,7 +38,9 @@ impl Disk {
             clock,
             gate: Arc::default(),
             state: Mutex::new(DiskState::new(clock.now())),
-            failed: Notify::new(),
+            written: AtomicU64::new(0),
+            allowance: AtomicU64::new(u64::MAX),
+            news: Notify::new(),
         }
     }
 
@@ -53,13 +60,22 @@ impl Disk {
         ));
         if state.failed(self.clock.now(), cause.clone()) {
             error!(data = self.path(), cause, "disk failed; writes are stopped");
-            self.failed.notify_one();
+            self.news.notify_one();
         }
     }
 
-    /// Waits until it fails.
-    pub(super) async fn failing(&self) {
-        self.failed.notified().await;
+    /// So much was written to it.
+    pub(super) fn wrote(&self, bytes: u64) {
+        let before = self.written.fetch_add(bytes, Ordering::Relaxed);
+        let allowance = self.allowance.load(Ordering::Relaxed);
+        if before < allowance && before.saturating_add(bytes) >= allowance {
+            self.news.notify_one();
+        }
+    }
+
+    /// Waits until somebody should look: it has failed, or much was written.
+    pub(super) async fn news(&self) {
+        self.news.notified().await;
     }
 
     /// Whether it failed, and was not opened again since.
@@ -87,6 +103,8 @@ impl Disk {
     pub(super) fn look(&self, space: Option<Space>) {
         let mut state = self.state.lock();
         self.judge(&mut state, self.clock.now(), space);
+        self.allowance.store(state.allowance(), Ordering::Relaxed);
+        self.written.store(0, Ordering::Relaxed);
     }
 
     /// Follows the room there is; says whether that changed something.

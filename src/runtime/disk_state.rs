@@ -30,6 +30,13 @@ const RESERVE_PART: u64 = 16;
 /// on: else a disk at the brink would stop and go each second.
 const RESUME_PART: u64 = 4;
 
+/// So much of the room that is left, one in so many parts, may be written before somebody has
+/// to look again. What is written takes room twice: in a journal, and as what must be flushed.
+const ALLOWANCE_PART: u64 = 8;
+
+/// The least that may be written: a look costs more than less.
+const ALLOWANCE_MIN: u64 = 256 * 1024;
+
 /// How many bytes stay free: less on a small disk, but at least what the engine has in its
 /// buffers and must still write.
 pub(super) fn reserve(space: Space) -> u64 {
@@ -146,6 +153,15 @@ impl DiskState {
         }
     }
 
+    /// How many bytes may be written before it should be looked at again.
+    pub(super) fn allowance(&self) -> u64 {
+        let Some(space) = self.space else {
+            return u64::MAX;
+        };
+        let room = space.free_bytes.saturating_sub(reserve(space));
+        (room / ALLOWANCE_PART).max(ALLOWANCE_MIN)
+    }
+
     /// Whether there is room enough to go on, as far as is known.
     fn has_room(&self) -> bool {
         self.space.is_none_or(|space| {
@@ -194,6 +210,16 @@ mod tests {
         assert_eq!(disk.look(at(3), Some(space(4, 64, 0))), None, "not yet");
         assert_eq!(disk.look(at(4), Some(space(5, 64, 0))), Some(Turn::Resumed));
         assert_eq!(disk.condition(), &Condition::Healthy);
+    }
+
+    #[test]
+    fn the_less_room_the_sooner_it_is_looked_at_again() {
+        let mut disk = DiskState::new(at(0));
+        assert_eq!(disk.allowance(), u64::MAX);
+        disk.look(at(0), Some(space(84, 64, 0)));
+        assert_eq!(disk.allowance(), 10 * MB);
+        disk.look(at(0), Some(space(4, 64, 0)));
+        assert_eq!(disk.allowance(), ALLOWANCE_MIN);
     }
 
     #[test]

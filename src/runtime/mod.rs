@@ -21,7 +21,7 @@
 //! | incoming stream, one per peer (started by `accept`; ends also when the peer opens another, is silent, or breaks a rule) | one incoming stream | the peer, a beat | |
 //! | timer (`timer`) | nothing | the data plane's next timeout, 100 ms at most | |
 //! | fsync (`fsync`) | nothing | a tick, then the disk, on a blocking thread | |
-//! | disk (`reopen`) | the engine's next opening | a tick or a failure, then the disk, on a blocking thread | |
+//! | disk (`reopen`) | the engine's next opening | a tick, a failure or much that was written, then the disk, on a blocking thread | |
 //! | seeds (`seeds`; ends early if there are no names to resolve) | the seeds' addresses | name lookups | |
 //!
 //! Requests run on the task of whoever submits them, and messages of peers on the task of

@@ -1,5 +1,5 @@
-//! The task that looks after the disk: once a second how much room there is, and, after a
-//! failure, whether it can be opened again.
+//! The task that looks after the disk: once a second, and whenever much was written, how much
+//! room there is, and after a failure whether it can be opened again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::core::Core;
 use super::storage::Watched;
 use crate::store::engine::Engine;
 
-/// How often. At this pace a fast disk does not fill what is kept free between two looks.
+/// How often when nothing is written: others may fill the disk too, and may free room.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Looks after the disk until the node has stopped. Whatever blocks does so on a thread of its
@@ -24,7 +24,7 @@ pub(super) async fn run(core: Arc<Core>) {
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = core.disk.failing() => core.data.distrust(),
+            () = core.disk.news() => {}
             () = core.stopped.cancelled() => return,
         }
         let turn = core.clone();
@@ -42,6 +42,9 @@ pub(super) async fn run(core: Arc<Core>) {
 fn look(core: &Core) {
     let engine = core.engine();
     engine.look();
+    if core.disk.has_failed() {
+        core.data.distrust();
+    }
     if core.disk.is_due() {
         match reopen(core, &engine) {
             Ok(()) => core.disk.reopened(),

@@ -12,7 +12,7 @@ use super::identity::GenerationFile;
 use crate::config::Storage;
 use crate::placement::PartitionId;
 use crate::store::engine::{Batch, Engine, EngineError, Fjall, Memory, Reader, Reopened, Space};
-use crate::store::{MemoryBudget, RowBudget};
+use crate::store::{MemoryBudget, RowBudget, row_bytes};
 
 /// The default place for data, relative to the working directory.
 const DEFAULT_DIRECTORY: &str = "netdb-data";
@@ -93,6 +93,12 @@ impl Engine for Watched {
     fn commit(&self, batch: &Batch) -> Result<(), EngineError> {
         let done = self.unless_stopped(|| self.engine.commit(batch));
         self.dirty.store(true, Ordering::Release);
+        let rows = batch
+            .rows
+            .iter()
+            .filter_map(|(k, row)| Some((k, row.as_ref()?)));
+        let bytes = rows.map(|(key, row)| row_bytes(key, row) as u64);
+        self.disk.wrote(bytes.sum());
         done
     }
 

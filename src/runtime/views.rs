@@ -74,6 +74,18 @@ pub struct DiskView {
     pub free_bytes: Option<u64>,
 }
 
+impl Default for DiskView {
+    /// That of a node whose data is in memory only.
+    fn default() -> Self {
+        Self {
+            state: "none",
+            cause: None,
+            stopped_ms: None,
+            free_bytes: None,
+        }
+    }
+}
+
 /// What a node says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {

@@ -159,12 +159,7 @@ impl Store for Fake {
             partitions: 64,
             keys: self.key_count(),
             data: "memory".to_owned(),
-            disk: DiskView {
-                state: "none",
-                cause: None,
-                stopped_ms: None,
-                free_bytes: None,
-            },
+            disk: DiskView::default(),
             counters: vec![("pushes_sent", 5)],
         }
     }
