@@ -8,6 +8,9 @@ use std::process::Command;
 
 use crate::support::{Cluster, LATER, NETDB, Node, eventually, same};
 use netdb::resp::Value;
+use rand::distr::Alphanumeric;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 
 /// Bytes of a value: enough to fill the file system in a few hundred writes.
 const VALUE_BYTES: usize = 100_000;
@@ -60,7 +63,9 @@ fn inside(node: &Node, name: &str) -> PathBuf {
 /// Writes keys of the largest number so far on until writes are stopped, and says by what.
 #[track_caller]
 fn fill(node: &Node, acknowledged: &mut Vec<String>) -> String {
-    let value = "v".repeat(VALUE_BYTES);
+    // What nobody can compress.
+    let random = SmallRng::seed_from_u64(acknowledged.len() as u64).sample_iter(Alphanumeric);
+    let value: String = random.take(VALUE_BYTES).map(char::from).collect();
     let mut at = acknowledged.len();
     eventually("writes are stopped", LATER, || {
         loop {
@@ -110,7 +115,7 @@ fn a_full_disk_stops_writes_and_room_lets_them_go_on() {
     await_writable(&node);
 
     // Somebody else takes the last byte: now the engine's own writes fail.
-    let taken = fs::write(inside(&node, "ballast"), vec![1; 48_000_000]);
+    let taken = fs::write(inside(&node, "ballast"), vec![1; 64_000_000]);
     assert!(taken.is_err(), "it is full to the last byte");
     let stopped = fill(&node, &mut acknowledged);
     assert!(stopped.contains(&path), "{stopped}");
