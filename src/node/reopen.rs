@@ -49,6 +49,7 @@ impl<W> Data<W> {
             shard.lock().replace(partitions);
         }
         *self.transfers.lock() = Default::default();
+        self.sync.lock().fall_back();
         Ok(())
     }
 }

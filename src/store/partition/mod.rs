@@ -56,6 +56,7 @@ mod listing;
 mod log;
 mod naive;
 mod options;
+mod reopened;
 mod restore;
 mod seal;
 mod slot;
@@ -184,15 +185,6 @@ impl Partition {
             dot_conflicts: 0,
             poisoned: false,
         })
-    }
-
-    /// The same partition with what `engine`, a later opening, holds of it: see
-    /// [`open`](Self::open). Of this opening stays what is no part of the data.
-    pub fn reopened(&self, actor: ActorId, engine: Arc<dyn Engine>) -> Result<Self, StoreError> {
-        let mut fresh = Self::open(self.id, actor, engine, self.options)?;
-        fresh.hlc = self.hlc.clone();
-        fresh.dot_conflicts = self.dot_conflicts;
-        Ok(fresh)
     }
 
     /// Which partition it is.

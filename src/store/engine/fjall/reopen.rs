@@ -73,11 +73,13 @@ impl Fjall {
     pub(super) fn room(&self) -> Result<Option<Space>, EngineError> {
         let stat = rustix::fs::statvfs(&self.dir)
             .map_err(|error| io("cannot look at", &self.dir)(error.into()))?;
+        // What is on its way to the disk included. A database that is closed has nothing.
+        let buffered = self.held.with(|view| Ok(view.database.write_buffer_size()));
         let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
         let space = Space {
             free_bytes: bytes(stat.f_bavail),
             total_bytes: bytes(stat.f_blocks),
-            buffered_bytes: self.written.lock().buffered,
+            buffered_bytes: buffered.unwrap_or(0),
         };
         Ok((space.total_bytes > 0).then_some(space))
     }
