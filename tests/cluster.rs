@@ -12,7 +12,9 @@ mod cluster {
     mod backup;
     mod crashes;
     mod data;
+    mod disk;
     mod durability;
+    mod full_disk;
     mod hostile;
     mod membership;
     mod power;

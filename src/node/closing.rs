@@ -25,7 +25,7 @@ impl<W> Data<W> {
                 promising.push(shard);
             }
         }
-        if !promising.is_empty() && self.engine.sync().is_ok() {
+        if !promising.is_empty() && self.engine.read().clone().sync().is_ok() {
             for shard in promising {
                 shard.lock().confirm();
             }

@@ -141,6 +141,9 @@ impl<W> Data<W> {
         partition: PartitionId,
         effects: &mut Vec<Effect<W>>,
     ) {
+        if self.gate.is_closed() {
+            return;
+        }
         let question = self.shard(partition).lock().question(now, to, partition);
         effects.extend(question.map(|message| Effect::Send { to, message }));
     }
@@ -170,6 +173,8 @@ impl<W> Data<W> {
         for output in outputs {
             match output {
                 Output::Compare(to) => effects.push(self.comparison(to)),
+                // What came could not be kept. The pull is given up after a while.
+                Output::Pull(_) if self.gate.is_closed() => {}
                 Output::Pull(pull) => {
                     let shard = self.shard(pull.partition).lock();
                     let question = shard.ask(pull.partition, pull.mutual);

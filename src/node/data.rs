@@ -13,7 +13,8 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::effect::Effect;
-use super::request::{Consistency, Reply, Request};
+use super::gate::Gate;
+use super::request::{Consistency, Reply, Request, RequestError};
 use super::requests::Task;
 use super::shard::Shard;
 use super::stats::DataStats;
@@ -59,7 +60,7 @@ pub struct DataParams {
 
 /// A node's data: shards and synchroniser. `W` is whoever waits for a reply.
 pub struct Data<W> {
-    me: NodeId,
+    pub(super) me: NodeId,
     pub(super) durability: Durability,
     /// Whether something was committed that should be on the disk soon.
     pub(super) dirty: AtomicBool,
@@ -69,7 +70,8 @@ pub struct Data<W> {
     pub(super) sync: Mutex<Synchronizer>,
     pub(super) pacer: Mutex<Pacer>,
     pub(super) transfers: Mutex<Transfers>,
-    pub(super) engine: Arc<dyn Engine>,
+    pub(super) engine: RwLock<Arc<dyn Engine>>,
+    pub(super) gate: Arc<Gate>,
     view: RwLock<Arc<View>>,
     /// Since when the view is what it is.
     view_since: Mutex<Instant>,
@@ -123,11 +125,18 @@ impl<W> Data<W> {
                 now,
             )),
             transfers: Mutex::default(),
-            engine: engine.clone(),
+            engine: RwLock::new(engine.clone()),
+            gate: Arc::default(),
             view: RwLock::default(),
             view_since: Mutex::new(now.mono),
             housekeeping_due: Mutex::new(now.mono + HOUSEKEEPING_INTERVAL),
         })
+    }
+
+    /// The same, taking in changes only while `gate` is open.
+    pub fn behind(mut self, gate: Arc<Gate>) -> Self {
+        self.gate = gate;
+        self
     }
 
     /// Runs a client's request as far as this node can. `None`: the reply comes later, as
@@ -149,6 +158,9 @@ impl<W> Data<W> {
             view: &view,
         };
         let is_write = request.is_write();
+        if is_write && let Some(why) = self.gate.why_closed() {
+            return Some(Reply::Failed(RequestError::WritesStopped(why)));
+        }
         let reply = self.shard(id).lock().submit(task, request, waiter, effects);
         if is_write {
             self.note_commit(consistency.durability);
@@ -192,11 +204,16 @@ impl<W> Data<W> {
             let view = self.view();
             let my_turn = self.is_my_turn(now, &view);
             for shard in &self.shards {
-                shard.lock().keep_house(now, &view, my_turn, effects);
+                shard.lock().keep_house(now, &view);
             }
-            let settled = now.mono.since(*self.view_since.lock()) >= SETTLED_AFTER;
-            self.close_dead_actors(&view, settled && view.is_whole(), effects);
-            self.note_commit(self.durability);
+            if !self.gate.is_closed() {
+                for shard in &self.shards {
+                    shard.lock().tidy(now, &view, my_turn, effects);
+                }
+                let settled = now.mono.since(*self.view_since.lock()) >= SETTLED_AFTER;
+                self.close_dead_actors(&view, settled && view.is_whole(), effects);
+                self.note_commit(self.durability);
+            }
         }
         let due = self.pacer.lock().take_due(now.mono);
         for (partition, peer) in due {

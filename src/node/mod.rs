@@ -22,10 +22,14 @@ mod effect;
 mod full;
 #[cfg(test)]
 mod full_tests;
+mod gate;
 mod gathering;
 mod listing;
 mod pull;
 mod receive;
+mod reopen;
+#[cfg(test)]
+mod reopen_tests;
 pub mod request;
 mod requests;
 mod restore;
@@ -43,5 +47,6 @@ mod view;
 pub use data::{Data, DataParams};
 pub use durable::Syncing;
 pub use effect::{Effect, Note};
+pub use gate::Gate;
 pub use stats::DataStats;
 pub use view::View;

@@ -13,8 +13,12 @@ use crate::placement::PartitionId;
 use crate::replication::Message;
 
 impl<W> Data<W> {
-    /// Takes in what a peer sent.
+    /// Takes in what a peer sent. What would have to be kept is dropped while the gate is
+    /// closed.
     pub fn receive(&self, now: Now, from: NodeId, message: Message, effects: &mut Vec<Effect<W>>) {
+        if message.is_kept() && self.gate.is_closed() {
+            return;
+        }
         match message {
             Message::Push {
                 id,

@@ -165,9 +165,14 @@ pub enum RequestError {
         /// The most that may wait.
         limit: usize,
     },
-    /// The node could not keep it. Nothing was changed.
+    /// The node could not read it, and nothing was changed; or it could not keep it. Then it is
+    /// not in effect, but may come to be when the node opens its disk again: like a write that
+    /// timed out, it stands or not.
     #[error("storage failed: {0}")]
     Storage(String),
+    /// The node's disk has failed or is full. Nothing was changed.
+    #[error("writes are stopped: {0}")]
+    WritesStopped(Arc<str>),
     /// The node stopped while it waited for replicas. A write stands on it, and on those that
     /// its push reached.
     #[error("node stopped before enough replicas answered; a write is not undone")]

@@ -35,6 +35,11 @@ impl<W> Data<W> {
         request: TransferRequest,
         effects: &mut Vec<Effect<W>>,
     ) -> Result<TransferReply, TransferError> {
+        if request.is_change()
+            && let Some(why) = self.gate.why_closed()
+        {
+            return Err(TransferError::WritesStopped(why));
+        }
         match request {
             TransferRequest::BeginBackup => self.begin_backup(now, client, effects),
             TransferRequest::NextPiece => self.next_piece(now, client, effects),

@@ -142,22 +142,29 @@ impl<W> Shard<W> {
         }
     }
 
-    /// Removes what has expired, and the dot-log rows that every replica has or that are too
-    /// old; if it is this node's turn, also rewrites rows that outgrew a message.
-    pub(super) fn keep_house(
+    /// Looks after what is in memory only: removes the dot-log rows that every replica has or
+    /// that are too old, and full syncs that nobody asks for.
+    pub(super) fn keep_house(&mut self, now: Now, view: &View) {
+        self.sources
+            .retain(|_, source| now.mono.since(source.used) < SOURCE_IDLE);
+        for partition in self.partitions.values_mut() {
+            partition.trim();
+            partition.collect(&view.replicas);
+            partition.forget(now.mono);
+        }
+    }
+
+    /// Removes what has expired; if it is this node's turn, also rewrites rows that outgrew a
+    /// message. Asks again for what it fetches and does not come.
+    pub(super) fn tidy(
         &mut self,
         now: Now,
         view: &View,
         my_turn: bool,
         effects: &mut Vec<Effect<W>>,
     ) {
-        self.sources
-            .retain(|_, source| now.mono.since(source.used) < SOURCE_IDLE);
         self.ask_again(now, effects);
         for (id, partition) in &mut self.partitions {
-            partition.trim();
-            partition.collect(&view.replicas);
-            partition.forget(now.mono);
             let kept = partition.expire(now.wall_ms).and_then(|_| {
                 let keys_max = if my_turn { COLLAPSED_MAX } else { 0 };
                 partition.collapse(keys_max)

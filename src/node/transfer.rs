@@ -3,6 +3,8 @@
 //! Both run in steps that the client asks for one by one. A node remembers per client how far
 //! it is, for a while: a client that falls silent is forgotten, and nothing is left behind.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -40,6 +42,16 @@ pub enum TransferRequest {
     },
     /// How far what was restored has come.
     RestoreStatus,
+}
+
+impl TransferRequest {
+    /// Whether it may change something, or begins what will.
+    pub(super) fn is_change(&self) -> bool {
+        match self {
+            Self::BeginRestore { .. } | Self::RestoreRows { .. } | Self::RestoreEnd { .. } => true,
+            Self::BeginBackup | Self::NextPiece | Self::RestoreStatus => false,
+        }
+    }
 }
 
 /// The answer to a [`TransferRequest`].
@@ -170,6 +182,9 @@ pub enum TransferError {
     /// The node could not keep it.
     #[error("storage failed: {0}")]
     Storage(String),
+    /// The node's disk has failed or is full.
+    #[error("writes are stopped: {0}")]
+    WritesStopped(Arc<str>),
     /// The node is stopping.
     #[error("node is shutting down; use another node")]
     ShuttingDown,

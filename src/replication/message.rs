@@ -113,3 +113,13 @@ pub enum Message {
     /// The end of a full sync: now everything staged takes effect at once.
     FullEnd(FullEnd),
 }
+
+impl Message {
+    /// Whether its receiver has to keep something of it.
+    pub fn is_kept(&self) -> bool {
+        matches!(
+            self,
+            Self::Push { .. } | Self::Delta(_) | Self::FullRows(_) | Self::FullEnd(_)
+        )
+    }
+}

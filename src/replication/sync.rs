@@ -158,6 +158,13 @@ impl Synchronizer {
         self.caught_up
     }
 
+    /// This node has lost something that it had: it is even with nobody, and compares with
+    /// every peer soon.
+    pub fn fall_back(&mut self) {
+        self.caught_up = false;
+        self.soon.clone_from(&self.reachable);
+    }
+
     /// Pulls running and waiting.
     pub fn backlog(&self) -> usize {
         self.active.len() + self.queue.len()

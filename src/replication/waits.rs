@@ -144,6 +144,13 @@ impl<P> Waits<P> {
         is_met.then(|| self.end(now, id)).flatten()
     }
 
+    /// The coordinator may lose what it has: no wait counts its own answer any more.
+    pub fn retract(&mut self) {
+        for waiting in self.waiting.values_mut() {
+            waiting.needs.own = false;
+        }
+    }
+
     /// Only `reachable` replicas can answer now, the coordinator included, so no wait that
     /// is not strict needs more. Returns the waits that this ends.
     pub fn lower(&mut self, now: Instant, reachable: usize) -> Vec<Ended<P>> {
@@ -227,6 +234,14 @@ mod tests {
         assert!(waits.confirm(at(2), 2).unwrap().is_met());
         let ended = waits.expire(at(2_000));
         assert_eq!((ended[0].answered, ended[0].is_met()), (0, false));
+    }
+
+    #[test]
+    fn a_coordinator_that_may_lose_the_write_does_not_count() {
+        let (mut waits, id) = waiting_for(2);
+        waits.retract();
+        assert_eq!(waits.answer(at(1), id, NodeId(1)), None);
+        assert!(waits.answer(at(2), id, NodeId(2)).unwrap().is_met());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::error;
 
 use super::counters::Counters;
+use super::disk::Disk;
 use super::facts_lane::FactsInbox;
 use super::limiter::Limiter;
 use super::links::Links;
@@ -49,7 +50,9 @@ pub(super) struct Core {
     pub(super) clock: Clock,
     pub(super) data: Data<Waiter>,
     pub(super) opening: Opening,
-    pub(super) engine: Arc<Watched>,
+    /// The opening of the engine that is in use.
+    pub(super) engine: Mutex<Arc<Watched>>,
+    pub(super) disk: Arc<Disk>,
     pub(super) links: Links,
     pub(super) roster: watch::Sender<Arc<Roster>>,
     pub(super) facts: watch::Sender<Arc<FactsTable>>,
@@ -91,6 +94,16 @@ impl Core {
         View::of(roster.members.values(), self.profile.id, |id| {
             up.contains(&id)
         })
+    }
+
+    /// The opening of the engine that is in use.
+    pub(super) fn engine(&self) -> Arc<Watched> {
+        self.engine.lock().clone()
+    }
+
+    /// From now on this opening is in use.
+    pub(super) fn replace_engine(&self, engine: Arc<Watched>) {
+        *self.engine.lock() = engine;
     }
 
     /// Starts a task that [`Handle::shutdown`](super::Handle::shutdown) waits for.

@@ -107,7 +107,10 @@ impl Core {
             }
             Note::Storage { partition, error } => {
                 counters.storage_errors.one();
-                if let Some(more) = self.limiter.admit("storage") {
+                // A disk that has failed has said so, once and with its path.
+                if !self.disk.has_failed()
+                    && let Some(more) = self.limiter.admit("storage")
+                {
                     error!(%partition, error, more, "the storage engine failed");
                 }
             }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
-use tracing::error;
 
 use super::core::Core;
 
@@ -20,14 +19,13 @@ const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) async fn run(core: Arc<Core>) {
     let mut ticks = tokio::time::interval(SYNC_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut failed = false;
     loop {
         let last = tokio::select! {
             _ = ticks.tick() => false,
             () = core.sync_now.notified() => false,
             () = core.stopped.cancelled() => true,
         };
-        let Some(kept) = sync(&core, &mut failed).await else {
+        let Some(kept) = sync(&core).await else {
             return;
         };
         if last {
@@ -42,23 +40,21 @@ pub(super) async fn run(core: Arc<Core>) {
 
 /// Forces to disk what should be there, and tells those who wait. Returns whether that worked;
 /// none if the runtime is going down.
-async fn sync(core: &Arc<Core>, failed: &mut bool) -> Option<bool> {
+async fn sync(core: &Arc<Core>) -> Option<bool> {
+    if core.disk.has_failed() {
+        return Some(false);
+    }
     let Some(syncing) = core.data.begin_sync() else {
         return Some(true);
     };
-    let engine = core.engine.clone();
+    let engine = core.engine();
     let synced = tokio::task::spawn_blocking(move || engine.sync_if_dirty()).await;
     let synced = synced.ok()?;
     match &synced {
         Ok(forced) => core.counters.disk_syncs.add(usize::from(*forced)),
-        Err(error) => {
-            core.counters.storage_errors.one();
-            if !*failed {
-                error!(%error, "what was written could not be forced to disk; trying again");
-            }
-        }
+        // The disk has said why, and nothing is forced before it was opened again.
+        Err(_) => core.counters.storage_errors.one(),
     }
-    *failed = synced.is_err();
     let mut effects = Vec::new();
     let now = core.clock.now();
     core.data

@@ -15,6 +15,7 @@ use tracing::info;
 
 use super::core::{Core, Profile, Waiter};
 use super::counters::Counters;
+use super::disk::Disk;
 use super::error::StartError;
 use super::facts_lane::{FactsInbox, FactsTransport};
 use super::identity::GenerationFile;
@@ -27,7 +28,7 @@ use super::state::{Command, FactsTable, Roster};
 use super::storage::{Opening, Watched};
 use super::time::Clock;
 use super::udp::{self, COMMANDS_MAX, Lane};
-use super::{accept, facts, fsync, peers, seeds, timer};
+use super::{accept, facts, fsync, peers, reopen, seeds, timer};
 use crate::config::{Config, Network};
 use crate::membership::{Identity, Membership, Params};
 use crate::node::Data;
@@ -37,6 +38,7 @@ use crate::wire::{DatagramOpener, DatagramSealer};
 pub(super) struct Store {
     pub(super) opening: Opening,
     pub(super) engine: Arc<Watched>,
+    pub(super) disk: Arc<Disk>,
     pub(super) data: Data<Waiter>,
     pub(super) generations: GenerationFile,
     pub(super) generation: u64,
@@ -70,7 +72,8 @@ pub(super) fn launch(
         clock,
         data: store.data,
         opening: store.opening,
-        engine: store.engine,
+        engine: Mutex::new(store.engine),
+        disk: store.disk,
         links: Links::default(),
         roster: watch::Sender::new(Arc::new(Roster::of(&membership))),
         facts: watch::Sender::new(Arc::new(FactsTable::new())),
@@ -154,6 +157,7 @@ fn start_others(core: &Arc<Core>, peers: TcpListener, config: &Config, guessed: 
     core.spawn_vital("acceptor", accept::run(core.clone(), peers));
     core.spawn_vital("timer", timer::run(core.clone()));
     core.spawn_vital("fsync", fsync::run(core.clone()));
+    core.spawn_vital("disk", reopen::run(core.clone()));
     core.spawn(seeds::run(core.clone(), config.seeds.clone(), guessed));
 }
 

@@ -105,7 +105,7 @@ pub(super) async fn shutdown(core: &Arc<Core>) {
             if timeout(TASKS_WAIT, core.tasks.wait()).await.is_err() {
                 warn!(tasks = core.tasks.len(), "some tasks did not end in time");
             }
-            let engine = core.engine.clone();
+            let engine = core.engine();
             let synced = tokio::task::spawn_blocking(move || engine.sync_if_dirty()).await;
             if let Ok(Err(error)) = synced {
                 error!(%error, "the last writes could not be forced to disk");

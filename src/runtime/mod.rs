@@ -21,6 +21,7 @@
 //! | incoming stream, one per peer (started by `accept`; ends also when the peer opens another, is silent, or breaks a rule) | one incoming stream | the peer, a beat | |
 //! | timer (`timer`) | nothing | the data plane's next timeout, 100 ms at most | |
 //! | fsync (`fsync`) | nothing | a tick, then the disk, on a blocking thread | |
+//! | disk (`reopen`) | the engine's next opening | a tick, a failure or much that was written, then the disk, on a blocking thread | |
 //! | seeds (`seeds`; ends early if there are no names to resolve) | the seeds' addresses | name lookups | |
 //!
 //! Requests run on the task of whoever submits them, and messages of peers on the task of
@@ -44,6 +45,8 @@ mod core;
 mod counters;
 mod cuts;
 mod dial;
+mod disk;
+mod disk_state;
 mod effects;
 mod error;
 mod events;
@@ -61,6 +64,7 @@ mod outbox;
 mod peers;
 mod ports;
 mod queue;
+mod reopen;
 mod seeds;
 mod start;
 mod state;
@@ -80,4 +84,4 @@ pub use error::StartError;
 pub use handle::Handle;
 pub use identity::NAME_BYTES_MAX;
 pub use start::start;
-pub use views::{MemberView, ScanPage, Status, Submitted};
+pub use views::{DiskView, MemberView, ScanPage, Status, Submitted};

@@ -8,6 +8,7 @@ use rand::rngs::SmallRng;
 use tracing::info;
 
 use super::core::Profile;
+use super::disk::Disk;
 use super::error::StartError;
 use super::handle::Handle;
 use super::launch::{Store, launch};
@@ -147,11 +148,14 @@ async fn open_store(place: Place, params: DataParams, clock: Clock) -> Result<St
         let start = Instant::now();
         let opened = place.open()?;
         let generation = opened.generations.next(wall_ms())?;
-        let engine = Arc::new(Watched::new(opened.engine));
+        let disk = Arc::new(Disk::new(place.directory(), clock));
+        let engine = Arc::new(Watched::new(opened.engine, disk.clone()));
+        engine.look();
         let shared: Arc<dyn Engine> = engine.clone();
         let rng = SmallRng::from_rng(&mut rand::rng());
         let data = Data::open(&params, &shared, rng, clock.now())
-            .map_err(|error| StartError::Storage(error.to_string()))?;
+            .map_err(|error| StartError::Storage(error.to_string()))?
+            .behind(disk.gate());
         let took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         info!(
             data = place.words(),
@@ -165,6 +169,7 @@ async fn open_store(place: Place, params: DataParams, clock: Clock) -> Result<St
                 memory_budget: place.budget(),
             },
             engine,
+            disk,
             data,
             generations: opened.generations,
             generation,

@@ -95,6 +95,7 @@ pub(super) fn status(core: &Core) -> Status {
         partitions: profile.fingerprint.partitions,
         keys: data.keys,
         data: profile.data.clone(),
+        disk: core.disk.view(),
         counters,
     }
 }

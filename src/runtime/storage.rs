@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::warn;
 
+use super::disk::Disk;
 use super::error::StartError;
 use super::identity::GenerationFile;
 use crate::config::Storage;
 use crate::placement::PartitionId;
-use crate::store::engine::{Batch, Engine, EngineError, Fjall, Memory, Reader};
-use crate::store::{MemoryBudget, RowBudget};
+use crate::store::engine::{Batch, Engine, EngineError, Fjall, Memory, Reader, Reopened, Space};
+use crate::store::{MemoryBudget, RowBudget, row_bytes};
 
 /// The default place for data, relative to the working directory.
 const DEFAULT_DIRECTORY: &str = "netdb-data";
@@ -19,17 +20,22 @@ const DEFAULT_DIRECTORY: &str = "netdb-data";
 /// Where in a node's directory the engine lives.
 const ENGINE_DIRECTORY: &str = "store";
 
-/// An engine that knows whether something was committed since it was last synced.
+/// One opening of an engine that knows whether something was committed since it was last
+/// synced, and that takes nothing more once it has failed.
 pub(super) struct Watched {
     engine: Arc<dyn Engine>,
+    disk: Arc<Disk>,
     dirty: AtomicBool,
+    stopped: AtomicBool,
 }
 
 impl Watched {
-    pub(super) fn new(engine: Arc<dyn Engine>) -> Self {
+    pub(super) fn new(engine: Arc<dyn Engine>, disk: Arc<Disk>) -> Self {
         Self {
             engine,
+            disk,
             dirty: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
         }
     }
 
@@ -40,13 +46,42 @@ impl Watched {
         if !self.dirty.swap(false, Ordering::AcqRel) {
             return Ok(false);
         }
-        match self.engine.sync() {
+        match self.sync() {
             Ok(()) => Ok(true),
             Err(error) => {
                 self.dirty.store(true, Ordering::Release);
                 Err(error)
             }
         }
+    }
+
+    /// Tells the disk how much room there is, and what failed in the background. Blocks.
+    pub(super) fn look(&self) {
+        if let Ok(space) = self.engine.space() {
+            self.disk.look(space);
+        }
+        // What has failed already is known.
+        let _ = self.check();
+    }
+
+    /// Takes nothing more.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// Does `work` unless something has failed before; if it fails nothing follows. A second
+    /// attempt could succeed without the first being kept.
+    fn unless_stopped(
+        &self,
+        work: impl FnOnce() -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        if self.stopped.load(Ordering::Acquire) {
+            return Err(EngineError::Failed);
+        }
+        work().inspect_err(|error| {
+            self.stop();
+            self.disk.fail(error.to_string());
+        })
     }
 }
 
@@ -56,21 +91,39 @@ impl Engine for Watched {
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), EngineError> {
-        let done = self.engine.commit(batch);
+        let done = self.unless_stopped(|| self.engine.commit(batch));
         self.dirty.store(true, Ordering::Release);
+        let rows = batch
+            .rows
+            .iter()
+            .filter_map(|(k, row)| Some((k, row.as_ref()?)));
+        let bytes = rows.map(|(key, row)| row_bytes(key, row) as u64);
+        self.disk.wrote(bytes.sum());
         done
     }
 
     fn sync(&self) -> Result<(), EngineError> {
-        self.engine.sync()
+        self.unless_stopped(|| self.engine.sync())
     }
 
     fn row_budget(&self) -> &RowBudget {
         self.engine.row_budget()
     }
 
-    fn snapshot(&self, partition: PartitionId) -> Arc<dyn Reader> {
+    fn snapshot(&self, partition: PartitionId) -> Result<Arc<dyn Reader>, EngineError> {
         self.engine.snapshot(partition)
+    }
+
+    fn space(&self) -> Result<Option<Space>, EngineError> {
+        self.engine.space()
+    }
+
+    fn check(&self) -> Result<(), EngineError> {
+        self.unless_stopped(|| self.engine.check())
+    }
+
+    fn reopen(&self) -> Result<Reopened, EngineError> {
+        self.engine.reopen()
     }
 }
 
@@ -89,6 +142,11 @@ impl Place {
             Storage::Memory => None,
         };
         Self { directory, budget }
+    }
+
+    /// The directory, if there is one.
+    pub(super) fn directory(&self) -> Option<&Path> {
+        self.directory.as_deref()
     }
 
     /// How much memory the data may take; none if it is in memory only.

@@ -61,6 +61,31 @@ pub struct MemberView {
     pub me: bool,
 }
 
+/// How a node's disk is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskView {
+    /// `healthy`, `full`, `failed`, or `none` if the data is in memory only.
+    pub state: &'static str,
+    /// Where it failed and what the system said, or how little room there is.
+    pub cause: Option<String>,
+    /// For how long it has taken no writes, in milliseconds.
+    pub stopped_ms: Option<u64>,
+    /// How many bytes are free, if that is known.
+    pub free_bytes: Option<u64>,
+}
+
+impl Default for DiskView {
+    /// That of a node whose data is in memory only.
+    fn default() -> Self {
+        Self {
+            state: "none",
+            cause: None,
+            stopped_ms: None,
+            free_bytes: None,
+        }
+    }
+}
+
 /// What a node says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -88,6 +113,8 @@ pub struct Status {
     pub keys: u64,
     /// Where the data is kept: a directory, or `memory`.
     pub data: String,
+    /// How its disk is.
+    pub disk: DiskView,
     /// Counters and gauges, by name.
     pub counters: Vec<(&'static str, u64)>,
 }

@@ -6,7 +6,8 @@
 //! | too few replicas confirmed in time, or before the node stopped | `TIMEOUT` | yes: the write stands and spreads |
 //! | too few replicas within reach for a strict strength | `NOREPLICAS` | no |
 //! | too many writes in flight | `BUSY` | no; try again later |
-//! | storage failed | `IOERR` | no |
+//! | storage failed | `IOERR` | by a read no; a write may come to be in effect later |
+//! | the node's disk has failed or is full | `MISCONF` | no; use another node, or try again later |
 //! | node is stopping | `SHUTDOWN` | no; use another node |
 //!
 //! A time-out is not Redis's `NOREPLICAS`, because clients take that one to mean that nothing
@@ -86,6 +87,7 @@ impl From<&RequestError> for Failure {
             RequestError::NoReplicas { .. } => "NOREPLICAS",
             RequestError::Busy { .. } => "BUSY",
             RequestError::Storage(_) => "IOERR",
+            RequestError::WritesStopped(_) => "MISCONF",
             RequestError::ShuttingDown => "SHUTDOWN",
         };
         Self::new(format!("{code} {error}"))
@@ -132,6 +134,10 @@ mod tests {
         assert_eq!(
             Failure::from(&RequestError::Storage("disk full".to_owned())).0,
             "IOERR storage failed: disk full"
+        );
+        assert_eq!(
+            Failure::from(&RequestError::WritesStopped("disk full".into())).0,
+            "MISCONF writes are stopped: disk full"
         );
     }
 }

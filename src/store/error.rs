@@ -10,8 +10,8 @@ use crate::placement::PartitionId;
 /// Why a local operation failed. Nothing was changed in memory.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// The engine failed. Whether the batch is on disk is unknown, so the partition refuses
-    /// every further change until it is opened again, with a fresh actor.
+    /// The engine failed. The batch is not in effect, but whether it is on disk is unknown, so
+    /// the partition refuses every further change until it is opened again, with a fresh actor.
     #[error("storage engine failed: {0}")]
     Engine(#[from] EngineError),
     /// A row or an index cannot be read: the engine failed, or a record is damaged. What needs
@@ -25,7 +25,7 @@ pub enum StoreError {
     },
     /// An earlier change failed in the engine: see [`StoreError::Engine`].
     #[error(
-        "partition {0} serves only what is in memory since its storage engine failed; restart the node"
+        "partition {0} takes no writes since its storage engine failed, until that is opened again"
     )]
     Poisoned(PartitionId),
     /// What the engine holds contradicts itself.

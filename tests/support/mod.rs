@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "each test and bench uses a part of it")]
 
 pub mod client;
+pub mod faulty_disk;
 pub mod ports;
 
 use std::cell::RefCell;
@@ -321,6 +322,12 @@ impl Node {
             .args([format!("-{signal}"), pid])
             .status();
         assert!(sent.expect("kill").success(), "SIG{signal} was not sent");
+    }
+
+    /// The id of its process.
+    #[track_caller]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// Memory that it holds, in bytes, where the system says so.

@@ -2,7 +2,7 @@
 
 use crate::node::request::{Consistency, Durability, Strength};
 use crate::resp::Value;
-use crate::runtime::{MemberView, Status};
+use crate::runtime::{DiskView, MemberView, Status};
 use crate::server::commands::{help, keyspace, transfer};
 use crate::server::failure::Failure;
 use crate::server::spec::{Arg, Args, Context, Outcome, Spec};
@@ -124,9 +124,22 @@ fn status_fields(status: &Status) -> Value {
         (Value::bulk("keys"), number(status.keys)),
         (Value::bulk("data"), text(&status.data)),
     ];
+    fields.extend(disk_fields(&status.disk));
     let counters = status.counters.iter();
     fields.extend(counters.map(|(name, value)| (Value::bulk(*name), number(*value))));
     Value::Map(fields)
+}
+
+/// What is not known or does not apply is null.
+fn disk_fields(disk: &DiskView) -> [(Value, Value); 4] {
+    let known = |n: Option<u64>| n.map_or(Value::Null, number);
+    let cause = disk.cause.as_ref().map_or(Value::Null, text);
+    [
+        (Value::bulk("disk"), Value::bulk(disk.state)),
+        (Value::bulk("disk_cause"), cause),
+        (Value::bulk("disk_stopped_ms"), known(disk.stopped_ms)),
+        (Value::bulk("disk_free_bytes"), known(disk.free_bytes)),
+    ]
 }
 
 fn text(value: impl ToString) -> Value {

@@ -191,6 +191,7 @@ fn failure(error: &TransferError) -> Failure {
         TransferError::Busy { .. } => "BUSY",
         TransferError::NotCaughtUp | TransferError::TooLarge { .. } => "TRYAGAIN",
         TransferError::Storage(_) => "IOERR",
+        TransferError::WritesStopped(_) => "MISCONF",
         TransferError::ShuttingDown => "SHUTDOWN",
         TransferError::NotBegun { .. }
         | TransferError::Mismatch { .. }

@@ -25,7 +25,7 @@ use crate::clock::NodeId;
 use crate::node::request::{Consistency, Reply, Request, RequestError};
 use crate::node::transfer::{Origin, TransferError, TransferReply, TransferRequest};
 use crate::resp::{Protocol, ReplyDecoder, ReplyLimits, Value, encode_request};
-use crate::runtime::{MemberView, ScanPage, Status, Submitted};
+use crate::runtime::{DiskView, MemberView, ScanPage, Status, Submitted};
 
 /// No test waits longer than this for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -159,6 +159,7 @@ impl Store for Fake {
             partitions: 64,
             keys: self.key_count(),
             data: "memory".to_owned(),
+            disk: DiskView::default(),
             counters: vec![("pushes_sent", 5)],
         }
     }

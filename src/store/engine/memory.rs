@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::disk::{Disk, Snapshot};
-use super::{Batch, Engine, EngineError, Loaded, Piece, Reader};
+use super::{Batch, Engine, EngineError, Loaded, Piece, Reader, Reopened, Space};
 use crate::object::Row;
 use crate::placement::PartitionId;
 use crate::store::budget::RowBudget;
@@ -23,16 +24,19 @@ type Slot = RwLock<BTreeMap<PartitionId, Arc<Disk>>>;
 /// is filled by its peers.
 #[derive(Debug)]
 pub struct Memory {
-    slots: [Slot; SLOTS],
+    slots: Arc<[Slot; SLOTS]>,
     /// None: all rows are in memory here.
     budget: RowBudget,
+    /// There is a later opening of the same.
+    is_over: AtomicBool,
 }
 
 impl Default for Memory {
     fn default() -> Self {
         Self {
-            slots: std::array::from_fn(|_| Slot::default()),
+            slots: Arc::new(std::array::from_fn(|_| Slot::default())),
             budget: RowBudget::none(),
+            is_over: AtomicBool::new(false),
         }
     }
 }
@@ -49,7 +53,12 @@ impl Memory {
     }
 
     /// What `read` makes of the partition, empty if nothing was committed to it.
-    fn read<T>(&self, partition: PartitionId, read: impl FnOnce(&Disk) -> T) -> T {
+    fn read<T>(
+        &self,
+        partition: PartitionId,
+        read: impl FnOnce(&Disk) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        self.check()?;
         match self.slot(partition).read().get(&partition) {
             Some(disk) => read(disk),
             None => read(&Disk::default()),
@@ -59,7 +68,7 @@ impl Memory {
 
 impl Reader for Memory {
     fn load(&self, partition: PartitionId) -> Result<Loaded, EngineError> {
-        Ok(self.read(partition, Disk::load))
+        self.read(partition, |disk| Ok(disk.load()))
     }
 
     fn row(&self, partition: PartitionId, key: &[u8]) -> Result<Option<Row>, EngineError> {
@@ -82,7 +91,7 @@ impl Reader for Memory {
         after: Option<&[u8]>,
         count: usize,
     ) -> Result<Vec<Bytes>, EngineError> {
-        Ok(self.read(partition, |disk| disk.names(prefix, after, count)))
+        self.read(partition, |disk| Ok(disk.names(prefix, after, count)))
     }
 
     fn indexed(
@@ -92,7 +101,7 @@ impl Reader for Memory {
         last: Index,
         count: usize,
     ) -> Result<Vec<(Index, Bytes)>, EngineError> {
-        Ok(self.read(partition, |disk| disk.indexed(from, last, count)))
+        self.read(partition, |disk| Ok(disk.indexed(from, last, count)))
     }
 }
 
@@ -102,6 +111,7 @@ impl Engine for Memory {
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), EngineError> {
+        self.check()?;
         let mut slot = self.slot(batch.partition).write();
         let disk = slot.entry(batch.partition).or_default();
         Arc::make_mut(disk).apply(batch);
@@ -109,18 +119,42 @@ impl Engine for Memory {
     }
 
     fn sync(&self) -> Result<(), EngineError> {
-        Ok(())
+        self.check()
     }
 
     fn row_budget(&self) -> &RowBudget {
         &self.budget
     }
 
-    fn snapshot(&self, partition: PartitionId) -> Arc<dyn Reader> {
+    fn snapshot(&self, partition: PartitionId) -> Result<Arc<dyn Reader>, EngineError> {
+        self.check()?;
         let disk = self.slot(partition).read().get(&partition).cloned();
-        Arc::new(Snapshot {
+        Ok(Arc::new(Snapshot {
             partition,
             disk: disk.unwrap_or_default(),
+        }))
+    }
+
+    fn space(&self) -> Result<Option<Space>, EngineError> {
+        Ok(None)
+    }
+
+    fn check(&self) -> Result<(), EngineError> {
+        match self.is_over.load(Ordering::Acquire) {
+            true => Err(EngineError::Closed),
+            false => Ok(()),
+        }
+    }
+
+    fn reopen(&self) -> Result<Reopened, EngineError> {
+        self.is_over.store(true, Ordering::Release);
+        let engine = Self {
+            slots: self.slots.clone(),
+            ..Self::new()
+        };
+        Ok(Reopened {
+            engine: Arc::new(engine),
+            lost: 0,
         })
     }
 }

@@ -13,6 +13,11 @@
 //! a read finds what was committed before it, and a snapshot what was committed before it was
 //! taken, whatever follows; what cannot be read is an error and never "absent" (R26), because
 //! an absent row is a delete that would spread.
+//!
+//! An engine is one *opening* of what is kept. When a commit or a sync has failed, what was
+//! committed can still be read, and no part of what was not; but what is on the disk is known
+//! again only after [`Engine::reopen`] has read it. That ends the opening: whoever holds it or
+//! a snapshot of it gets errors from then on, never a state of another opening.
 
 mod disk;
 mod fjall;
@@ -129,6 +134,9 @@ pub trait Engine: Send + Sync {
 
     /// Keeps `batch` whole or not at all. When this returns it survives the end of the
     /// process, though not yet of the machine.
+    ///
+    /// # Errors
+    /// The batch is in no read of this opening. Whether the next one finds it is unknown.
     fn commit(&self, batch: &Batch) -> Result<(), EngineError>;
 
     /// When this returns, everything committed before it was called survives a loss of power.
@@ -139,7 +147,40 @@ pub trait Engine: Send + Sync {
 
     /// One partition as it is now, whatever is committed later. It holds no rows in memory
     /// that the engine does not; the engine keeps what it replaces until it is dropped.
-    fn snapshot(&self, partition: PartitionId) -> Arc<dyn Reader>;
+    fn snapshot(&self, partition: PartitionId) -> Result<Arc<dyn Reader>, EngineError>;
+
+    /// How much room there is; none if it is not on a disk.
+    fn space(&self) -> Result<Option<Space>, EngineError>;
+
+    /// Whether it still takes commits. It may have failed by itself, between two of them.
+    fn check(&self) -> Result<(), EngineError>;
+
+    /// Ends this opening and opens again what is kept, for the same process without a pause
+    /// in which another could take it.
+    ///
+    /// # Errors
+    /// If the disk does not take writes, and then this opening can still be read; or if what
+    /// is kept cannot be opened. In either case ask again later.
+    fn reopen(&self) -> Result<Reopened, EngineError>;
+}
+
+/// What there is room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that can still be written to the file system.
+    pub free_bytes: u64,
+    /// Its size in bytes.
+    pub total_bytes: u64,
+    /// About how many bytes the engine will write of what it has in its buffers.
+    pub buffered_bytes: u64,
+}
+
+/// An engine that was opened again.
+pub struct Reopened {
+    /// The new opening.
+    pub engine: Arc<dyn Engine>,
+    /// How many batches the one before had committed that are not there any more.
+    pub lost: u64,
 }
 
 /// Why an engine failed.
@@ -192,6 +233,12 @@ pub enum EngineError {
     /// The database failed.
     #[error("database: {0}")]
     Database(String),
+    /// This opening is over.
+    #[error("database was closed to be opened again")]
+    Closed,
+    /// An earlier commit or sync of this opening has failed.
+    #[error("nothing is written since an earlier write failed")]
+    Failed,
     /// A failure that a test asked for.
     #[error("failure injected by a test")]
     Injected,

@@ -5,10 +5,10 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::disk::{Disk, Snapshot};
-use super::{Batch, Engine, EngineError, Loaded, Piece, Reader};
+use super::{Batch, Engine, EngineError, Loaded, Piece, Reader, Reopened, Space};
 use crate::object::Row;
 use crate::placement::PartitionId;
 use crate::store::budget::RowBudget;
@@ -20,8 +20,10 @@ use crate::store::derived::Index;
 /// them; it never drops one from the middle.
 #[derive(Debug)]
 pub struct Simulated {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     budget: RowBudget,
+    /// Which opening of the disk this is.
+    opening: u64,
 }
 
 impl Default for Simulated {
@@ -44,6 +46,8 @@ struct State {
     failing: bool,
     /// Every read of rows and indexes fails.
     unreadable: bool,
+    /// The last opening.
+    opening: u64,
 }
 
 impl State {
@@ -77,8 +81,9 @@ impl Simulated {
     /// An empty disk above which rows may take so much memory.
     pub fn with_row_budget(budget: RowBudget) -> Self {
         Self {
-            state: Mutex::default(),
+            state: Arc::default(),
             budget,
+            opening: 0,
         }
     }
 
@@ -112,21 +117,30 @@ impl Simulated {
 
     /// The disk is replaced by an empty one.
     pub fn wipe(&self) {
-        *self.state.lock() = State::default();
+        let mut state = self.state.lock();
+        *state = State {
+            opening: state.opening,
+            ..State::default()
+        };
     }
 
     /// A copy of the disk as it is now, unsynced batches included.
     pub fn backup(&self) -> Self {
         Self {
-            state: Mutex::new(self.state.lock().clone()),
+            state: Arc::new(Mutex::new(self.state.lock().clone())),
             budget: self.budget.clone(),
+            opening: self.opening,
         }
     }
 
     /// The disk is replaced by what it was when `backup` was taken.
     pub fn restore(&self, backup: &Self) {
-        let state = backup.state.lock().clone();
-        *self.state.lock() = state;
+        let copy = backup.state.lock().clone();
+        let mut state = self.state.lock();
+        *state = State {
+            opening: state.opening,
+            ..copy
+        };
     }
 
     /// How many rows are kept, of all partitions.
@@ -152,6 +166,15 @@ impl Simulated {
         Arc::make_mut(disk).damage(key);
     }
 
+    /// The disk, unless it was opened again since.
+    fn state(&self) -> Result<MutexGuard<'_, State>, EngineError> {
+        let state = self.state.lock();
+        match state.opening == self.opening {
+            true => Ok(state),
+            false => Err(EngineError::Closed),
+        }
+    }
+
     /// How many batches a crash could lose.
     pub fn unsynced(&self) -> usize {
         self.state.lock().tail.len()
@@ -160,11 +183,11 @@ impl Simulated {
 
 impl Reader for Simulated {
     fn load(&self, partition: PartitionId) -> Result<Loaded, EngineError> {
-        self.state.lock().read(partition, |disk| Ok(disk.load()))
+        self.state()?.read(partition, |disk| Ok(disk.load()))
     }
 
     fn row(&self, partition: PartitionId, key: &[u8]) -> Result<Option<Row>, EngineError> {
-        self.state.lock().read(partition, |disk| disk.row(key))
+        self.state()?.read(partition, |disk| disk.row(key))
     }
 
     fn rows(
@@ -173,7 +196,7 @@ impl Reader for Simulated {
         after: Option<&[u8]>,
         piece: Piece,
     ) -> Result<Vec<(Bytes, Row)>, EngineError> {
-        let state = self.state.lock();
+        let state = self.state()?;
         state.read(partition, |disk| disk.rows(after, piece))
     }
 
@@ -184,7 +207,7 @@ impl Reader for Simulated {
         after: Option<&[u8]>,
         count: usize,
     ) -> Result<Vec<Bytes>, EngineError> {
-        let state = self.state.lock();
+        let state = self.state()?;
         state.read(partition, |disk| Ok(disk.names(prefix, after, count)))
     }
 
@@ -195,7 +218,7 @@ impl Reader for Simulated {
         last: Index,
         count: usize,
     ) -> Result<Vec<(Index, Bytes)>, EngineError> {
-        let state = self.state.lock();
+        let state = self.state()?;
         state.read(partition, |disk| Ok(disk.indexed(from, last, count)))
     }
 }
@@ -206,7 +229,7 @@ impl Engine for Simulated {
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), EngineError> {
-        let mut state = self.state.lock();
+        let mut state = self.state()?;
         if state.failing {
             return Err(EngineError::Injected);
         }
@@ -216,7 +239,7 @@ impl Engine for Simulated {
     }
 
     fn sync(&self) -> Result<(), EngineError> {
-        let mut state = self.state.lock();
+        let mut state = self.state()?;
         if state.failing {
             return Err(EngineError::Injected);
         }
@@ -229,11 +252,39 @@ impl Engine for Simulated {
         &self.budget
     }
 
-    fn snapshot(&self, partition: PartitionId) -> Arc<dyn Reader> {
-        let disk = self.state.lock().current.get(&partition).cloned();
-        Arc::new(Snapshot {
+    fn snapshot(&self, partition: PartitionId) -> Result<Arc<dyn Reader>, EngineError> {
+        let disk = self.state()?.current.get(&partition).cloned();
+        Ok(Arc::new(Snapshot {
             partition,
             disk: disk.unwrap_or_default(),
+        }))
+    }
+
+    fn space(&self) -> Result<Option<Space>, EngineError> {
+        Ok(None)
+    }
+
+    fn check(&self) -> Result<(), EngineError> {
+        match self.state()?.failing {
+            true => Err(EngineError::Injected),
+            false => Ok(()),
+        }
+    }
+
+    fn reopen(&self) -> Result<Reopened, EngineError> {
+        let mut state = self.state()?;
+        if state.failing {
+            return Err(EngineError::Injected);
+        }
+        state.opening += 1;
+        let engine = Self {
+            state: self.state.clone(),
+            budget: self.budget.clone(),
+            opening: state.opening,
+        };
+        Ok(Reopened {
+            engine: Arc::new(engine),
+            lost: 0,
         })
     }
 }

@@ -304,14 +304,14 @@ fn by_index(engine: &dyn Engine) {
 
 /// A snapshot is what was there, whatever comes after it.
 fn snapshots(engine: &dyn Engine) {
-    let empty = engine.snapshot(PartitionId(7));
+    let empty = engine.snapshot(PartitionId(7)).unwrap();
     let first = batch(
         7,
         &[(b"a", Some(row(1, 1))), (b"b", Some(row(2, 1)))],
         &[(1, 2)],
     );
     engine.commit(&first).unwrap();
-    let snapshot = engine.snapshot(PartitionId(7));
+    let snapshot = engine.snapshot(PartitionId(7)).unwrap();
     let second = batch(
         7,
         &[
@@ -395,6 +395,112 @@ fn every_engine_reads_in_pieces_and_keeps_snapshots() {
 }
 
 /// What cannot be read is an error wherever it is met, and never absent (R26).
+/// Opening again keeps what was committed, takes commits, and leaves nobody an old state: not
+/// those who hold the opening before, and not those who hold a snapshot of it on disk.
+fn reopening(engine: &dyn Engine) -> Arc<dyn Engine> {
+    engine
+        .commit(&batch(8, &[(b"k", Some(row(1, 1)))], &[(1, 1)]))
+        .unwrap();
+    engine.check().unwrap();
+    let again = engine.reopen().unwrap();
+    assert_eq!(again.lost, 0);
+    let closed = |error| matches!(error, Some(EngineError::Closed));
+    let partition = PartitionId(8);
+    assert!(closed(engine.reader().row(partition, b"k").err()));
+    assert!(closed(engine.reader().load(partition).err()));
+    assert!(closed(engine.commit(&batch(8, &[], &[(1, 2)])).err()));
+    assert!(closed(engine.sync().err()));
+    assert!(closed(engine.check().err()));
+    assert!(closed(engine.snapshot(partition).err()));
+    let engine = again.engine;
+    assert!(rows(&*engine, 8).contains_key(b"k".as_slice()));
+    engine
+        .commit(&batch(8, &[(b"l", Some(row(2, 1)))], &[(1, 2)]))
+        .unwrap();
+    engine.sync().unwrap();
+    assert_eq!(rows(&*engine, 8).len(), 2);
+    engine
+}
+
+#[test]
+fn every_engine_opens_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let fjall = open(dir.path()).unwrap();
+    let space = fjall.space().unwrap().expect("it is on a disk");
+    assert!(space.free_bytes <= space.total_bytes && space.free_bytes > 0);
+    let engine = reopening(&fjall);
+    let engine = reopening(&*engine);
+    // The lock is that of the first opening, and the data on the disk.
+    drop(fjall);
+    assert!(matches!(open(dir.path()), Err(EngineError::Locked { .. })));
+    drop(engine);
+    assert_eq!(rows(&open(dir.path()).unwrap(), 8).len(), 2);
+    reopening(&Memory::new());
+    let simulated = Simulated::new();
+    simulated.fail(true);
+    assert!(simulated.check().is_err() && simulated.reopen().is_err());
+    simulated.fail(false);
+    reopening(&simulated);
+}
+
+/// A snapshot keeps no database from being closed, and ends with an error.
+#[test]
+fn a_snapshot_ends_when_the_database_is_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let fjall = open(dir.path()).unwrap();
+    fjall
+        .commit(&batch(0, &[(b"k", Some(row(1, 1)))], &[(1, 1)]))
+        .unwrap();
+    let snapshot = fjall.snapshot(PartitionId(0)).unwrap();
+    assert!(snapshot.row(PartitionId(0), b"k").unwrap().is_some());
+    fjall.reopen().unwrap();
+    let read = snapshot.row(PartitionId(0), b"k");
+    assert!(matches!(read, Err(EngineError::Closed)), "{read:?}");
+}
+
+/// A disk that takes no writes is no reason to give up what can be read. (The directory goes
+/// in the place of permissions, which do not bind the superuser.)
+#[test]
+fn a_database_stays_open_until_the_disk_takes_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (here, away) = (dir.path().join("here"), dir.path().join("away"));
+    let fjall = open(&here).unwrap();
+    fjall
+        .commit(&batch(0, &[(b"k", Some(row(1, 1)))], &[(1, 1)]))
+        .unwrap();
+    std::fs::rename(&here, &away).unwrap();
+    let error = fjall.reopen().err().unwrap().to_string();
+    assert!(error.contains(&here.display().to_string()), "{error}");
+    assert_eq!(rows(&fjall, 0).len(), 1);
+    std::fs::rename(&away, &here).unwrap();
+    let again = fjall.reopen().unwrap();
+    assert_eq!((rows(&*again.engine, 0).len(), again.lost), (1, 0));
+}
+
+/// What was not forced to disk may be gone after an fsync that failed: it is counted. A write
+/// that failed half-way is no obstacle.
+#[test]
+fn what_the_journal_has_lost_is_counted_and_its_torn_end_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let fjall = open(dir.path()).unwrap();
+    let journal = dir.path().join("fjall/0.jnl");
+    let mut ends = Vec::new();
+    for n in 1..=3_u8 {
+        fjall
+            .commit(&batch(0, &[(&[n], Some(row(1, 1)))], &[(1, 1)]))
+            .unwrap();
+        let bytes = std::fs::read(&journal).unwrap();
+        ends.push(bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1);
+    }
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(&journal)
+        .unwrap();
+    file.set_len(ends[1] + 20).unwrap();
+    let again = fjall.reopen().unwrap();
+    assert_eq!((again.lost, rows(&*again.engine, 0).len()), (1, 2));
+}
+
 #[test]
 fn a_damaged_row_is_an_error() {
     let disk = Simulated::new();

@@ -56,6 +56,7 @@ mod listing;
 mod log;
 mod naive;
 mod options;
+mod reopened;
 mod restore;
 mod seal;
 mod slot;
@@ -123,6 +124,8 @@ pub struct Partition {
     stage: Option<Stage>,
     closings: Closings,
     dot_conflicts: u64,
+    /// A commit has failed: see [`StoreError::Poisoned`].
+    poisoned: bool,
 }
 
 impl Partition {
@@ -180,6 +183,7 @@ impl Partition {
             stage: None,
             closings: Closings::new(loaded.frozen, loaded.peers),
             dot_conflicts: 0,
+            poisoned: false,
         })
     }
 
@@ -325,13 +329,15 @@ impl Partition {
     /// again: the batch may be on disk all the same, and issuing its dot a second time would
     /// be N01 without a crash.
     fn commit(&mut self, step: Step) -> Result<(), StoreError> {
-        self.table.check_trust()?;
+        if self.poisoned {
+            return Err(StoreError::Poisoned(self.id));
+        }
         let committed = match self.options.breaks(Mutation::N14) {
             true => self.commit_clock_first(&step.batch),
             false => self.engine.commit(&step.batch),
         };
         if let Err(error) = committed {
-            self.table.distrust();
+            self.poisoned = true;
             return Err(error.into());
         }
         self.closings.install(&step.batch);

@@ -62,7 +62,7 @@ impl Partition {
                 ..Batch::default()
             });
             if pruned.is_err() {
-                self.table.distrust();
+                self.poisoned = true;
             }
         }
     }

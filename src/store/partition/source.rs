@@ -180,19 +180,23 @@ impl Partition {
     /// `session` tells this sync from all others: random bits.
     ///
     /// # Errors
-    /// [`StoreError::Poisoned`]: the rows may not be those of the clock.
+    /// [`StoreError::Unreadable`]: the engine's opening is over.
     pub fn full_source(
         &self,
         request: &FullRequest,
         session: u64,
     ) -> Result<FullSource, StoreError> {
-        self.table.check_trust()?;
+        let rows = self.engine.snapshot(self.id);
+        let rows = rows.map_err(|source| StoreError::Unreadable {
+            partition: self.id,
+            source,
+        })?;
         Ok(FullSource {
             partition: self.id,
             to: request.asker,
             session,
             clock: self.clock.clone(),
-            rows: self.engine.snapshot(self.id),
+            rows,
             asked: request.clock.clone(),
             piece_bytes: self.options.delta_bytes,
             limited: self.options.breaks(Mutation::N23),

@@ -37,9 +37,6 @@ pub(super) struct Table {
     engine: Arc<dyn Engine>,
     cache: RefCell<Cache>,
     totals: Totals,
-    /// A commit has failed: the engine may hold rows that the clock does not know, and those
-    /// must not get out. What is in memory is as it was before.
-    distrusted: bool,
     /// No version ends before that.
     ends_from: Cell<u64>,
     /// By actor, the counter below which no residual context names it; nothing is known of
@@ -63,7 +60,6 @@ impl Table {
             cache: RefCell::new(Cache::new(engine.row_budget().share())),
             engine,
             totals,
-            distrusted: false,
             ends_from: Cell::new(0),
             residuals_from: RefCell::default(),
             unread: Cell::new(0),
@@ -114,7 +110,6 @@ impl Table {
         clock: &Clock,
         mut each: impl FnMut(Bytes, Row),
     ) -> Result<(), StoreError> {
-        self.check_trust()?;
         let mut after = None;
         loop {
             let reader = self.engine.reader();
@@ -160,7 +155,6 @@ impl Table {
         after: Option<&[u8]>,
         count: usize,
     ) -> Result<Vec<Bytes>, StoreError> {
-        self.check_trust()?;
         let names = self.engine.reader().names(self.id, prefix, after, count);
         names.map_err(|error| self.unreadable(error))
     }
@@ -303,26 +297,12 @@ impl Table {
         self.cache.get_mut().trim();
     }
 
-    /// A commit has failed: see the field.
-    pub(super) fn distrust(&mut self) {
-        self.distrusted = true;
-    }
-
-    /// That a commit has failed, if one has.
-    pub(super) fn check_trust(&self) -> Result<(), StoreError> {
-        match self.distrusted {
-            true => Err(StoreError::Poisoned(self.id)),
-            false => Ok(()),
-        }
-    }
-
     /// Whether a key that is not in memory has no row.
     fn is_all_in_memory(&self) -> bool {
         self.cache.borrow().len() as u64 == self.totals.rows
     }
 
     fn fetch(&self, clock: &Clock, key: &[u8]) -> Result<Option<Row>, StoreError> {
-        self.check_trust()?;
         let found = self.engine.reader().row(self.id, key);
         let found = found.map_err(|error| self.unreadable(error))?;
         if let Some(row) = &found {
@@ -351,7 +331,6 @@ impl Table {
         last: Index,
         count: usize,
     ) -> Result<Vec<(Index, Bytes)>, StoreError> {
-        self.check_trust()?;
         let found = self.engine.reader().indexed(self.id, from, last, count);
         found.map_err(|error| self.unreadable(error))
     }

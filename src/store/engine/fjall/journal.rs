@@ -11,8 +11,10 @@
 //! checksum over the items, trailer); integers are little-endian. A test holds this to what
 //! the database writes.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
@@ -45,9 +47,13 @@ pub struct Mended {
 /// but zeros follows that. Older journals were synced when they were closed: what is wrong
 /// with them is for the database to refuse.
 pub(super) fn mend(dir: &Path) -> io::Result<Option<Mended>> {
-    let Some((number, path)) = youngest(dir)? else {
+    let Some((number, path)) = journals(dir)?.pop_last() else {
         return Ok(None);
     };
+    mend_one(dir, number, path)
+}
+
+fn mend_one(dir: &Path, number: u64, path: PathBuf) -> io::Result<Option<Mended>> {
     let file = OpenOptions::new().read(true).write(true).open(&path)?;
     let at = whole_until(&file)?;
     let Some(end) = last_nonzero(&file, at)? else {
@@ -64,10 +70,39 @@ pub(super) fn mend(dir: &Path) -> io::Result<Option<Mended>> {
     Ok(Some(Mended { path, at, rest }))
 }
 
-fn youngest(dir: &Path) -> io::Result<Option<(u64, PathBuf)>> {
-    let mut youngest = None;
+/// Writes what the system has of the journals once more, in the place where it is, and forces
+/// it to disk: after an fsync that failed, pages that are not on the disk may count as if they
+/// were. Where batches are cut off, because a write failed, they are mended; the youngest
+/// journal may have been begun after the one in which that is.
+pub(super) fn write_again(dir: &Path) -> io::Result<()> {
+    let mut journals = journals(dir)?;
+    for path in journals.values() {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let end = last_nonzero(&file, 0)?.unwrap_or(0);
+        let (mut at, mut piece) = (0, vec![0; PIECE_BYTES]);
+        while at < end {
+            let length = (end - at).min(PIECE_BYTES as u64) as usize;
+            let piece = piece.get_mut(..length).unwrap_or_default();
+            file.read_exact_at(piece, at)?;
+            file.write_all_at(piece, at)?;
+            at += length as u64;
+        }
+        file.sync_all()?;
+    }
+    while let Some((number, path)) = journals.pop_last() {
+        mend_one(dir, number, path.clone())?;
+        if whole_until(&File::open(&path)?)? > 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The journals by their numbers, later ones after earlier ones.
+fn journals(dir: &Path) -> io::Result<BTreeMap<u64, PathBuf>> {
+    let mut journals = BTreeMap::new();
     let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(journals),
         entries => entries?,
     };
     for entry in entries {
@@ -75,10 +110,10 @@ fn youngest(dir: &Path) -> io::Result<Option<(u64, PathBuf)>> {
         let number = path.file_name().and_then(|name| name.to_str());
         let number = number.and_then(|name| name.strip_suffix(".jnl")?.parse().ok());
         if let Some(number) = number {
-            youngest = youngest.max(Some((number, path)));
+            journals.insert(number, path);
         }
     }
-    Ok(youngest)
+    Ok(journals)
 }
 
 /// Where the last of the whole batches at the beginning of `file` ends.

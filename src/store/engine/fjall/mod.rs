@@ -15,45 +15,51 @@
 //! writes and is refused, to be filled again from the other replicas.
 //!
 //! This folder is what touches the disk in the store; `journal` mends a torn journal before
-//! the database sees it.
+//! the database sees it, and `reopen` closes a database that has failed and opens it again.
 
 mod files;
+mod held;
 mod journal;
 mod places;
 mod records;
+mod reopen;
 mod view;
 
+use std::error::Error;
 use std::fs::{self, File};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use parking_lot::Mutex;
 
 use self::files::{check_format, io, lock, open_synced, write_synced};
+use self::held::Held;
 pub use self::journal::Mended;
 use self::places::{
     Mark, clock_place, index_place, long_name, mark_place, partition_place, row_place,
 };
 use self::records::{open_record, seal_record};
 use self::view::{Keyspaces, View};
-use super::{Batch, Engine, EngineError, Reader};
+use super::{Batch, Engine, EngineError, Reader, Reopened, Space};
 use crate::placement::PartitionId;
 use crate::store::budget::{MemoryBudget, RowBudget};
 use crate::store::derived::Summary;
 
 /// Keeps partitions in a directory.
 pub struct Fjall {
+    dir: PathBuf,
+    memory: MemoryBudget,
     mended: Option<Mended>,
-    database: Database,
-    view: View,
+    /// The database as it is.
+    held: Held,
+    /// The database as it was, for those who read that.
+    snapshots: Mutex<Vec<Weak<Held>>>,
     written: Mutex<Written>,
     budget: RowBudget,
-    /// How much may be written before it is sent on its way to the disk.
-    buffer_bytes: u64,
     synced: Mutex<File>,
-    /// Held until the process ends or this is dropped.
-    _lock: File,
+    /// Held until the process ends, or this and every later opening is dropped.
+    lock: Arc<File>,
 }
 
 /// What was committed. Its lock keeps batches in order.
@@ -79,8 +85,13 @@ impl Fjall {
     /// lacks writes that were synced.
     pub fn open(dir: &Path, memory: MemoryBudget) -> Result<Self, EngineError> {
         fs::create_dir_all(dir).map_err(io("cannot create data directory", dir))?;
-        let lock = lock(dir)?;
+        let lock = Arc::new(lock(dir)?);
         check_format(dir)?;
+        Self::open_locked(dir, memory, lock)
+    }
+
+    /// Opens the directory that `lock` has taken.
+    fn open_locked(dir: &Path, memory: MemoryBudget, lock: Arc<File>) -> Result<Self, EngineError> {
         let path = dir.join("fjall");
         let mended = journal::mend(&path).map_err(io("cannot mend the journal in", &path))?;
         let database = Database::builder(&path)
@@ -105,21 +116,23 @@ impl Fjall {
             });
         }
         Ok(Self {
+            dir: dir.to_owned(),
+            memory,
             mended,
-            view: View {
-                keyspaces,
-                snapshot: None,
-            },
             written: Mutex::new(Written {
                 number: batch,
                 // What the database has read again is in its buffers.
                 buffered: database.write_buffer_size(),
             }),
+            held: Held::new(View {
+                database,
+                keyspaces,
+                snapshot: None,
+            }),
+            snapshots: Mutex::default(),
             budget: RowBudget::new(memory.row_bytes()),
-            buffer_bytes: memory.buffer_bytes(),
-            database,
             synced: Mutex::new(synced),
-            _lock: lock,
+            lock,
         })
     }
 
@@ -128,48 +141,28 @@ impl Fjall {
         self.mended.as_ref()
     }
 
-    fn put_rows(&self, batch: &Batch, write: &mut Write) -> Result<(), EngineError> {
-        let keyspaces = &self.view.keyspaces;
-        for (key, row) in &batch.rows {
-            let place = row_place(batch.partition, key);
-            match row {
-                Some(row) => {
-                    let record = seal_record(&place, &(long_name(key), row))?;
-                    write.put(&keyspaces.rows, place, record);
-                }
-                None => write.remove(&keyspaces.rows, place),
-            }
-        }
-        for change in &batch.indexes {
-            let place = index_place(batch.partition, change.index, &change.key);
-            match change.is_set {
-                true => {
-                    let record = seal_record(&place, &long_name(&change.key))?;
-                    write.put(&keyspaces.indexes, place, record);
-                }
-                false => write.remove(&keyspaces.indexes, place),
-            }
-        }
-        Ok(())
-    }
-
-    fn put_clock(&self, batch: &Batch, write: &mut Write) -> Result<(), EngineError> {
-        let keyspaces = &self.view.keyspaces;
-        for (actor, entry) in &batch.entries {
-            let place = clock_place(batch.partition, *actor);
-            let record = seal_record(&place, entry)?;
-            write.put(&keyspaces.clock, place, record);
-        }
-        let frozen = batch.frozen.iter().map(|&(a, set)| (Mark::Frozen(a), set));
-        let peers = batch.peers.iter().map(|&peer| (Mark::Peer(peer), true));
-        for (mark, is_set) in frozen.chain(peers) {
-            let place = mark_place(batch.partition, mark);
-            match is_set {
-                true => {
-                    let record = seal_record(&place, &())?;
-                    write.put(&keyspaces.marks, place, record);
-                }
-                false => write.remove(&keyspaces.marks, place),
+    /// Commits `batch` under the next number.
+    fn write(&self, view: &View, batch: &Batch) -> Result<(), EngineError> {
+        let mut write = Write {
+            batch: view.database.batch().durability(Some(PersistMode::Buffer)),
+            bytes: 0,
+        };
+        write.put_rows(&view.keyspaces, batch)?;
+        write.put_clock(&view.keyspaces, batch)?;
+        let place = partition_place(batch.partition);
+        let mut written = self.written.lock();
+        let next = written.number + 1;
+        let record = seal_record(&place, &(next, &batch.summary))?;
+        write.put(&view.keyspaces.sums, place, record);
+        write.batch.commit()?;
+        written.number = next;
+        written.buffered += write.bytes;
+        if written.buffered >= self.memory.buffer_bytes() {
+            // All at once, because a journal goes when all that it holds is on the disk. The
+            // batch is kept whether this works or not; if not, the next one tries again.
+            let keyspaces = view.keyspaces.all();
+            if keyspaces.iter().all(|k| k.rotate_memtable().is_ok()) {
+                written.buffered = 0;
             }
         }
         Ok(())
@@ -184,6 +177,51 @@ struct Write {
 }
 
 impl Write {
+    fn put_rows(&mut self, keyspaces: &Keyspaces, batch: &Batch) -> Result<(), EngineError> {
+        for (key, row) in &batch.rows {
+            let place = row_place(batch.partition, key);
+            match row {
+                Some(row) => {
+                    let record = seal_record(&place, &(long_name(key), row))?;
+                    self.put(&keyspaces.rows, place, record);
+                }
+                None => self.remove(&keyspaces.rows, place),
+            }
+        }
+        for change in &batch.indexes {
+            let place = index_place(batch.partition, change.index, &change.key);
+            match change.is_set {
+                true => {
+                    let record = seal_record(&place, &long_name(&change.key))?;
+                    self.put(&keyspaces.indexes, place, record);
+                }
+                false => self.remove(&keyspaces.indexes, place),
+            }
+        }
+        Ok(())
+    }
+
+    fn put_clock(&mut self, keyspaces: &Keyspaces, batch: &Batch) -> Result<(), EngineError> {
+        for (actor, entry) in &batch.entries {
+            let place = clock_place(batch.partition, *actor);
+            let record = seal_record(&place, entry)?;
+            self.put(&keyspaces.clock, place, record);
+        }
+        let frozen = batch.frozen.iter().map(|&(a, set)| (Mark::Frozen(a), set));
+        let peers = batch.peers.iter().map(|&peer| (Mark::Peer(peer), true));
+        for (mark, is_set) in frozen.chain(peers) {
+            let place = mark_place(batch.partition, mark);
+            match is_set {
+                true => {
+                    let record = seal_record(&place, &())?;
+                    self.put(&keyspaces.marks, place, record);
+                }
+                false => self.remove(&keyspaces.marks, place),
+            }
+        }
+        Ok(())
+    }
+
     fn put(&mut self, keyspace: &Keyspace, place: Vec<u8>, record: Vec<u8>) {
         self.count(place.len() + record.len());
         self.batch.insert(keyspace, place, record);
@@ -212,55 +250,79 @@ fn last_batch(keyspaces: &Keyspaces) -> Result<u64, EngineError> {
 
 impl Engine for Fjall {
     fn reader(&self) -> &dyn Reader {
-        &self.view
+        &self.held
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), EngineError> {
-        let mut write = Write {
-            batch: self.database.batch().durability(Some(PersistMode::Buffer)),
-            bytes: 0,
-        };
-        self.put_rows(batch, &mut write)?;
-        self.put_clock(batch, &mut write)?;
-        let place = partition_place(batch.partition);
-        let mut written = self.written.lock();
-        let next = written.number + 1;
-        let record = seal_record(&place, &(next, &batch.summary))?;
-        write.put(&self.view.keyspaces.sums, place, record);
-        write.batch.commit()?;
-        written.number = next;
-        written.buffered += write.bytes;
-        if written.buffered >= self.buffer_bytes {
-            // All at once, because a journal goes when all that it holds is on the disk.
-            for keyspace in self.view.keyspaces.all() {
-                keyspace.rotate_memtable()?;
-            }
-            written.buffered = 0;
-        }
-        Ok(())
+        let done = self.held.with(|view| self.write(view, batch));
+        done.map_err(|error| self.explain(error))
     }
 
     fn sync(&self) -> Result<(), EngineError> {
         let mut file = self.synced.lock();
         let number = self.written.lock().number;
-        self.database.persist(PersistMode::SyncAll)?;
-        write_synced(&mut file, number)
+        let kept = self
+            .held
+            .with(|view| Ok(view.database.persist(PersistMode::SyncAll)?));
+        kept.map_err(|error| self.explain(error))?;
+        write_synced(&mut file, number).map_err(|error| self.explain(error))
     }
 
     fn row_budget(&self) -> &RowBudget {
         &self.budget
     }
 
-    fn snapshot(&self, _: PartitionId) -> Arc<dyn Reader> {
-        Arc::new(View {
-            keyspaces: self.view.keyspaces.clone(),
-            snapshot: Some(self.database.snapshot()),
+    fn snapshot(&self, _: PartitionId) -> Result<Arc<dyn Reader>, EngineError> {
+        self.held.with(|view| {
+            let snapshot = Arc::new(Held::new(View {
+                database: view.database.clone(),
+                keyspaces: view.keyspaces.clone(),
+                snapshot: Some(view.database.snapshot()),
+            }));
+            let mut snapshots = self.snapshots.lock();
+            snapshots.retain(|snapshot| snapshot.strong_count() > 0);
+            snapshots.push(Arc::downgrade(&snapshot));
+            let snapshot: Arc<dyn Reader> = snapshot;
+            Ok(snapshot)
+        })
+    }
+
+    fn space(&self) -> Result<Option<Space>, EngineError> {
+        self.room()
+    }
+
+    fn check(&self) -> Result<(), EngineError> {
+        // Every commit leaves nothing to persist so, but whether the database has failed.
+        let check = |view: &View| Ok(view.database.persist(PersistMode::Buffer)?);
+        let checked = self.held.with(check);
+        checked.map_err(|error| self.explain(error))
+    }
+
+    fn reopen(&self) -> Result<Reopened, EngineError> {
+        let (again, lost) = self.open_again()?;
+        Ok(Reopened {
+            engine: Arc::new(again),
+            lost,
         })
     }
 }
 
 impl From<fjall::Error> for EngineError {
     fn from(error: fjall::Error) -> Self {
+        if matches!(error, fjall::Error::Poisoned) {
+            return Self::Failed;
+        }
+        let mut cause: Option<&dyn Error> = Some(&error);
+        while let Some(error) = cause {
+            let source = error.downcast_ref::<std::io::Error>();
+            if let Some(code) = source.and_then(std::io::Error::raw_os_error) {
+                return Self::Io {
+                    what: "database".to_owned(),
+                    source: std::io::Error::from_raw_os_error(code),
+                };
+            }
+            cause = error.source();
+        }
         Self::Database(error.to_string())
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use bytes::Bytes;
-use fjall::{Iter, Keyspace, Readable, Slice, Snapshot};
+use fjall::{Database, Iter, Keyspace, Readable, Slice, Snapshot};
 
 use super::places::{
     Mark, PARTITION_BYTES, PLAIN_NAME_MAX, actor_of, end_of, index_of, index_place, index_prefix,
@@ -40,6 +40,7 @@ impl Keyspaces {
 
 /// The database as it is, or as it was when the snapshot was taken.
 pub(super) struct View {
+    pub(super) database: Database,
     pub(super) keyspaces: Keyspaces,
     pub(super) snapshot: Option<Snapshot>,
 }

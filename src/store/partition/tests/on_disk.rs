@@ -75,7 +75,7 @@ fn a_restart_finds_the_sums_and_indexes_of_all_rows() {
         assert_eq!(partition.summary(), before);
         let verified = verify(engine.reader(), PartitionId(0), options().keyspace);
         assert_eq!(verified.unwrap(), before.totals);
-        let snapshot = engine.snapshot(PartitionId(0));
+        let snapshot = engine.snapshot(PartitionId(0)).unwrap();
         let verified = verify(&*snapshot, PartitionId(0), options().keyspace);
         assert_eq!(verified.unwrap(), before.totals);
         assert_eq!(partition.keys_from(0, usize::MAX).unwrap(), listed);
