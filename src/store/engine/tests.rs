@@ -428,12 +428,12 @@ fn every_engine_opens_again() {
     let fjall = open(dir.path()).unwrap();
     let space = fjall.space().unwrap().expect("it is on a disk");
     assert!(space.free_bytes <= space.total_bytes && space.free_bytes > 0);
-    let engine = reopening(&fjall);
-    let engine = reopening(&*engine);
-    // The lock is that of the first opening, and the data on the disk.
-    drop(fjall);
+    let second = reopening(&fjall);
+    let third = reopening(&*second);
+    // The lock is that of all openings together, and the data is on the disk.
+    drop((fjall, second));
     assert!(matches!(open(dir.path()), Err(EngineError::Locked { .. })));
-    drop(engine);
+    drop(third);
     assert_eq!(rows(&open(dir.path()).unwrap(), 8).len(), 2);
     reopening(&Memory::new());
     let simulated = Simulated::new();
