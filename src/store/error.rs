@@ -29,7 +29,7 @@ pub enum StoreError {
     )]
     Poisoned(PartitionId),
     /// What the engine holds contradicts itself.
-    #[error("stored partition {partition} is damaged: {what}; move it aside and sync again")]
+    #[error("stored partition {partition} is damaged: {what}; stop the node and run netdb repair on its data directory")]
     Damaged {
         /// The partition.
         partition: PartitionId,

@@ -302,6 +302,7 @@ impl Partition {
             partition: self.id,
             frozen: thawed.map(|(actor, _)| (*actor, false)).collect(),
             peers: Vec::new(),
+            rebuilding: None,
             rows,
             entries,
             indexes,

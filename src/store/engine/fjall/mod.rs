@@ -8,37 +8,51 @@
 //! its place and itself; what does not check is an error (R26), and so is a record in the place
 //! of another.
 //!
-//! Beside the database lie three files: `FORMAT` (refused if unknown), `LOCK` (held while
-//! open, with the process id), and `SYNCED`, the number of the last batch that was synced.
-//! The last is there because fjall 3.1 opens a journal that is damaged in the middle without
-//! an error and without what followed: a database that is behind `SYNCED` has lost confirmed
-//! writes and is refused, to be filled again from the other replicas.
+//! Beside the database lie five files: `FORMAT` (refused if unknown), `LOCK` (held while
+//! open, with the process id), `SYNCED`, the number of the last batch that was synced,
+//! `KEYSPACE`, by what keys are placed, and `REPLICAS`, which partitions have had another
+//! replica. `SYNCED` is there because fjall 3.1 opens a journal that is damaged in the middle
+//! without an error and without what followed: a database that is behind `SYNCED` has lost
+//! confirmed writes and is not opened. What then happens to it is in `repair`, which needs the
+//! last two when the database itself cannot be asked.
 //!
 //! This folder is what touches the disk in the store; `journal` mends a torn journal before
-//! the database sees it.
+//! the database sees it, `specimen` opens a database without changing it, `examine` says what
+//! is wrong with it.
 
+mod examine;
 mod files;
+mod guarded;
 mod journal;
 mod places;
 mod records;
+mod repair;
+mod salvage;
+mod specimen;
 mod view;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use parking_lot::Mutex;
 
-use self::files::{check_format, io, lock, open_synced, write_synced};
+pub use self::examine::{Bad, Examined, Sums, examine};
+use self::files::{
+    check_or_write_format, io, lock, open_synced, read_keyspace, read_replicated, write_keyspace,
+    write_replicated, write_synced,
+};
 pub use self::journal::Mended;
 use self::places::{
-    Mark, clock_place, index_place, long_name, mark_place, partition_place, row_place,
+    Mark, clock_place, index_place, long_name, mark_of, mark_place, partition_place, row_place,
 };
+pub use self::repair::{Repair, Repaired, SetAside, open_or_repair, quarantine_of, repair};
 use self::records::{open_record, seal_record};
 use self::view::{Keyspaces, View};
 use super::{Batch, Engine, EngineError, Reader};
-use crate::placement::PartitionId;
+use crate::placement::{Keyspace as Keys, PartitionId};
 use crate::store::budget::{MemoryBudget, RowBudget};
 use crate::store::derived::Summary;
 
@@ -52,6 +66,8 @@ pub struct Fjall {
     /// How much may be written before it is sent on its way to the disk.
     buffer_bytes: u64,
     synced: Mutex<File>,
+    dir: PathBuf,
+    replicated: Mutex<Replicated>,
     /// Held until the process ends or this is dropped.
     _lock: File,
 }
@@ -63,6 +79,13 @@ struct Written {
     /// About how many bytes are in the database's write buffers that are not on their way to
     /// the disk.
     buffered: u64,
+}
+
+/// The partitions that have had another replica.
+struct Replicated {
+    partitions: BTreeSet<PartitionId>,
+    /// Whether `REPLICAS` says so too.
+    is_noted: bool,
 }
 
 /// What a record takes in a write buffer beside its place and itself.
@@ -80,22 +103,15 @@ impl Fjall {
     pub fn open(dir: &Path, memory: MemoryBudget) -> Result<Self, EngineError> {
         fs::create_dir_all(dir).map_err(io("cannot create data directory", dir))?;
         let lock = lock(dir)?;
-        check_format(dir)?;
-        let path = dir.join("fjall");
-        let mended = journal::mend(&path).map_err(io("cannot mend the journal in", &path))?;
-        let database = Database::builder(&path)
-            .cache_size(memory.block_bytes())
-            .max_journaling_size(JOURNAL_BYTES_MAX)
-            .open()?;
-        let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default);
-        let keyspaces = Keyspaces {
-            rows: keyspace("rows")?,
-            indexes: keyspace("indexes")?,
-            clock: keyspace("clock")?,
-            marks: keyspace("marks")?,
-            sums: keyspace("sums")?,
-        };
-        let batch = last_batch(&keyspaces)?;
+        repair::finish(dir)?;
+        check_or_write_format(dir)?;
+        let opened = open_database(&dir.join("fjall"), memory)?;
+        let Opened {
+            mended,
+            database,
+            keyspaces,
+            batch,
+        } = opened;
         let (synced, confirmed) = open_synced(dir)?;
         if batch < confirmed {
             return Err(EngineError::Behind {
@@ -104,8 +120,15 @@ impl Fjall {
                 confirmed,
             });
         }
+        let partitions = replicated(&keyspaces)?;
+        let noted = read_replicated(dir)?;
         Ok(Self {
             mended,
+            dir: dir.to_owned(),
+            replicated: Mutex::new(Replicated {
+                is_noted: noted.as_ref() == Some(&partitions),
+                partitions,
+            }),
             view: View {
                 keyspaces,
                 snapshot: None,
@@ -126,6 +149,19 @@ impl Fjall {
     /// What had to be done to the journal at opening.
     pub fn mended(&self) -> Option<&Mended> {
         self.mended.as_ref()
+    }
+
+    /// Notes by what keys are placed, or refuses another way of placing them than before.
+    pub fn place_by(&self, keyspace: Keys) -> Result<(), EngineError> {
+        match read_keyspace(&self.dir)? {
+            Some(found) if found != keyspace => Err(EngineError::Keyspace {
+                dir: self.dir.display().to_string(),
+                found,
+                asked: keyspace,
+            }),
+            Some(_) => Ok(()),
+            None => write_keyspace(&self.dir, keyspace),
+        }
     }
 
     fn put_rows(&self, batch: &Batch, write: &mut Write) -> Result<(), EngineError> {
@@ -162,7 +198,8 @@ impl Fjall {
         }
         let frozen = batch.frozen.iter().map(|&(a, set)| (Mark::Frozen(a), set));
         let peers = batch.peers.iter().map(|&peer| (Mark::Peer(peer), true));
-        for (mark, is_set) in frozen.chain(peers) {
+        let rebuilding = batch.rebuilding.map(|set| (Mark::Rebuilding, set));
+        for (mark, is_set) in frozen.chain(peers).chain(rebuilding) {
             let place = mark_place(batch.partition, mark);
             match is_set {
                 true => {
@@ -174,6 +211,71 @@ impl Fjall {
         }
         Ok(())
     }
+}
+
+/// A database that was opened, and the number of its last batch.
+struct Opened {
+    mended: Option<Mended>,
+    database: Database,
+    keyspaces: Keyspaces,
+    batch: u64,
+}
+
+/// Opens the database at `path`, or makes it. One that is damaged may make it panic: see
+/// `guarded`.
+fn open_database(path: &Path, memory: MemoryBudget) -> Result<Opened, EngineError> {
+    check_tables(path)?;
+    let mended = journal::mend(path).map_err(io("cannot mend the journal in", path))?;
+    let database = Database::builder(path)
+        .cache_size(memory.block_bytes())
+        .max_journaling_size(JOURNAL_BYTES_MAX)
+        .open()?;
+    let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default);
+    let keyspaces = Keyspaces {
+        rows: keyspace("rows")?,
+        indexes: keyspace("indexes")?,
+        clock: keyspace("clock")?,
+        marks: keyspace("marks")?,
+        sums: keyspace("sums")?,
+    };
+    let batch = last_batch(&keyspaces)?;
+    Ok(Opened {
+        mended,
+        database,
+        keyspaces,
+        batch,
+    })
+}
+
+/// Refuses tables without the file that says which of them count: the database takes them for
+/// leftovers of something that was never finished, and removes them.
+fn check_tables(path: &Path) -> Result<(), EngineError> {
+    let keyspaces = path.join("keyspaces");
+    let entries = match fs::read_dir(&keyspaces) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(io("cannot read", &keyspaces))?,
+    };
+    for entry in entries {
+        let path = entry.map_err(io("cannot read", &keyspaces))?.path();
+        let tables = fs::read_dir(path.join("tables"));
+        let has_tables = tables.is_ok_and(|mut tables| tables.next().is_some());
+        if has_tables && !path.join("current").exists() {
+            return Err(EngineError::Damaged("tables without their list"));
+        }
+    }
+    Ok(())
+}
+
+/// The partitions that have had another replica.
+fn replicated(keyspaces: &Keyspaces) -> Result<BTreeSet<PartitionId>, EngineError> {
+    let mut partitions = BTreeSet::new();
+    for item in keyspaces.marks.iter() {
+        let (place, _) = item.into_inner()?;
+        if let (Mark::Peer(_), Some(number)) = (mark_of(&place)?, place.first_chunk()) {
+            partitions.insert(PartitionId(u16::from_be_bytes(*number)));
+        }
+    }
+    Ok(partitions)
 }
 
 /// A batch in the making.
@@ -230,6 +332,10 @@ impl Engine for Fjall {
         write.batch.commit()?;
         written.number = next;
         written.buffered += write.bytes;
+        if !batch.peers.is_empty() {
+            let mut replicated = self.replicated.lock();
+            replicated.is_noted &= !replicated.partitions.insert(batch.partition);
+        }
         if written.buffered >= self.buffer_bytes {
             // All at once, because a journal goes when all that it holds is on the disk.
             for keyspace in self.view.keyspaces.all() {
@@ -244,7 +350,13 @@ impl Engine for Fjall {
         let mut file = self.synced.lock();
         let number = self.written.lock().number;
         self.database.persist(PersistMode::SyncAll)?;
-        write_synced(&mut file, number)
+        write_synced(&mut file, number)?;
+        let mut replicated = self.replicated.lock();
+        if !replicated.is_noted {
+            write_replicated(&self.dir, &replicated.partitions)?;
+            replicated.is_noted = true;
+        }
+        Ok(())
     }
 
     fn row_budget(&self) -> &RowBudget {
@@ -261,6 +373,19 @@ impl Engine for Fjall {
 
 impl From<fjall::Error> for EngineError {
     fn from(error: fjall::Error) -> Self {
-        Self::Database(error.to_string())
+        use std::io::ErrorKind as Kind;
+        let source = std::error::Error::source(&error);
+        let nested = source.and_then(|source| source.source().or(Some(source)));
+        let system = nested.and_then(|source| source.downcast_ref::<std::io::Error>());
+        match system.map(std::io::Error::kind) {
+            // Of what is there, not of the system that reads it.
+            None | Some(Kind::UnexpectedEof | Kind::InvalidData | Kind::NotFound) => {
+                Self::Database(error.to_string())
+            }
+            Some(kind) => Self::Io {
+                what: "database".to_owned(),
+                source: std::io::Error::new(kind, error.to_string()),
+            },
+        }
     }
 }

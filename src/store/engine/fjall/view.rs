@@ -81,9 +81,10 @@ impl Reader for View {
             let (place, record) = item.into_inner()?;
             open_record::<()>(&place, &record)?;
             match mark_of(&place)? {
-                Mark::Frozen(actor) => loaded.frozen.insert(actor),
-                Mark::Peer(node) => loaded.peers.insert(node),
-            };
+                Mark::Frozen(actor) => drop(loaded.frozen.insert(actor)),
+                Mark::Peer(node) => drop(loaded.peers.insert(node)),
+                Mark::Rebuilding => loaded.rebuilding = true,
+            }
         }
         let place = partition_place(partition);
         if let Some(record) = self.get(&self.keyspaces.sums, &place)? {
