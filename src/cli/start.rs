@@ -206,6 +206,7 @@ mod tests {
             partitions: 256,
             keys: 0,
             data: "memory".to_owned(),
+            quarantine: String::new(),
             counters: Vec::new(),
         };
         assert_eq!(

@@ -13,6 +13,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::effect::Effect;
+use super::losses::Losses;
 use super::request::{Consistency, Reply, Request};
 use super::requests::Task;
 use super::shard::Shard;
@@ -69,6 +70,7 @@ pub struct Data<W> {
     pub(super) sync: Mutex<Synchronizer>,
     pub(super) pacer: Mutex<Pacer>,
     pub(super) transfers: Mutex<Transfers>,
+    pub(super) losses: Mutex<Losses>,
     pub(super) engine: Arc<dyn Engine>,
     view: RwLock<Arc<View>>,
     /// Since when the view is what it is.
@@ -123,6 +125,7 @@ impl<W> Data<W> {
                 now,
             )),
             transfers: Mutex::default(),
+            losses: Mutex::default(),
             engine: engine.clone(),
             view: RwLock::default(),
             view_since: Mutex::new(now.mono),
@@ -196,6 +199,7 @@ impl<W> Data<W> {
             }
             let settled = now.mono.since(*self.view_since.lock()) >= SETTLED_AFTER;
             self.close_dead_actors(&view, settled && view.is_whole(), effects);
+            self.tell_of_losses(effects);
             self.note_commit(self.durability);
         }
         let due = self.pacer.lock().take_due(now.mono);
@@ -244,6 +248,8 @@ impl<W> Data<W> {
                 sums.bytes += stats.bytes as u64;
                 sums.cached_bytes += stats.cached_bytes as u64;
                 sums.unread += stats.unread;
+                sums.rebuilding += u64::from(stats.rebuilding);
+                sums.own_writes_lost += stats.writes_lost;
             }
         }
         sums

@@ -105,14 +105,19 @@ impl<W> Data<W> {
                 }
             }
             Message::CaughtUp { partition, asker } => {
-                if self.shard_of_opening(partition, asker).is_some() {
-                    self.pulled(
-                        now,
-                        from,
-                        partition,
-                        Pulled::All(Brought::default()),
-                        effects,
-                    );
+                if let Some(mut shard) = self.shard_of_opening(partition, asker) {
+                    shard.compared_to_the_end(from, partition, effects);
+                    drop(shard);
+                    let all = Pulled::All(Brought::default());
+                    self.pulled(now, from, partition, all, effects);
+                }
+            }
+            Message::Unsure { partition, asker } => {
+                if let Some(mut shard) = self.shard_of_opening(partition, asker) {
+                    shard.give_up_full(from, partition);
+                    drop(shard);
+                    let all = Pulled::All(Brought::default());
+                    self.pulled(now, from, partition, all, effects);
                 }
             }
             Message::TooFarBehind { partition, asker } => {

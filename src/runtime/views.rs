@@ -88,6 +88,8 @@ pub struct Status {
     pub keys: u64,
     /// Where the data is kept: a directory, or `memory`.
     pub data: String,
+    /// Where data that was damaged was set aside last; empty if none ever was.
+    pub quarantine: String,
     /// Counters and gauges, by name.
     pub counters: Vec<(&'static str, u64)>,
 }

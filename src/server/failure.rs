@@ -7,6 +7,7 @@
 //! | too few replicas within reach for a strict strength | `NOREPLICAS` | no |
 //! | too many writes in flight | `BUSY` | no; try again later |
 //! | storage failed | `IOERR` | no |
+//! | the key's partition was damaged here and is being fetched | `LOADING` | no; try again later |
 //! | node is stopping | `SHUTDOWN` | no; use another node |
 //!
 //! A time-out is not Redis's `NOREPLICAS`, because clients take that one to mean that nothing
@@ -86,6 +87,7 @@ impl From<&RequestError> for Failure {
             RequestError::NoReplicas { .. } => "NOREPLICAS",
             RequestError::Busy { .. } => "BUSY",
             RequestError::Storage(_) => "IOERR",
+            RequestError::Rebuilding(_) => "LOADING",
             RequestError::ShuttingDown => "SHUTDOWN",
         };
         Self::new(format!("{code} {error}"))

@@ -122,6 +122,7 @@ fn status_fields(status: &Status) -> Value {
         (Value::bulk("partitions"), number(status.partitions.into())),
         (Value::bulk("keys"), number(status.keys)),
         (Value::bulk("data"), text(&status.data)),
+        (Value::bulk("quarantine"), text(&status.quarantine)),
     ];
     let counters = status.counters.iter();
     fields.extend(counters.map(|(name, value)| (Value::bulk(*name), number(*value))));

@@ -159,6 +159,7 @@ impl Store for Fake {
             partitions: 64,
             keys: self.key_count(),
             data: "memory".to_owned(),
+            quarantine: String::new(),
             counters: vec![("pushes_sent", 5)],
         }
     }

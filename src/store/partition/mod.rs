@@ -39,7 +39,8 @@
 //! Rows are in the engine; some or all of them are in memory too. Nothing of a partition's size
 //! is held in memory beside that, and an opening reads the clock and the sums, not the rows.
 //!
-//! `restore` takes in backups, as `full` does full syncs. `table` over `cache` and `slot`,
+//! `restore` takes in backups, as `full` does full syncs; `recovery` is what a damaged disk has
+//! lost. `table` over `cache` and `slot`,
 //! `advance`, `frontier`, `stage` and `closings` are the parts: rows and what is derived from them, the clock after a step, when a delta needs no row, pieces
 //! of a full sync, what is known of dead actors. `naive` is what breaks the rules in tests.
 
@@ -56,6 +57,7 @@ mod listing;
 mod log;
 mod naive;
 mod options;
+mod recovery;
 mod restore;
 mod seal;
 mod slot;
@@ -85,11 +87,11 @@ pub use self::write::Write;
 use self::advance::Advance;
 use self::closings::Closings;
 use self::log::DotLog;
+use self::recovery::Recovery;
 use self::stage::Stage;
 use self::table::Table;
 use super::derived::Summary;
 use super::engine::{Batch, Engine};
-use super::exchange::Digest;
 use super::mutation::Mutation;
 use super::{Refusal, StoreError};
 use crate::clock::{ActorId, Clock, Dot, HybridClock, NodeId, RUNS_MAX, VersionVector};
@@ -122,6 +124,7 @@ pub struct Partition {
     known: BTreeMap<NodeId, Clock>,
     stage: Option<Stage>,
     closings: Closings,
+    recovery: Recovery,
     dot_conflicts: u64,
 }
 
@@ -179,6 +182,7 @@ impl Partition {
             known: BTreeMap::new(),
             stage: None,
             closings: Closings::new(loaded.frozen, loaded.peers),
+            recovery: Recovery::new(loaded.rebuilding),
             dot_conflicts: 0,
         })
     }
@@ -219,6 +223,7 @@ impl Partition {
     /// # Errors
     /// [`StoreError::Unreadable`], which is not the same as none (R26).
     pub fn read(&self, key: &[u8], wall_ms: u64) -> Result<Option<Version>, StoreError> {
+        self.check_readable()?;
         self.table.read(&self.clock, key, |row| {
             let (_, version) = row?.versions.winner_at(wall_ms)?;
             Some(version.clone())
@@ -231,6 +236,7 @@ impl Partition {
     /// # Errors
     /// [`StoreError::Unreadable`], which is not the same as nothing (R26).
     pub fn object(&self, key: &[u8]) -> Result<Object, StoreError> {
+        self.check_readable()?;
         let row = self.row(key)?;
         let mut context = self.clock.base_vector();
         if self.options.breaks(Mutation::N20) {
@@ -242,15 +248,6 @@ impl Partition {
             versions: row.versions,
             context,
         })
-    }
-
-    /// The question to a peer: what do you have that I lack?
-    pub fn digest(&self) -> Digest {
-        Digest {
-            partition: self.id,
-            asker: self.actor,
-            clock: self.clock.clone(),
-        }
     }
 
     /// The row of `key` as stored; empty if there is none.
@@ -336,6 +333,7 @@ impl Partition {
             return Err(error.into());
         }
         self.closings.install(&step.batch);
+        self.recovery.install(&step.batch);
         if step
             .batch
             .entries
