@@ -14,6 +14,7 @@ mod log_floor;
 mod mutations;
 mod on_disk;
 mod random;
+mod repair;
 mod restore;
 mod rule_table;
 mod rules;
