@@ -221,7 +221,7 @@ fn nothing_is_read_from_an_engine_after_a_failed_commit() {
         a.partition.full_source(&fresh.full_request(), 1).err()
     ));
     let answer = a.partition.delta(&fresh.partition.digest());
-    assert_eq!(answer, DeltaAnswer::Nothing);
+    assert_eq!(answer, DeltaAnswer::Unsure);
     a.reopen();
     assert_eq!(a.values("k"), ["v"]);
 }
