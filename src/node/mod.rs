@@ -28,6 +28,8 @@ mod losses;
 mod pull;
 mod receive;
 mod recovery;
+#[cfg(test)]
+mod recovery_tests;
 pub mod request;
 mod requests;
 mod restore;

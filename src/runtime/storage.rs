@@ -168,7 +168,8 @@ impl Opening {
     /// Where what was damaged was set aside last, for people; nothing if nothing ever was.
     pub(super) fn quarantine_words(&self) -> String {
         let path = self.quarantine.as_ref();
-        path.map(|path| path.display().to_string()).unwrap_or_default()
+        path.map(|path| path.display().to_string())
+            .unwrap_or_default()
     }
 }
 

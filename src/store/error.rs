@@ -32,7 +32,9 @@ pub enum StoreError {
     #[error("partition {0} is being fetched from other members, its copy here was damaged")]
     Rebuilding(PartitionId),
     /// What the engine holds contradicts itself.
-    #[error("stored partition {partition} is damaged: {what}; stop the node and run netdb repair on its data directory")]
+    #[error(
+        "stored partition {partition} is damaged: {what}; stop the node and run netdb repair on its data directory"
+    )]
     Damaged {
         /// The partition.
         partition: PartitionId,

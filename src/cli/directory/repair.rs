@@ -30,10 +30,7 @@ pub fn repair(dir: &Path, partitions: Option<u16>, accept_loss: bool) -> Result<
     say_bad(found)?;
     say(&sums(found))?;
     match &repaired.set_aside {
-        None => say(&format!(
-            "{} is whole; nothing was changed.",
-            dir.display()
-        ))?,
+        None => say(&format!("{} is whole; nothing was changed.", dir.display()))?,
         Some(aside) => say_done(dir, aside)?,
     }
     Ok(0)

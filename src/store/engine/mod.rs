@@ -174,6 +174,14 @@ pub enum EngineError {
     /// A record is not what was written.
     #[error("stored record is damaged: {0}")]
     Damaged(&'static str),
+    /// A record or its surroundings cannot be read.
+    #[error("{what}; stop the node and run netdb repair {dir}")]
+    Unreadable {
+        /// The directory.
+        dir: String,
+        /// What is wrong.
+        what: String,
+    },
     /// The disk has lost writes that it had confirmed.
     #[error("data directory {dir} lost confirmed writes: it is at {found}, {confirmed} was synced")]
     Behind {
@@ -241,7 +249,11 @@ impl EngineError {
     pub(super) fn is_damage(&self) -> bool {
         matches!(
             self,
-            Self::Damaged(_) | Self::Behind { .. } | Self::Codec(_) | Self::Database(_)
+            Self::Damaged(_)
+                | Self::Unreadable { .. }
+                | Self::Behind { .. }
+                | Self::Codec(_)
+                | Self::Database(_)
         )
     }
 }

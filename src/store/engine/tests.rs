@@ -472,7 +472,11 @@ fn a_directory_in_use_is_refused_with_the_process() {
 fn a_directory_of_another_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()).unwrap());
-    for (content, is_format) in [("netdb data 999\n", true), ("", false), ("netdb daXa 2\n", false)] {
+    for (content, is_format) in [
+        ("netdb data 999\n", true),
+        ("", false),
+        ("netdb daXa 2\n", false),
+    ] {
         std::fs::write(dir.path().join("FORMAT"), content).unwrap();
         let refused = open(dir.path()).err().unwrap();
         let found = matches!(refused, EngineError::Format { .. });

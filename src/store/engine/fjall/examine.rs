@@ -169,7 +169,9 @@ impl Looked {
                 let loaded = guarded(|| specimen.view.load(partition));
                 loaded.ok()
             });
-            let has_peers = loaded.as_ref().is_some_and(|loaded| !loaded.peers.is_empty());
+            let has_peers = loaded
+                .as_ref()
+                .is_some_and(|loaded| !loaded.peers.is_empty());
             if !has_peers && !noted.contains(&partition) {
                 self.only_copies.push(partition);
             }
@@ -182,8 +184,7 @@ impl Looked {
                 }
                 Err(why) => self.examined.bad.push(Bad { partition, why }),
             }
-            self.loaded
-                .extend(loaded.map(|loaded| (partition, loaded)));
+            self.loaded.extend(loaded.map(|loaded| (partition, loaded)));
         }
         Ok(())
     }
@@ -191,7 +192,8 @@ impl Looked {
     /// Whether `partition` is not in order.
     pub(super) fn is_bad(&self, partition: PartitionId) -> bool {
         let bad = &self.examined.bad;
-        bad.binary_search_by_key(&partition, |bad| bad.partition).is_ok()
+        bad.binary_search_by_key(&partition, |bad| bad.partition)
+            .is_ok()
     }
 }
 

@@ -17,9 +17,7 @@ thread_local! {
 }
 
 /// Does `work`; a panic of it is an error.
-pub(super) fn guarded<T>(
-    work: impl FnOnce() -> Result<T, EngineError>,
-) -> Result<T, EngineError> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
     silence();
     let outer = IS_GUARDED.replace(true);
     let done = panic::catch_unwind(AssertUnwindSafe(work));

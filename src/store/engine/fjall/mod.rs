@@ -24,6 +24,7 @@ mod examine;
 mod files;
 mod guarded;
 mod journal;
+mod opening;
 mod places;
 mod records;
 mod repair;
@@ -36,7 +37,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode};
 use parking_lot::Mutex;
 
 pub use self::examine::{Bad, Examined, Sums, examine};
@@ -45,16 +46,16 @@ use self::files::{
     write_replicated, write_synced,
 };
 pub use self::journal::Mended;
+use self::opening::{Opened, open_database, replicated};
 use self::places::{
-    Mark, clock_place, index_place, long_name, mark_of, mark_place, partition_place, row_place,
+    Mark, clock_place, index_place, long_name, mark_place, partition_place, row_place,
 };
+use self::records::seal_record;
 pub use self::repair::{Repair, Repaired, SetAside, open_or_repair, quarantine_of, repair};
-use self::records::{open_record, seal_record};
-use self::view::{Keyspaces, View};
+use self::view::View;
 use super::{Batch, Engine, EngineError, Reader};
 use crate::placement::{Keyspace as Keys, PartitionId};
 use crate::store::budget::{MemoryBudget, RowBudget};
-use crate::store::derived::Summary;
 
 /// Keeps partitions in a directory.
 pub struct Fjall {
@@ -90,10 +91,6 @@ struct Replicated {
 
 /// What a record takes in a write buffer beside its place and itself.
 const BUFFERED_PER_RECORD: usize = 128;
-
-/// The most bytes of journals that hold something which is in a write buffer only. The least
-/// that the database allows: it is what a restart reads.
-const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 impl Fjall {
     /// Opens the directory, or makes it. What is kept in memory of it is within `memory`.
@@ -132,6 +129,7 @@ impl Fjall {
             view: View {
                 keyspaces,
                 snapshot: None,
+                dir: Some(dir.into()),
             },
             written: Mutex::new(Written {
                 number: batch,
@@ -213,71 +211,6 @@ impl Fjall {
     }
 }
 
-/// A database that was opened, and the number of its last batch.
-struct Opened {
-    mended: Option<Mended>,
-    database: Database,
-    keyspaces: Keyspaces,
-    batch: u64,
-}
-
-/// Opens the database at `path`, or makes it. One that is damaged may make it panic: see
-/// `guarded`.
-fn open_database(path: &Path, memory: MemoryBudget) -> Result<Opened, EngineError> {
-    check_tables(path)?;
-    let mended = journal::mend(path).map_err(io("cannot mend the journal in", path))?;
-    let database = Database::builder(path)
-        .cache_size(memory.block_bytes())
-        .max_journaling_size(JOURNAL_BYTES_MAX)
-        .open()?;
-    let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default);
-    let keyspaces = Keyspaces {
-        rows: keyspace("rows")?,
-        indexes: keyspace("indexes")?,
-        clock: keyspace("clock")?,
-        marks: keyspace("marks")?,
-        sums: keyspace("sums")?,
-    };
-    let batch = last_batch(&keyspaces)?;
-    Ok(Opened {
-        mended,
-        database,
-        keyspaces,
-        batch,
-    })
-}
-
-/// Refuses tables without the file that says which of them count: the database takes them for
-/// leftovers of something that was never finished, and removes them.
-fn check_tables(path: &Path) -> Result<(), EngineError> {
-    let keyspaces = path.join("keyspaces");
-    let entries = match fs::read_dir(&keyspaces) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(io("cannot read", &keyspaces))?,
-    };
-    for entry in entries {
-        let path = entry.map_err(io("cannot read", &keyspaces))?.path();
-        let tables = fs::read_dir(path.join("tables"));
-        let has_tables = tables.is_ok_and(|mut tables| tables.next().is_some());
-        if has_tables && !path.join("current").exists() {
-            return Err(EngineError::Damaged("tables without their list"));
-        }
-    }
-    Ok(())
-}
-
-/// The partitions that have had another replica.
-fn replicated(keyspaces: &Keyspaces) -> Result<BTreeSet<PartitionId>, EngineError> {
-    let mut partitions = BTreeSet::new();
-    for item in keyspaces.marks.iter() {
-        let (place, _) = item.into_inner()?;
-        if let (Mark::Peer(_), Some(number)) = (mark_of(&place)?, place.first_chunk()) {
-            partitions.insert(PartitionId(u16::from_be_bytes(*number)));
-        }
-    }
-    Ok(partitions)
-}
-
 /// A batch in the making.
 struct Write {
     batch: OwnedWriteBatch,
@@ -299,17 +232,6 @@ impl Write {
     fn count(&mut self, bytes: usize) {
         self.bytes += (bytes + BUFFERED_PER_RECORD) as u64;
     }
-}
-
-/// The largest number of a batch that is there: that of the last one.
-fn last_batch(keyspaces: &Keyspaces) -> Result<u64, EngineError> {
-    let mut last = 0;
-    for item in keyspaces.sums.iter() {
-        let (place, record) = item.into_inner()?;
-        let (number, _) = open_record::<(u64, Summary)>(&place, &record)?;
-        last = last.max(number);
-    }
-    Ok(last)
 }
 
 impl Engine for Fjall {
@@ -367,6 +289,7 @@ impl Engine for Fjall {
         Arc::new(View {
             keyspaces: self.view.keyspaces.clone(),
             snapshot: Some(self.database.snapshot()),
+            dir: self.view.dir.clone(),
         })
     }
 }

@@ -123,7 +123,9 @@ fn open_checked(
     for partition in keyspace.all() {
         let loaded = engine.reader().load(partition)?;
         if loaded.clock.hash() != loaded.summary.clock {
-            return Err(EngineError::Damaged("a clock that is not of the last batch"));
+            return Err(EngineError::Damaged(
+                "a clock that is not of the last batch",
+            ));
         }
     }
     Ok(engine)
@@ -353,7 +355,9 @@ impl Builder<'_> {
         let entries = loaded.clock.entries();
         self.engine.commit(&Batch {
             partition,
-            entries: entries.map(|(actor, entry)| (actor, entry.clone())).collect(),
+            entries: entries
+                .map(|(actor, entry)| (actor, entry.clone()))
+                .collect(),
             frozen: loaded.frozen.iter().map(|actor| (*actor, true)).collect(),
             peers: loaded.peers.into_iter().collect(),
             rebuilding: rebuilding.then_some(true),

@@ -129,9 +129,7 @@ impl Salvage<'_> {
                 Some((index, key)) => Bound::Excluded((*index, key.as_ref())),
                 None => Bound::Included((Index::Hash(0), &[][..])),
             };
-            let read = guarded(|| {
-                from.indexed(self.partition, first, Index::Hash(u64::MAX), KEYS)
-            });
+            let read = guarded(|| from.indexed(self.partition, first, Index::Hash(u64::MAX), KEYS));
             let Ok(found) = read else {
                 self.unreadable += 1;
                 return Ok(());

@@ -10,8 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::files;
+use super::opening::{Opened, open_database};
 use super::view::View;
-use super::{Opened, open_database};
 use crate::store::MemoryBudget;
 use crate::store::engine::EngineError;
 
@@ -35,6 +35,7 @@ impl Specimen {
         let view = View {
             keyspaces: opened.keyspaces.clone(),
             snapshot: None,
+            dir: None,
         };
         Ok(Self {
             opened,

@@ -212,7 +212,10 @@ fn a_partition_that_was_set_aside_says_nothing_until_another_has_vouched() {
     let mut partition = opened(&engine, 2, 2).unwrap();
     let keys = keys_of(2);
     let waits = |result: Result<(), StoreError>| {
-        assert!(matches!(result, Err(StoreError::Rebuilding(_))), "{result:?}");
+        assert!(
+            matches!(result, Err(StoreError::Rebuilding(_))),
+            "{result:?}"
+        );
     };
     waits(partition.read(&keys[1], NOON_MS).map(drop));
     waits(partition.object(&keys[1]).map(drop));
@@ -290,7 +293,10 @@ fn what_nobody_else_has_is_not_given_up_without_being_told_to() {
     spoil(dir.path(), 2);
     let before = contents(dir.path());
     let refused = repair(dir.path(), &HOW).unwrap_err();
-    assert!(matches!(refused, EngineError::OnlyCopy { partitions: 1, .. }));
+    assert!(matches!(
+        refused,
+        EngineError::OnlyCopy { partitions: 1, .. }
+    ));
     let words = refused.to_string();
     assert!(words.contains("repair --accept-loss"), "{words}");
     assert_eq!(contents(dir.path()), before);
@@ -367,7 +373,10 @@ fn a_database_that_lacks_confirmed_writes_waits_for_others_as_a_whole() {
         let opened = open_or_repair(dir.path(), memory, KEYSPACE, &HOW);
         if !peers {
             let refused = opened.err().unwrap();
-            assert!(matches!(refused, EngineError::OnlyCopy { partitions: 4, .. }));
+            assert!(matches!(
+                refused,
+                EngineError::OnlyCopy { partitions: 4, .. }
+            ));
             assert_eq!(fs::read(dir.path().join("SYNCED")).unwrap(), synced);
             continue;
         }
@@ -428,7 +437,10 @@ fn a_crash_while_the_new_database_takes_its_place_is_completed() {
             }
         }
         let engine = open_dir(dir.path()).unwrap();
-        assert!(opened(&engine, 1, 2).unwrap().is_rebuilding(), "{done} done");
+        assert!(
+            opened(&engine, 1, 2).unwrap().is_rebuilding(),
+            "{done} done"
+        );
         assert_filled(&opened(&engine, 0, 2).unwrap());
         assert!(!built.exists());
         assert!(quarantine.join("fjall").exists());
@@ -444,13 +456,19 @@ fn another_way_of_placing_keys_is_refused() {
         ..KEYSPACE
     };
     let memory = MemoryBudget::default();
-    let refused = open_or_repair(dir.path(), memory, other, &HOW).err().unwrap();
+    let refused = open_or_repair(dir.path(), memory, other, &HOW)
+        .err()
+        .unwrap();
     assert!(matches!(refused, EngineError::Keyspace { .. }), "{refused}");
     fs::remove_file(dir.path().join("KEYSPACE")).unwrap();
     let scratch = dir.path().join("scratch");
     let refused = examine(dir.path(), &scratch, None).unwrap_err();
     assert!(refused.to_string().contains("--partitions"), "{refused}");
-    assert!(examine(dir.path(), &scratch, Some(KEYSPACE)).unwrap().is_whole());
+    assert!(
+        examine(dir.path(), &scratch, Some(KEYSPACE))
+            .unwrap()
+            .is_whole()
+    );
 }
 
 /// A replica counts what peers know of its own earlier openings and it does not, once.
