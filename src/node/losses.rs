@@ -6,8 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Data;
-use super::effect::{Effect, Note};
 use crate::clock::NodeId;
 use crate::placement::PartitionId;
 
@@ -18,8 +16,8 @@ pub(super) struct Losses(BTreeMap<NodeId, Loss>);
 /// What one peer knows.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Loss {
-    partitions: BTreeSet<PartitionId>,
-    writes: u64,
+    pub(super) partitions: BTreeSet<PartitionId>,
+    pub(super) writes: u64,
     /// Whether this turn has brought something.
     is_news: bool,
 }
@@ -36,7 +34,7 @@ impl Losses {
     }
 
     /// Adds what a shard has found.
-    fn join(&mut self, found: Self) {
+    pub(super) fn join(&mut self, found: Self) {
         for (peer, loss) in found.0 {
             let all = self.0.entry(peer).or_default();
             all.partitions.extend(loss.partitions);
@@ -46,7 +44,7 @@ impl Losses {
     }
 
     /// What has become no more since the last call.
-    fn take_settled(&mut self) -> Vec<(NodeId, Loss)> {
+    pub(super) fn take_settled(&mut self) -> Vec<(NodeId, Loss)> {
         let mut settled = Vec::new();
         self.0.retain(|peer, loss| {
             let is_news = std::mem::take(&mut loss.is_news);
@@ -56,23 +54,6 @@ impl Losses {
             is_news
         });
         settled
-    }
-}
-
-impl<W> Data<W> {
-    /// Tells of writes of this node that its disk has lost.
-    pub(super) fn tell_of_losses(&self, effects: &mut Vec<Effect<W>>) {
-        let mut losses = self.losses.lock();
-        for shard in &self.shards {
-            losses.join(std::mem::take(&mut shard.lock().losses));
-        }
-        for (peer, loss) in losses.take_settled() {
-            effects.push(Effect::Note(Note::OwnWritesLost {
-                peer,
-                partitions: loss.partitions.len() as u64,
-                writes: loss.writes,
-            }));
-        }
     }
 }
 

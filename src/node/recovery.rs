@@ -1,5 +1,6 @@
-//! When a partition that was damaged is whole again.
+//! When a partition that was damaged is whole again, and what this node's disk has lost.
 
+use super::Data;
 use super::effect::{Effect, Note};
 use super::shard::Shard;
 use crate::clock::NodeId;
@@ -31,6 +32,23 @@ impl<W> Shard<W> {
         let is_it = |fetch: &super::shard::Fetch| fetch.peer == peer;
         if self.fetches.get(&id).is_some_and(is_it) {
             self.abandon_one(id);
+        }
+    }
+}
+
+impl<W> Data<W> {
+    /// Tells of writes of this node that its disk has lost.
+    pub(super) fn tell_of_losses(&self, effects: &mut Vec<Effect<W>>) {
+        let mut losses = self.losses.lock();
+        for shard in &self.shards {
+            losses.join(std::mem::take(&mut shard.lock().losses));
+        }
+        for (peer, loss) in losses.take_settled() {
+            effects.push(Effect::Note(Note::OwnWritesLost {
+                peer,
+                partitions: loss.partitions.len() as u64,
+                writes: loss.writes,
+            }));
         }
     }
 }

@@ -200,8 +200,7 @@ fn hit(path: &Path, damage: Damage, rng: &mut SmallRng) {
         .open(path)
         .unwrap();
     // A journal is made larger than what is in it: what follows that is nothing.
-    let used = fs::read(path).unwrap().iter().rposition(|byte| *byte != 0);
-    let length = used.map_or(1, |last| last as u64 + 1);
+    let length = used(&file).clamp(1, file.metadata().unwrap().len());
     let at = rng.random_range(0..length);
     let zero = |bytes: u64| {
         let first = at / bytes * bytes;
@@ -402,9 +401,39 @@ fn copy(from: &Path, to: &Path) {
         let to = to.join(path.file_name().unwrap());
         match path.is_dir() {
             true => copy(&path, &to),
-            false => drop(fs::copy(&path, &to).unwrap()),
+            false => copy_file(&path, &to),
         }
     }
+}
+
+/// Without the zeros behind the end of a journal, which take no room there either.
+fn copy_file(from: &Path, to: &Path) {
+    let (from, to) = (fs::File::open(from).unwrap(), fs::File::create(to).unwrap());
+    let mut content = vec![0; used(&from) as usize];
+    from.read_exact_at(&mut content, 0).unwrap();
+    to.write_all_at(&content, 0).unwrap();
+    to.set_len(from.metadata().unwrap().len()).unwrap();
+}
+
+/// Where the last block ends that is not all zeros.
+fn used(file: &fs::File) -> u64 {
+    const BLOCK: u64 = 64 * 1024;
+    let length = file.metadata().unwrap().len();
+    let zeros = [0; BLOCK as usize];
+    for first in (0..length)
+        .step_by(BLOCK as usize)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+    {
+        let mut block = vec![0; BLOCK.min(length - first) as usize];
+        file.read_exact_at(&mut block, first).unwrap();
+        if block != zeros[..block.len()] {
+            let last = block.iter().rposition(|byte| *byte != 0);
+            return first + last.unwrap_or(0) as u64 + 1;
+        }
+    }
+    0
 }
 
 fn fresh_copy(from: &Path, to: &Path) {

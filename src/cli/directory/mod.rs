@@ -58,6 +58,9 @@ fn say_bad(found: &Examined) -> Result<(), Failure> {
     if let Some(problem) = &found.problem {
         say(&format!("Damaged: {problem}."))?;
     }
+    if found.sums.partitions == 0 && found.problem.is_some() {
+        return say("No partition can be read.");
+    }
     for bad in found.bad.iter().take(LISTED_MAX) {
         say(&format!("Partition {}: {}.", bad.partition, bad.why))?;
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use netdb::store::engine::{self, Repair, SetAside};
+use netdb::store::engine::{self, Repair, Salvaged, SetAside};
 use rand::Rng;
 
 use super::{count, failed, keyspace, say_bad, store_of, sums};
@@ -49,13 +49,15 @@ fn say_done(dir: &Path, aside: &SetAside) -> Result<(), Failure> {
             count(&aside.rebuilding)
         ))?;
     }
-    for salvaged in &aside.salvaged {
-        say(&format!(
-            "Partition {}, which no other node has: kept {}; {} could not be read.",
-            salvaged.partition,
-            counted(salvaged.keys, "key"),
-            counted(salvaged.unreadable, "piece")
-        ))?;
+    if aside.salvaged.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let sum = |of: fn(&Salvaged) -> u64| aside.salvaged.iter().map(of).sum();
+    say(&format!(
+        "Of {} that no other node has, {} could be kept; {} could not be read. Restore a backup \
+         if there is one: the last write of each key wins.",
+        counted(aside.salvaged.len() as u64, "partition"),
+        counted(sum(|salvaged| salvaged.keys), "key"),
+        counted(sum(|salvaged| salvaged.unreadable), "other piece")
+    ))
 }

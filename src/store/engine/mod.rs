@@ -32,8 +32,8 @@ use bytes::Bytes;
 use thiserror::Error;
 
 pub use self::fjall::{
-    Bad, Examined, Fjall, Mended, Repair, Repaired, SetAside, Sums, examine, open_or_repair,
-    quarantine_of, repair,
+    Bad, Examined, Fjall, Mended, Repair, Repaired, Salvaged, SetAside, Sums, examine,
+    open_or_repair, quarantine_of, repair,
 };
 pub use self::memory::Memory;
 pub use self::simulated::Simulated;

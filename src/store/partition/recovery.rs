@@ -11,38 +11,14 @@
 //! comes back like everything that is missing; an operator wants to know all the same.
 
 use super::Partition;
-use crate::clock::{ActorId, Clock, DotSet, RUNS_MAX};
+use crate::clock::{ActorId, Clock};
 use crate::store::StoreError;
 use crate::store::engine::Batch;
-
-/// What is known of losses.
-#[derive(Debug, Default)]
-pub(super) struct Recovery {
-    /// Whether this replica waits for another one. Durable.
-    rebuilding: bool,
-    /// Dots of earlier openings of this replica that others have and it had not. Bounded by
-    /// [`RUNS_MAX`] runs.
-    lost: DotSet,
-}
-
-impl Recovery {
-    pub(super) fn new(rebuilding: bool) -> Self {
-        Self {
-            rebuilding,
-            lost: DotSet::new(),
-        }
-    }
-
-    /// Follows a batch that was committed.
-    pub(super) fn install(&mut self, batch: &Batch) {
-        self.rebuilding = batch.rebuilding.unwrap_or(self.rebuilding);
-    }
-}
 
 impl Partition {
     /// Whether what is not here is not known to be absent.
     pub fn is_rebuilding(&self) -> bool {
-        self.recovery.rebuilding
+        self.recovery.is_rebuilding()
     }
 
     /// A sync has been to its end with a replica that vouches for having all. Returns whether
@@ -51,7 +27,7 @@ impl Partition {
     /// # Errors
     /// The engine failed; it is waited on.
     pub fn rebuilt(&mut self) -> Result<bool, StoreError> {
-        if !self.recovery.rebuilding {
+        if !self.recovery.is_rebuilding() {
             return Ok(false);
         }
         self.commit(super::Step {
@@ -70,31 +46,28 @@ impl Partition {
     /// how many of them are news. While it is rebuilding it is known anyway that it lost what
     /// it had.
     pub fn note_lost(&mut self, theirs: &Clock) -> u64 {
-        if self.recovery.rebuilding {
+        if self.recovery.is_rebuilding() {
             return 0;
         }
-        let before = self.recovery.lost.count();
+        let before = self.recovery.writes_lost();
         for (actor, entry) in theirs.entries() {
             if !self.is_earlier(actor) || self.clock.is_closed(actor) || entry.is_closed() {
                 continue;
             }
             let own = self.clock.entry(actor).cloned().unwrap_or_default();
-            let missing = entry.minus(&own);
-            if self.recovery.lost.len() + missing.len() <= RUNS_MAX {
-                self.recovery.lost.insert_runs(actor, &missing);
-            }
+            self.recovery.lose(actor, &entry.minus(&own));
         }
-        self.recovery.lost.count().saturating_sub(before)
+        self.recovery.writes_lost().saturating_sub(before)
     }
 
     /// How many writes this replica once had that only others had since.
     pub fn writes_lost(&self) -> u64 {
-        self.recovery.lost.count()
+        self.recovery.writes_lost()
     }
 
     /// A read that finds nothing must mean something.
     pub(super) fn check_readable(&self) -> Result<(), StoreError> {
-        match self.recovery.rebuilding {
+        match self.recovery.is_rebuilding() {
             true => Err(StoreError::Rebuilding(self.id)),
             false => Ok(()),
         }
@@ -103,7 +76,7 @@ impl Partition {
     /// What makes the hash of a rebuilding replica unlike all others: it has to be compared
     /// clock by clock, with one that vouches.
     pub(super) fn recovery_hash(&self) -> u64 {
-        match self.recovery.rebuilding {
+        match self.recovery.is_rebuilding() {
             true => self.actor.incarnation | 1,
             false => 0,
         }

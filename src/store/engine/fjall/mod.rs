@@ -26,6 +26,7 @@ mod guarded;
 mod journal;
 mod opening;
 mod places;
+mod quarantine;
 mod records;
 mod repair;
 mod salvage;
@@ -50,8 +51,10 @@ use self::opening::{Opened, open_database, replicated};
 use self::places::{
     Mark, clock_place, index_place, long_name, mark_place, partition_place, row_place,
 };
+pub use self::quarantine::quarantine_of;
 use self::records::seal_record;
-pub use self::repair::{Repair, Repaired, SetAside, open_or_repair, quarantine_of, repair};
+pub use self::repair::{Repair, Repaired, SetAside, open_or_repair, repair};
+pub use self::salvage::Salvaged;
 use self::view::View;
 use super::{Batch, Engine, EngineError, Reader};
 use crate::placement::{Keyspace as Keys, PartitionId};
@@ -100,7 +103,7 @@ impl Fjall {
     pub fn open(dir: &Path, memory: MemoryBudget) -> Result<Self, EngineError> {
         fs::create_dir_all(dir).map_err(io("cannot create data directory", dir))?;
         let lock = lock(dir)?;
-        repair::finish(dir)?;
+        quarantine::finish(dir)?;
         check_or_write_format(dir)?;
         let opened = open_database(&dir.join("fjall"), memory)?;
         let Opened {

@@ -19,30 +19,21 @@
 //! nothing.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Fjall;
 use super::examine::{Examined, Looked, look};
 use super::files::{self, lock, sync_dir};
 use super::guarded::guarded;
+use super::quarantine::{
+    BUILDING, BUILT, QUARANTINE, SPECIMEN, finish, free_name, remove, write_name,
+};
 use super::salvage::{Salvaged, salvage};
 use crate::clock::{ActorId, NodeId};
 use crate::placement::{Keyspace, PartitionId};
 use crate::store::derived::{IndexChange, indexes};
 use crate::store::engine::{Batch, Engine, EngineError, Loaded, Piece, Reader};
 use crate::store::{MemoryBudget, verify};
-
-const BUILDING: &str = "rebuilding";
-const BUILT: &str = "rebuilt";
-const QUARANTINE: &str = "quarantine";
-const SPECIMEN: &str = "specimen";
-
-/// In `rebuilt/`: where in `quarantine/` the old files go.
-const ASIDE: &str = "ASIDE";
-
-/// What takes the place of what was there before.
-const FILES: [&str; 5] = ["fjall", "FORMAT", "SYNCED", "KEYSPACE", "REPLICAS"];
 
 /// What is copied at once: one batch of the new database.
 const PIECE: Piece = Piece {
@@ -165,50 +156,6 @@ pub fn repair(dir: &Path, how: &Repair) -> Result<Repaired, EngineError> {
     })
 }
 
-/// Completes a repair whose new database counts already; removes what one left that does not.
-pub(super) fn finish(dir: &Path) -> Result<(), EngineError> {
-    let built = dir.join(BUILT);
-    let done = match built.exists() {
-        true => install(dir, &built),
-        false => remove(&dir.join(BUILDING)).and_then(|()| remove(&dir.join(SPECIMEN))),
-    };
-    done.map_err(files::io("cannot complete the repair of", dir))
-}
-
-fn install(dir: &Path, built: &Path) -> io::Result<()> {
-    let name = fs::read_to_string(built.join(ASIDE))?;
-    let aside = dir.join(QUARANTINE).join(name.trim());
-    fs::create_dir_all(&aside)?;
-    for file in FILES {
-        let (new, old) = (built.join(file), dir.join(file));
-        // Whatever is in its place when it has none is new already.
-        if new.exists() {
-            if old.exists() {
-                fs::rename(&old, aside.join(file))?;
-            }
-            fs::rename(&new, &old)?;
-        }
-    }
-    sync_dir(&aside)?;
-    sync_dir(&dir.join(QUARANTINE))?;
-    sync_dir(dir)?;
-    fs::remove_dir_all(built)
-}
-
-fn remove(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
-    }
-}
-
-/// Where what was set aside last is, if anything ever was.
-pub fn quarantine_of(dir: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(dir.join(QUARANTINE)).ok()?;
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    paths.max()
-}
-
 fn rebuild(dir: &Path, looked: &Looked, how: &Repair) -> Result<SetAside, EngineError> {
     let building = dir.join(BUILDING);
     let cannot = || files::io("cannot make a new database in", &building);
@@ -241,24 +188,6 @@ fn rebuild(dir: &Path, looked: &Looked, how: &Repair) -> Result<SetAside, Engine
         rebuilding,
         salvaged,
     })
-}
-
-fn free_name(quarantine: &Path, now_s: u64) -> String {
-    let mut name = format!("{now_s:010}");
-    for n in 2.. {
-        if !quarantine.join(&name).exists() {
-            break;
-        }
-        name = format!("{now_s:010}-{n}");
-    }
-    name
-}
-
-fn write_name(building: &Path, name: &str) -> io::Result<()> {
-    let mut file = fs::File::create(building.join(ASIDE))?;
-    writeln!(file, "{name}")?;
-    file.sync_all()?;
-    sync_dir(building)
 }
 
 /// Nothing is put in the place of anything that has not been read and found in order.

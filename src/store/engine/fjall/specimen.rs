@@ -5,8 +5,8 @@
 //! tables, which are never changed once they are written, and copies of everything else, which
 //! is small. What is found is what a node would find that opened the database itself.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::files;
@@ -17,6 +17,9 @@ use crate::store::engine::EngineError;
 
 /// Folders whose files are never changed in place.
 const UNCHANGING: [&str; 2] = ["tables", "blobs"];
+
+/// What is copied at once.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// An opened copy. Its directory goes when it is dropped.
 pub(super) struct Specimen {
@@ -88,10 +91,32 @@ fn copy(from: &Path, to: &Path, links: bool) -> io::Result<()> {
         } else if links {
             link(&from, &to)?;
         } else {
-            fs::copy(&from, &to)?;
+            copy_file(&from, &to)?;
         }
     }
     Ok(())
+}
+
+/// Leaves out what is zero: journals are made as large as they may become.
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    let (mut from, mut to) = (File::open(from)?, File::create(to)?);
+    let zeros = vec![0; PIECE_BYTES];
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut at = 0;
+    loop {
+        let read = from.read(&mut piece)?;
+        let (Some(found), Some(nothing)) = (piece.get(..read), zeros.get(..read)) else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        if read == 0 {
+            return to.set_len(at);
+        }
+        if found != nothing {
+            to.seek(SeekFrom::Start(at))?;
+            to.write_all(found)?;
+        }
+        at += read as u64;
+    }
 }
 
 #[cfg(unix)]
