@@ -11,6 +11,7 @@ mod support;
 mod cluster {
     mod backup;
     mod crashes;
+    mod damage;
     mod data;
     mod disk;
     mod durability;

@@ -99,6 +99,7 @@ impl Cluster {
             from,
             match answer {
                 DeltaAnswer::Nothing => Message::CaughtUp { partition, asker },
+                DeltaAnswer::Unsure => Message::Unsure { partition, asker },
                 DeltaAnswer::Delta(delta) => Message::Delta(delta),
                 DeltaAnswer::Full => Message::TooFarBehind { partition, asker },
             },

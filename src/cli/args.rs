@@ -113,10 +113,34 @@ pub enum Command {
         /// The backup
         file: PathBuf,
     },
-    /// Check a backup, without a node: every checksum, and that rows and clocks belong together.
+    /// Check a backup or a data directory, without a node: every checksum, and that rows and
+    /// clocks belong together.
+    ///
+    /// A directory that a node uses is refused. Nothing in it is changed; what the check needs
+    /// of room, as much as the journals, is in the directory for temporary files.
     Verify {
-        /// The file of a backup; data directories are not checked yet
+        /// How many partitions the cluster of a directory has, should it not say so itself
+        #[arg(long, value_name = "N")]
+        partitions: Option<u16>,
+        /// The file of a backup, or what --data of a node named
         path: PathBuf,
+    },
+    /// Repair a damaged data directory: keep what is in order, fetch the rest from other nodes.
+    ///
+    /// If all is in order nothing is changed. Else a new database is made of the partitions
+    /// that are in order, and the old one is moved to store/quarantine in DIR, from where you
+    /// may delete it; until then both need room. What is missing comes back from the other
+    /// nodes after the next start.
+    Repair {
+        /// Go on without what no other node has, keeping of it what can be read, and take
+        /// partitions that still wait for another node as they are
+        #[arg(long)]
+        accept_loss: bool,
+        /// How many partitions the cluster has, should DIR not say so itself
+        #[arg(long, value_name = "N")]
+        partitions: Option<u16>,
+        /// What --data of the node named
+        dir: PathBuf,
     },
 }
 

@@ -6,6 +6,7 @@
 //! can be tested without touching the process's own.
 
 mod args;
+mod directory;
 mod environment;
 mod failure;
 mod files;
@@ -61,6 +62,14 @@ fn dispatch(
             let node = remote::address("--node", node.as_deref(), environment)?;
             transfer::restore(&node, &file)
         }
-        Asked::Run(Command::Verify { path }) => transfer::verify(&path),
+        Asked::Run(Command::Verify { partitions, path }) => match path.is_dir() {
+            true => directory::verify(&path, partitions),
+            false => transfer::verify(&path),
+        },
+        Asked::Run(Command::Repair {
+            accept_loss,
+            partitions,
+            dir,
+        }) => directory::repair(&dir, partitions, accept_loss),
     }
 }

@@ -207,6 +207,7 @@ mod tests {
             keys: 0,
             data: "memory".to_owned(),
             disk: Default::default(),
+            quarantine: String::new(),
             counters: Vec::new(),
         };
         assert_eq!(

@@ -112,6 +112,9 @@ impl<W> Data<W> {
     fn snapshot(&self, id: PartitionId) -> Option<Result<FullSource, StoreError>> {
         let shard = self.known_shard(id)?.lock();
         let partition = shard.partition(id)?;
+        if partition.is_rebuilding() {
+            return Some(Err(StoreError::Rebuilding(id)));
+        }
         let request = FullRequest {
             partition: id,
             asker: partition.actor(),
@@ -156,6 +159,9 @@ impl<W> Data<W> {
 }
 
 fn unreadable(error: StoreError) -> TransferError {
+    if let StoreError::Rebuilding(_) = error {
+        return TransferError::NotCaughtUp;
+    }
     TransferError::Storage(error.to_string())
 }
 

@@ -14,6 +14,7 @@ use rand::{Rng, SeedableRng};
 
 use super::effect::Effect;
 use super::gate::Gate;
+use super::losses::Losses;
 use super::request::{Consistency, Reply, Request, RequestError};
 use super::requests::Task;
 use super::shard::Shard;
@@ -70,6 +71,7 @@ pub struct Data<W> {
     pub(super) sync: Mutex<Synchronizer>,
     pub(super) pacer: Mutex<Pacer>,
     pub(super) transfers: Mutex<Transfers>,
+    pub(super) losses: Mutex<Losses>,
     pub(super) engine: RwLock<Arc<dyn Engine>>,
     pub(super) gate: Arc<Gate>,
     view: RwLock<Arc<View>>,
@@ -125,6 +127,7 @@ impl<W> Data<W> {
                 now,
             )),
             transfers: Mutex::default(),
+            losses: Mutex::default(),
             engine: RwLock::new(engine.clone()),
             gate: Arc::default(),
             view: RwLock::default(),
@@ -214,6 +217,7 @@ impl<W> Data<W> {
                 self.close_dead_actors(&view, settled && view.is_whole(), effects);
                 self.note_commit(self.durability);
             }
+            self.tell_of_losses(effects);
         }
         let due = self.pacer.lock().take_due(now.mono);
         for (partition, peer) in due {
@@ -261,6 +265,8 @@ impl<W> Data<W> {
                 sums.bytes += stats.bytes as u64;
                 sums.cached_bytes += stats.cached_bytes as u64;
                 sums.unread += stats.unread;
+                sums.rebuilding += u64::from(stats.rebuilding);
+                sums.own_writes_lost += stats.writes_lost;
             }
         }
         sums

@@ -70,6 +70,23 @@ pub enum Note {
         /// The partition.
         partition: PartitionId,
     },
+    /// A partition whose copy here had been damaged is whole again.
+    Rebuilt {
+        /// With whom it was compared.
+        peer: NodeId,
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// A peer knows writes of this node that it no longer had: its disk has lost them. They
+    /// are fetched like everything that is missing.
+    OwnWritesLost {
+        /// The peer.
+        peer: NodeId,
+        /// Of how many partitions.
+        partitions: u64,
+        /// How many writes.
+        writes: u64,
+    },
     /// The engine failed; what it should have kept was not applied either.
     Storage {
         /// The partition.

@@ -114,6 +114,14 @@ impl<W> Shard<W> {
         Pulled::More(Brought::default())
     }
 
+    /// Gives up the full sync of one partition.
+    pub(super) fn abandon_one(&mut self, id: PartitionId) {
+        self.fetches.remove(&id);
+        if let Some(partition) = self.partitions.get_mut(&id) {
+            noting_end(&mut self.ended, partition, Partition::unstage);
+        }
+    }
+
     /// Gives up the full syncs for which `is_over` says so.
     pub(super) fn abandon(&mut self, is_over: impl Fn(&Fetch) -> bool) {
         let (partitions, ended) = (&mut self.partitions, &mut self.ended);
@@ -149,6 +157,16 @@ impl<W> Shard<W> {
         let Some(partition) = self.partitions.get(&request.partition) else {
             return;
         };
+        if partition.is_rebuilding() {
+            effects.push(Effect::Send {
+                to: from,
+                message: Message::Unsure {
+                    partition: request.partition,
+                    asker: request.asker,
+                },
+            });
+            return;
+        }
         let session = self.next_session;
         self.next_session = self.next_session.wrapping_add(1);
         let source = match partition.full_source(request, session) {
@@ -256,6 +274,8 @@ impl<W> Shard<W> {
         let Some(partition) = self.partitions.get_mut(&id) else {
             return Pulled::Stale;
         };
+        let lost = partition.note_lost(&end.clock);
+        self.losses.add(from, id, lost);
         let applied = noting_end(&mut self.ended, partition, |p| {
             p.apply_full(end, now.wall_ms)
         });
@@ -268,6 +288,7 @@ impl<W> Shard<W> {
                     peer: from,
                     partition: id,
                 }));
+                self.compared_to_the_end(from, id, effects);
                 Pulled::All(Brought::default())
             }
             Ok(Applied::Refused(refusal)) => {

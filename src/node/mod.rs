@@ -25,8 +25,12 @@ mod full_tests;
 mod gate;
 mod gathering;
 mod listing;
+mod losses;
 mod pull;
 mod receive;
+mod recovery;
+#[cfg(test)]
+mod recovery_tests;
 mod reopen;
 #[cfg(test)]
 mod reopen_tests;

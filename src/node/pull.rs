@@ -39,10 +39,16 @@ impl<W> Shard<W> {
                 partition: id,
             }));
         }
+        let lost = partition.note_lost(&digest.clock);
+        self.losses.add(from, id, lost);
         partition.note_opening(from, asker);
         partition.note_digest(from, &digest.clock);
         let message = match partition.delta(digest) {
             DeltaAnswer::Nothing => Message::CaughtUp {
+                partition: id,
+                asker,
+            },
+            DeltaAnswer::Unsure => Message::Unsure {
                 partition: id,
                 asker,
             },
@@ -72,7 +78,10 @@ impl<W> Shard<W> {
         };
         match partition.apply_delta(delta, now.wall_ms) {
             Ok(Applied::New | Applied::Duplicate) if more => Pulled::More(brought),
-            Ok(Applied::New | Applied::Duplicate) => Pulled::All(brought),
+            Ok(Applied::New | Applied::Duplicate) => {
+                self.compared_to_the_end(from, id, effects);
+                Pulled::All(brought)
+            }
             Ok(Applied::Refused(refusal)) => {
                 effects.extend(Effect::refused(from, id, refusal));
                 Pulled::Stale

@@ -91,6 +91,28 @@ impl<W> Data<W> {
         }
     }
 
+    /// A peer has nothing to send of a partition; `vouches` says that this is because nothing
+    /// is missing here.
+    fn nothing_more(
+        &self,
+        now: Now,
+        from: NodeId,
+        (partition, asker): (PartitionId, ActorId),
+        vouches: bool,
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        let Some(mut shard) = self.shard_of_opening(partition, asker) else {
+            return;
+        };
+        match vouches {
+            true => shard.compared_to_the_end(from, partition, effects),
+            false => shard.give_up_full(from, partition),
+        }
+        drop(shard);
+        let all = Pulled::All(Brought::default());
+        self.pulled(now, from, partition, all, effects);
+    }
+
     /// Takes in what a pull asked for, or what a peer's pull asks for.
     fn receive_answer(
         &self,
@@ -109,15 +131,10 @@ impl<W> Data<W> {
                 }
             }
             Message::CaughtUp { partition, asker } => {
-                if self.shard_of_opening(partition, asker).is_some() {
-                    self.pulled(
-                        now,
-                        from,
-                        partition,
-                        Pulled::All(Brought::default()),
-                        effects,
-                    );
-                }
+                self.nothing_more(now, from, (partition, asker), true, effects);
+            }
+            Message::Unsure { partition, asker } => {
+                self.nothing_more(now, from, (partition, asker), false, effects);
             }
             Message::TooFarBehind { partition, asker } => {
                 if let Some(mut shard) = self.shard_of_opening(partition, asker) {

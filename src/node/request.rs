@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::clock::VersionVector;
 use crate::object::Object;
 pub use crate::replication::{Durability, Strength};
+use crate::store::StoreError;
 
 /// How many replicas take part before a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +174,12 @@ pub enum RequestError {
     /// The node's disk has failed or is full. Nothing was changed.
     #[error("writes are stopped: {0}")]
     WritesStopped(Arc<str>),
+    /// The key's partition was damaged on this node and is being fetched from other members.
+    /// Nothing was changed.
+    #[error(
+        "partition {0} was damaged on this node and is being fetched from other members; try again later, or another node"
+    )]
+    Rebuilding(u16),
     /// The node stopped while it waited for replicas. A write stands on it, and on those that
     /// its push reached.
     #[error("node stopped before enough replicas answered; a write is not undone")]
@@ -180,4 +187,13 @@ pub enum RequestError {
     /// The node is stopping. Nothing was changed.
     #[error("node is shutting down; use another node")]
     ShuttingDown,
+}
+
+impl From<&StoreError> for RequestError {
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::Rebuilding(id) => Self::Rebuilding(id.0),
+            error => Self::Storage(error.to_string()),
+        }
+    }
 }

@@ -180,6 +180,7 @@ impl<W> Shard<W> {
                     object,
                 },
             },
+            Err(StoreError::Rebuilding(_)) => return,
             Err(error) => Effect::storage(id, &error),
         });
     }
@@ -298,5 +299,5 @@ fn read_here(
 }
 
 fn storage_error(error: &StoreError) -> RequestError {
-    RequestError::Storage(error.to_string())
+    RequestError::from(error)
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::confirmation::Confirmation;
 use super::effect::Effect;
 use super::gathering::{Gathering, read_reply, write_reply};
+use super::losses::Losses;
 use super::request::Reply;
 use super::view::View;
 use crate::clock::NodeId;
@@ -65,6 +66,8 @@ pub(super) struct Shard<W> {
     /// nothing.
     pub(super) ended: BTreeMap<PartitionId, u64>,
     pub(super) next_session: u64,
+    /// Writes of this node's that others know and its disk has lost.
+    pub(super) losses: Losses,
 }
 
 /// What a piece of data held.
@@ -110,6 +113,7 @@ impl<W> Shard<W> {
             fetches: BTreeMap::new(),
             ended: BTreeMap::new(),
             next_session: first_session,
+            losses: Losses::default(),
         }
     }
 

@@ -23,6 +23,11 @@ pub struct DataStats {
     pub cached_bytes: u64,
     /// Reads of the storage engine that failed.
     pub unread: u64,
+    /// Partitions that wait to be compared with another replica, because what was here was
+    /// damaged.
+    pub rebuilding: u64,
+    /// Writes that this node once had, and only other replicas had since: its disk lost them.
+    pub own_writes_lost: u64,
     /// Writes that wait for replicas.
     pub waiting: u64,
     /// Partitions being fetched or waiting to be.

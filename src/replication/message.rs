@@ -112,6 +112,14 @@ pub enum Message {
     },
     /// The end of a full sync: now everything staged takes effect at once.
     FullEnd(FullEnd),
+    /// The asker of a digest lacked nothing that the answerer can send, which is no proof that
+    /// it has all: the answerer is rebuilding its own copy, or cannot read it.
+    Unsure {
+        /// The partition asked about.
+        partition: PartitionId,
+        /// The actor in whose name was asked.
+        asker: ActorId,
+    },
 }
 
 impl Message {

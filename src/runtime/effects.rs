@@ -105,6 +105,21 @@ impl Core {
                     error!(%peer, %partition, more, "equal clocks, different data: a bug or corruption");
                 }
             }
+            Note::Rebuilt { peer, partition } => {
+                if let Some(more) = self.limiter.admit("rebuilt") {
+                    info!(%peer, %partition, more, "a damaged partition is whole again");
+                }
+            }
+            Note::OwnWritesLost {
+                peer,
+                partitions,
+                writes,
+            } => warn!(
+                %peer,
+                partitions,
+                writes,
+                "this node's disk has lost writes that it had made; fetching them again"
+            ),
             Note::Storage { partition, error } => {
                 counters.storage_errors.one();
                 // A disk that has failed has said so, once and with its path.

@@ -213,7 +213,7 @@ impl Handle {
 }
 
 fn unreadable(error: StoreError) -> RequestError {
-    RequestError::Storage(error.to_string())
+    RequestError::from(&error)
 }
 
 /// What is wrong with a reply that is not the one to this request.

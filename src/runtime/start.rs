@@ -146,7 +146,7 @@ fn data_params(config: &Config, profile: &Profile) -> DataParams {
 async fn open_store(place: Place, params: DataParams, clock: Clock) -> Result<Store, StartError> {
     let opening = tokio::task::spawn_blocking(move || {
         let start = Instant::now();
-        let opened = place.open()?;
+        let opened = place.open(params.keyspace)?;
         let generation = opened.generations.next(wall_ms())?;
         let disk = Arc::new(Disk::new(place.directory(), clock));
         let engine = Arc::new(Watched::new(opened.engine, disk.clone()));
@@ -167,6 +167,7 @@ async fn open_store(place: Place, params: DataParams, clock: Clock) -> Result<St
             opening: Opening {
                 took_ms,
                 memory_budget: place.budget(),
+                quarantine: opened.quarantine,
             },
             engine,
             disk,

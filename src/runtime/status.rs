@@ -77,6 +77,8 @@ pub(super) fn status(core: &Core) -> Status {
         ("memory_budget", core.opening.memory_budget.unwrap_or(0)),
         ("rows_cached_bytes", data.cached_bytes),
         ("storage_reads_failed", data.unread),
+        ("quarantined_partitions", data.rebuilding),
+        ("own_writes_lost", data.own_writes_lost),
         ("writes_waiting", data.waiting),
         ("sync_backlog", data.sync_backlog),
     ];
@@ -96,6 +98,7 @@ pub(super) fn status(core: &Core) -> Status {
         keys: data.keys,
         data: profile.data.clone(),
         disk: core.disk.view(),
+        quarantine: core.opening.quarantine_words(),
         counters,
     }
 }

@@ -4,14 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rand::Rng;
 use tracing::warn;
 
 use super::disk::Disk;
 use super::error::StartError;
 use super::identity::GenerationFile;
+use super::time::wall_ms;
 use crate::config::Storage;
-use crate::placement::PartitionId;
-use crate::store::engine::{Batch, Engine, EngineError, Fjall, Memory, Reader, Reopened, Space};
+use crate::placement::{Keyspace, PartitionId};
+use crate::store::engine::{
+    Batch, Engine, EngineError, Memory, Reader, Reopened, Repair, Repaired, Space, open_or_repair,
+    quarantine_of,
+};
 use crate::store::{MemoryBudget, RowBudget, row_bytes};
 
 /// The default place for data, relative to the working directory.
@@ -162,11 +167,12 @@ impl Place {
     }
 
     /// Takes the directory, if there is one, for this process, and opens the engine. Blocks.
-    pub(super) fn open(&self) -> Result<Opened, StartError> {
+    pub(super) fn open(&self, keyspace: Keyspace) -> Result<Opened, StartError> {
         let Some(directory) = &self.directory else {
             return Ok(Opened {
                 engine: Arc::new(Memory::new()),
                 generations: GenerationFile::in_memory(),
+                quarantine: None,
             });
         };
         std::fs::create_dir_all(directory).map_err(|error| StartError::Directory {
@@ -175,14 +181,24 @@ impl Place {
         })?;
         // The engine locks its directory, so whoever has it open owns the generation too.
         let path = directory.join(ENGINE_DIRECTORY);
-        let engine = Fjall::open(&path, MemoryBudget::new(self.budget));
-        let engine = engine.map_err(|error| match error {
+        let how = Repair {
+            keyspace: Some(keyspace),
+            accept_loss: false,
+            now_s: wall_ms() / 1_000,
+            incarnation: rand::rng().next_u64(),
+        };
+        let memory = MemoryBudget::new(self.budget);
+        let opened = open_or_repair(&path, memory, keyspace, &how);
+        let (engine, repaired) = opened.map_err(|error| match error {
             EngineError::Locked { pid, .. } => StartError::DirectoryInUse {
                 path: directory.clone(),
                 pid,
             },
             error => StartError::Storage(error.to_string()),
         })?;
+        if let Some(repaired) = &repaired {
+            tell_of_repair(directory, repaired);
+        }
         if let Some(mended) = engine.mended() {
             warn!(
                 journal = %mended.path.display(),
@@ -194,6 +210,7 @@ impl Place {
         Ok(Opened {
             engine: Arc::new(engine),
             generations: GenerationFile::in_directory(directory),
+            quarantine: quarantine_of(&path),
         })
     }
 }
@@ -202,13 +219,54 @@ impl Place {
 pub(super) struct Opened {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) generations: GenerationFile,
+    /// Where what was damaged was set aside last.
+    pub(super) quarantine: Option<PathBuf>,
+}
+
+impl Opening {
+    /// Where what was damaged was set aside last, for people; nothing if nothing ever was.
+    pub(super) fn quarantine_words(&self) -> String {
+        let path = self.quarantine.as_ref();
+        path.map(|path| path.display().to_string())
+            .unwrap_or_default()
+    }
+}
+
+/// Says what was set aside, and why.
+fn tell_of_repair(directory: &Path, repaired: &Repaired) {
+    let Some(aside) = &repaired.set_aside else {
+        return;
+    };
+    let bad = repaired.examined.bad.iter().map(|bad| bad.partition);
+    warn!(
+        directory = %directory.display(),
+        reason = repaired.examined.reason(),
+        quarantine = %aside.to.display(),
+        partitions = aside.rebuilding.len(),
+        bad = listed(bad),
+        "data is damaged: set aside, to be fetched again from the other members"
+    );
+}
+
+/// Partitions by their numbers, as many as one line can take.
+fn listed(partitions: impl ExactSizeIterator<Item = PartitionId>) -> String {
+    const LISTED_MAX: usize = 16;
+    let more = partitions.len().saturating_sub(LISTED_MAX);
+    let numbers = partitions.take(LISTED_MAX).map(|id| id.to_string());
+    let mut text = numbers.collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
 }
 
 /// What the opening of the data came to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Opening {
     /// How long it took, in milliseconds.
     pub(super) took_ms: u64,
     /// How many bytes of memory the data may take, if it is not in memory only.
     pub(super) memory_budget: Option<u64>,
+    /// Where what was damaged was set aside last, if anything ever was.
+    pub(super) quarantine: Option<PathBuf>,
 }

@@ -115,6 +115,8 @@ pub struct Status {
     pub data: String,
     /// How its disk is.
     pub disk: DiskView,
+    /// Where data that was damaged was set aside last; empty if none ever was.
+    pub quarantine: String,
     /// Counters and gauges, by name.
     pub counters: Vec<(&'static str, u64)>,
 }

@@ -8,6 +8,7 @@
 //! | too many writes in flight | `BUSY` | no; try again later |
 //! | storage failed | `IOERR` | by a read no; a write may come to be in effect later |
 //! | the node's disk has failed or is full | `MISCONF` | no; use another node, or try again later |
+//! | the key's partition was damaged here and is being fetched | `LOADING` | no; try again later |
 //! | node is stopping | `SHUTDOWN` | no; use another node |
 //!
 //! A time-out is not Redis's `NOREPLICAS`, because clients take that one to mean that nothing
@@ -88,6 +89,7 @@ impl From<&RequestError> for Failure {
             RequestError::Busy { .. } => "BUSY",
             RequestError::Storage(_) => "IOERR",
             RequestError::WritesStopped(_) => "MISCONF",
+            RequestError::Rebuilding(_) => "LOADING",
             RequestError::ShuttingDown => "SHUTDOWN",
         };
         Self::new(format!("{code} {error}"))

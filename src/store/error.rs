@@ -28,8 +28,13 @@ pub enum StoreError {
         "partition {0} takes no writes since its storage engine failed, until that is opened again"
     )]
     Poisoned(PartitionId),
+    /// What was here was damaged and set aside, and has not come back from another replica yet.
+    #[error("partition {0} is being fetched from other members, its copy here was damaged")]
+    Rebuilding(PartitionId),
     /// What the engine holds contradicts itself.
-    #[error("stored partition {partition} is damaged: {what}; move it aside and sync again")]
+    #[error(
+        "stored partition {partition} is damaged: {what}; stop the node and run netdb repair on its data directory"
+    )]
     Damaged {
         /// The partition.
         partition: PartitionId,

@@ -113,7 +113,17 @@ pub const ROOMS: &[Room] = &[
     edge(
         "cli",
         &[
-            "server", "http", "repl", "client", "runtime", "config", "resp", "backup",
+            "server",
+            "http",
+            "repl",
+            "client",
+            "runtime",
+            "config",
+            "resp",
+            "backup",
+            // Offline work on a data directory.
+            "store",
+            "placement",
         ],
     ),
     edge("main", &["cli"]),

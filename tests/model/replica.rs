@@ -467,7 +467,7 @@ impl Replica {
         let mutation = self.scenario.mutation;
         let clock = self.partition.clock();
         match self.partition.delta(digest) {
-            DeltaAnswer::Nothing => Sent::default(),
+            DeltaAnswer::Nothing | DeltaAnswer::Unsure => Sent::default(),
             DeltaAnswer::Delta(mut delta) => {
                 if let Some(mutation) = mutation {
                     mutation.of_delta(&mut delta, clock, digest);

@@ -38,6 +38,12 @@ impl World {
             Note::FullSyncDeferred { .. } => {
                 self.met.insert("full sync that had to wait");
             }
+            Note::OwnWritesLost { .. } => {
+                self.met.insert("own writes that only others still had");
+            }
+            Note::Rebuilt { .. } => {
+                self.met.insert("damaged partition that is whole again");
+            }
             // Answers that outlived their question: expected with loss and restarts.
             Note::Refused {
                 refusal: Refusal::Stale,

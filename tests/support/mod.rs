@@ -248,6 +248,17 @@ impl Node {
         }
     }
 
+    /// Starts it and waits until it is ready, or has refused: then what it said.
+    #[track_caller]
+    pub fn start_or_refusal(&mut self) -> Option<String> {
+        self.launch();
+        let ended = self.ready_or_ended().expect("ready or not");
+        ended.map(|_| {
+            self.child = None;
+            self.log_tail()
+        })
+    }
+
     /// Waits for the ready line (then nothing) or the end of the process (then its status).
     fn ready_or_ended(&mut self) -> Result<Option<ExitStatus>, String> {
         let start = Instant::now();

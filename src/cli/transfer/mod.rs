@@ -10,7 +10,7 @@ mod restore;
 mod source;
 mod steps;
 mod target;
-mod text;
+pub mod text;
 mod verify;
 
 #[cfg(test)]

@@ -37,9 +37,7 @@ impl Source {
             .metadata()
             .map_err(|error| refuse(&unreadable(&error)))?;
         if found.is_dir() {
-            return Err(refuse(
-                "is a directory; give the file of a backup (data directories are not checked yet)",
-            ));
+            return Err(refuse("is a directory; give the file of a backup"));
         }
         Ok(Self {
             path: path.to_owned(),

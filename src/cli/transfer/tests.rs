@@ -93,7 +93,7 @@ fn a_backup_is_its_owners_alone() {
 #[test]
 fn what_is_no_backup_is_refused_in_words() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(refused(Source::open(dir.path()).map(drop)).contains("data directories are not"));
+    assert!(refused(Source::open(dir.path()).map(drop)).contains("give the file of a backup"));
     let missing = dir.path().join("missing");
     assert!(refused(verify(&missing)).contains("does not exist"));
     let path = dir.path().join("file");

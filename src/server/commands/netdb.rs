@@ -123,6 +123,7 @@ fn status_fields(status: &Status) -> Value {
         (Value::bulk("partitions"), number(status.partitions.into())),
         (Value::bulk("keys"), number(status.keys)),
         (Value::bulk("data"), text(&status.data)),
+        (Value::bulk("quarantine"), text(&status.quarantine)),
     ];
     fields.extend(disk_fields(&status.disk));
     let counters = status.counters.iter();

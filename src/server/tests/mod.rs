@@ -160,6 +160,7 @@ impl Store for Fake {
             keys: self.key_count(),
             data: "memory".to_owned(),
             disk: DiskView::default(),
+            quarantine: String::new(),
             counters: vec![("pushes_sent", 5)],
         }
     }

@@ -20,6 +20,7 @@ pub(super) struct Disk {
     clock: Clock,
     frozen: BTreeSet<ActorId>,
     peers: BTreeSet<NodeId>,
+    rebuilding: bool,
     summary: Summary,
     /// Rows that cannot be read until they are written again.
     damaged: BTreeSet<Bytes>,
@@ -51,6 +52,7 @@ impl Disk {
             };
         }
         self.peers.extend(batch.peers.iter().copied());
+        self.rebuilding = batch.rebuilding.unwrap_or(self.rebuilding);
         self.summary = batch.summary.clone();
     }
 
@@ -63,6 +65,7 @@ impl Disk {
             clock: self.clock.clone(),
             frozen: self.frozen.clone(),
             peers: self.peers.clone(),
+            rebuilding: self.rebuilding,
             summary: self.summary.clone(),
         }
     }

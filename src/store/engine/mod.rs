@@ -36,7 +36,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use thiserror::Error;
 
-pub use self::fjall::{Fjall, Mended};
+pub use self::fjall::{
+    Bad, Examined, Fjall, Mended, Repair, Repaired, Salvaged, SetAside, Sums, examine,
+    open_or_repair, quarantine_of, repair,
+};
 pub use self::memory::Memory;
 pub use self::simulated::Simulated;
 use super::budget::RowBudget;
@@ -44,7 +47,7 @@ use super::codec::CodecError;
 use super::derived::{Index, IndexChange, Summary};
 use crate::clock::{ActorId, Clock, Entry, NodeId};
 use crate::object::Row;
-use crate::placement::PartitionId;
+use crate::placement::{Keyspace, PartitionId};
 
 /// What changes in one partition, all at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +62,8 @@ pub struct Batch {
     pub frozen: Vec<(ActorId, bool)>,
     /// Nodes that are replicas of the partition from now on.
     pub peers: Vec<NodeId>,
+    /// Whether the partition waits for another replica from now on; none leaves it as it is.
+    pub rebuilding: Option<bool>,
     /// What changes in the indexes.
     pub indexes: Vec<IndexChange>,
     /// The sums as they are with this batch.
@@ -74,6 +79,9 @@ pub struct Loaded {
     pub frozen: BTreeSet<ActorId>,
     /// The other nodes that ever were replicas, as far as is known.
     pub peers: BTreeSet<NodeId>,
+    /// Whether what was here was damaged and set aside, and no other replica has been compared
+    /// to the end since: what is not here is then not known to be absent.
+    pub rebuilding: bool,
     /// The sums as of the last batch.
     pub summary: Summary,
 }
@@ -207,10 +215,16 @@ pub enum EngineError {
     /// A record is not what was written.
     #[error("stored record is damaged: {0}")]
     Damaged(&'static str),
+    /// A record or its surroundings cannot be read.
+    #[error("{what}; stop the node and run netdb repair {dir}")]
+    Unreadable {
+        /// The directory.
+        dir: String,
+        /// What is wrong.
+        what: String,
+    },
     /// The disk has lost writes that it had confirmed.
-    #[error(
-        "data directory {dir} lost confirmed writes: it is at {found}, {confirmed} was synced; move it aside and start empty, the other nodes have the data"
-    )]
+    #[error("data directory {dir} lost confirmed writes: it is at {found}, {confirmed} was synced")]
     Behind {
         /// The directory.
         dir: String,
@@ -218,6 +232,39 @@ pub enum EngineError {
         found: u64,
         /// The last batch that was synced.
         confirmed: u64,
+    },
+    /// The directory is of a cluster that places keys otherwise.
+    #[error(
+        "data directory {dir} has {} partitions and hash seed {}, and was to be opened with {} and {}; \
+         start it with the settings of its cluster, or use another directory",
+        found.partitions, found.hash_seed, asked.partitions, asked.hash_seed
+    )]
+    Keyspace {
+        /// The directory.
+        dir: String,
+        /// What it was written with.
+        found: Keyspace,
+        /// What it was to be opened with.
+        asked: Keyspace,
+    },
+    /// `KEYSPACE` cannot be read, and nothing else says how keys are placed.
+    #[error(
+        "data directory {0} does not say how many partitions its cluster has; give --partitions"
+    )]
+    UnknownKeyspace(String),
+    /// It is damaged, and what is damaged is nowhere else as far as this node knows.
+    #[error(
+        "data directory {dir} is damaged: {reason}; {partitions} of its partitions have never had \
+         another replica to come back from; restore a copy of it, or netdb repair --accept-loss \
+         {dir} keeps what can be read"
+    )]
+    OnlyCopy {
+        /// The directory.
+        dir: String,
+        /// What is wrong with it.
+        reason: String,
+        /// How many partitions would be lost.
+        partitions: usize,
     },
     /// A value has no encoding.
     #[error(transparent)]
@@ -242,4 +289,18 @@ pub enum EngineError {
     /// A failure that a test asked for.
     #[error("failure injected by a test")]
     Injected,
+}
+
+impl EngineError {
+    /// Whether what is on the disk is wrong, and not how it was asked for or the system.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged(_)
+                | Self::Unreadable { .. }
+                | Self::Behind { .. }
+                | Self::Codec(_)
+                | Self::Database(_)
+        )
+    }
 }

@@ -578,10 +578,16 @@ fn a_directory_in_use_is_refused_with_the_process() {
 fn a_directory_of_another_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()).unwrap());
-    for content in ["netdb data 999\n", ""] {
+    for (content, is_format) in [
+        ("netdb data 999\n", true),
+        ("", false),
+        ("netdb daXa 2\n", false),
+    ] {
         std::fs::write(dir.path().join("FORMAT"), content).unwrap();
         let refused = open(dir.path()).err().unwrap();
-        assert!(matches!(refused, EngineError::Format { .. }), "{refused}");
+        let found = matches!(refused, EngineError::Format { .. });
+        assert_eq!(found, is_format, "{refused}");
+        assert_eq!(refused.is_damage(), !is_format, "{refused}");
     }
     std::fs::write(dir.path().join("FORMAT"), "netdb data 2\n").unwrap();
     open(dir.path()).unwrap();

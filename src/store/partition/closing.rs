@@ -109,7 +109,8 @@ impl Partition {
     /// What two replicas compare to see whether they have something to say to each other:
     /// equal clocks, equal rows, and the same to say about dead actors.
     pub fn sync_hash(&self) -> u64 {
-        self.hash() ^ self.fingerprint().rotate_left(32) ^ self.closing_hash()
+        let state = self.hash() ^ self.fingerprint().rotate_left(32);
+        state ^ self.closing_hash() ^ self.recovery_hash()
     }
 
     /// Zero when there is nothing to say, or no use in saying it because not all replicas are

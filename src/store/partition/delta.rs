@@ -14,8 +14,11 @@ use crate::store::mutation::Mutation;
 /// The answer to a digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeltaAnswer {
-    /// The asker lacks nothing that this replica could send.
+    /// The asker lacks nothing that this replica has.
     Nothing,
+    /// The asker lacks nothing that this replica can send now, which proves nothing: it is
+    /// rebuilding, or there are rows that it cannot read or send.
+    Unsure,
     /// Some or all of what the asker lacks.
     Delta(Delta),
     /// The asker is below the floor of the log: it needs a full sync (R10).
@@ -23,6 +26,15 @@ pub enum DeltaAnswer {
 }
 
 impl Partition {
+    /// The question to a peer: what do you have that I lack?
+    pub fn digest(&self) -> Digest {
+        Digest {
+            partition: self.id,
+            asker: self.actor,
+            clock: self.clock.clone(),
+        }
+    }
+
     /// What the asker lacks, up to the budget, from one snapshot of clock, rows and log (R7).
     ///
     /// Whole groups only: a key's row travels with all dots of the key that the asker lacks
@@ -35,13 +47,16 @@ impl Partition {
         }
         let missing = self.clock.minus(&digest.clock);
         if missing.is_empty() {
-            return DeltaAnswer::Nothing;
+            return self.nothing(false);
         }
         if !self.log.reaches(&missing) {
             if self.options.breaks(Mutation::N10) {
                 return DeltaAnswer::Delta(self.all_void(digest, missing));
             }
-            return DeltaAnswer::Full;
+            return match self.is_rebuilding() {
+                true => DeltaAnswer::Unsure,
+                false => DeltaAnswer::Full,
+            };
         }
         let mut chunk = Chunk {
             agrees: self.closed_alike(&digest.clock),
@@ -63,6 +78,14 @@ impl Partition {
             }
         }
         self.close(chunk, digest)
+    }
+
+    /// That there is nothing to send.
+    fn nothing(&self, left_out: bool) -> DeltaAnswer {
+        match left_out || self.is_rebuilding() {
+            true => DeltaAnswer::Unsure,
+            false => DeltaAnswer::Nothing,
+        }
     }
 
     /// Adds the group of `key` unless the chunk is full.
@@ -122,7 +145,7 @@ impl Partition {
             });
         }
         if chunk.covers.is_empty() {
-            return DeltaAnswer::Nothing;
+            return self.nothing(chunk.left_out);
         }
         let mut delta = Delta {
             partition: self.id,
@@ -130,7 +153,8 @@ impl Partition {
             base: self.clock.base_vector(),
             rows: chunk.rows,
             covers: chunk.covers,
-            more: chunk.more,
+            // Who asks on hears that this was not all.
+            more: chunk.more || chunk.left_out || self.is_rebuilding(),
         };
         if self.options.breaks(Mutation::N05) {
             self.claim_clock(&mut delta, &digest.clock);

@@ -15,6 +15,7 @@ impl Partition {
     /// # Errors
     /// [`StoreError::Unreadable`].
     pub fn keys_from(&self, from_hash: u64, count: usize) -> Result<Vec<(u64, Bytes)>, StoreError> {
+        self.check_readable()?;
         self.table.by_hash(from_hash, count)
     }
 
@@ -31,6 +32,7 @@ impl Partition {
         after: Option<&[u8]>,
         count: usize,
     ) -> Result<Vec<Bytes>, StoreError> {
+        self.check_readable()?;
         self.table.by_name(prefix, after, count)
     }
 

@@ -39,7 +39,8 @@
 //! Rows are in the engine; some or all of them are in memory too. Nothing of a partition's size
 //! is held in memory beside that, and an opening reads the clock and the sums, not the rows.
 //!
-//! `restore` takes in backups, as `full` does full syncs. `table` over `cache` and `slot`,
+//! `restore` takes in backups, as `full` does full syncs; `recovery` is what a damaged disk has
+//! lost. `table` over `cache` and `slot`,
 //! `advance`, `frontier`, `stage` and `closings` are the parts: rows and what is derived from them, the clock after a step, when a delta needs no row, pieces
 //! of a full sync, what is known of dead actors. `naive` is what breaks the rules in tests.
 
@@ -54,8 +55,10 @@ mod frontier;
 mod full;
 mod listing;
 mod log;
+mod loss;
 mod naive;
 mod options;
+mod recovery;
 mod reopened;
 mod restore;
 mod seal;
@@ -86,11 +89,11 @@ pub use self::write::Write;
 use self::advance::Advance;
 use self::closings::Closings;
 use self::log::DotLog;
+use self::loss::Recovery;
 use self::stage::Stage;
 use self::table::Table;
 use super::derived::Summary;
 use super::engine::{Batch, Engine};
-use super::exchange::Digest;
 use super::mutation::Mutation;
 use super::{Refusal, StoreError};
 use crate::clock::{ActorId, Clock, Dot, HybridClock, NodeId, RUNS_MAX, VersionVector};
@@ -123,6 +126,7 @@ pub struct Partition {
     known: BTreeMap<NodeId, Clock>,
     stage: Option<Stage>,
     closings: Closings,
+    recovery: Recovery,
     dot_conflicts: u64,
     /// A commit has failed: see [`StoreError::Poisoned`].
     poisoned: bool,
@@ -182,6 +186,7 @@ impl Partition {
             known: BTreeMap::new(),
             stage: None,
             closings: Closings::new(loaded.frozen, loaded.peers),
+            recovery: Recovery::new(loaded.rebuilding),
             dot_conflicts: 0,
             poisoned: false,
         })
@@ -223,6 +228,7 @@ impl Partition {
     /// # Errors
     /// [`StoreError::Unreadable`], which is not the same as none (R26).
     pub fn read(&self, key: &[u8], wall_ms: u64) -> Result<Option<Version>, StoreError> {
+        self.check_readable()?;
         self.table.read(&self.clock, key, |row| {
             let (_, version) = row?.versions.winner_at(wall_ms)?;
             Some(version.clone())
@@ -235,6 +241,7 @@ impl Partition {
     /// # Errors
     /// [`StoreError::Unreadable`], which is not the same as nothing (R26).
     pub fn object(&self, key: &[u8]) -> Result<Object, StoreError> {
+        self.check_readable()?;
         let row = self.row(key)?;
         let mut context = self.clock.base_vector();
         if self.options.breaks(Mutation::N20) {
@@ -246,15 +253,6 @@ impl Partition {
             versions: row.versions,
             context,
         })
-    }
-
-    /// The question to a peer: what do you have that I lack?
-    pub fn digest(&self) -> Digest {
-        Digest {
-            partition: self.id,
-            asker: self.actor,
-            clock: self.clock.clone(),
-        }
     }
 
     /// The row of `key` as stored; empty if there is none.
@@ -306,6 +304,7 @@ impl Partition {
             partition: self.id,
             frozen: thawed.map(|(actor, _)| (*actor, false)).collect(),
             peers: Vec::new(),
+            rebuilding: None,
             rows,
             entries,
             indexes,
@@ -341,6 +340,7 @@ impl Partition {
             return Err(error.into());
         }
         self.closings.install(&step.batch);
+        self.recovery.install(&step.batch);
         if step
             .batch
             .entries

@@ -37,6 +37,10 @@ pub struct PartitionStats {
     pub cached_bytes: usize,
     /// Reads of the engine that failed. Anything but zero is a damaged disk.
     pub unread: u64,
+    /// Whether what is not here is not known to be absent.
+    pub rebuilding: bool,
+    /// Writes that were here once, and only other replicas had since.
+    pub writes_lost: u64,
 }
 
 impl Partition {
@@ -62,6 +66,8 @@ impl Partition {
             dot_conflicts: self.dot_conflicts,
             cached_bytes: self.table.cached_bytes(),
             unread: self.table.unread(),
+            rebuilding: self.is_rebuilding(),
+            writes_lost: self.writes_lost(),
         }
     }
 }

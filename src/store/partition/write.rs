@@ -39,6 +39,9 @@ impl Partition {
     ///
     /// A context is one that a replica gave for this very key, whole, or a join of such: with
     /// every write it has all that this write included, which `frontier` relies on.
+    ///
+    /// A replica that is rebuilding takes values: against what it does not have yet the last
+    /// write wins. It does not delete, because it cannot say whether there is anything.
     pub fn write(
         &mut self,
         key: Bytes,
@@ -47,6 +50,9 @@ impl Partition {
         wall_ms: u64,
     ) -> Result<Option<Push>, StoreError> {
         self.check_write(&key, &op, context)?;
+        if op == Write::Delete {
+            self.check_readable()?;
+        }
         let local = self.row(&key)?;
         if op == Write::Delete && self.nothing_to_delete(&local, context, wall_ms) {
             return Ok(None);

@@ -8,43 +8,62 @@
 //! its place and itself; what does not check is an error (R26), and so is a record in the place
 //! of another.
 //!
-//! Beside the database lie three files: `FORMAT` (refused if unknown), `LOCK` (held while
-//! open, with the process id), and `SYNCED`, the number of the last batch that was synced.
-//! The last is there because fjall 3.1 opens a journal that is damaged in the middle without
-//! an error and without what followed: a database that is behind `SYNCED` has lost confirmed
-//! writes and is refused, to be filled again from the other replicas.
+//! Beside the database lie five files: `FORMAT` (refused if unknown), `LOCK` (held while
+//! open, with the process id), `SYNCED`, the number of the last batch that was synced,
+//! `KEYSPACE`, by what keys are placed, and `REPLICAS`, which partitions have had another
+//! replica. `SYNCED` is there because fjall 3.1 opens a journal that is damaged in the middle
+//! without an error and without what followed: a database that is behind `SYNCED` has lost
+//! confirmed writes and is not opened. What then happens to it is in `repair`, which needs the
+//! last two when the database itself cannot be asked.
 //!
 //! This folder is what touches the disk in the store; `journal` mends a torn journal before
-//! the database sees it, and `reopen` closes a database that has failed and opens it again.
+//! the database sees it, `specimen` opens a database without changing it, `examine` says what
+//! is wrong with it, and `reopen` closes a database that has failed and opens it again.
 
+mod examine;
 mod files;
+mod guarded;
 mod held;
 mod journal;
+mod opening;
 mod places;
+mod quarantine;
 mod records;
 mod reopen;
+mod repair;
+mod salvage;
+mod specimen;
 mod view;
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{Keyspace, OwnedWriteBatch, PersistMode};
 use parking_lot::Mutex;
 
-use self::files::{check_format, io, lock, open_synced, write_synced};
+pub use self::examine::{Bad, Examined, Sums, examine};
+use self::files::{
+    check_or_write_format, io, lock, open_synced, read_keyspace, read_replicated, write_keyspace,
+    write_replicated, write_synced,
+};
 use self::held::Held;
 pub use self::journal::Mended;
+use self::opening::{Opened, open_database, replicated};
 use self::places::{
     Mark, clock_place, index_place, long_name, mark_place, partition_place, row_place,
 };
-use self::records::{open_record, seal_record};
+pub use self::quarantine::quarantine_of;
+use self::records::seal_record;
+pub use self::repair::{Repair, Repaired, SetAside, open_or_repair, repair};
+pub use self::salvage::Salvaged;
 use self::view::{Keyspaces, View};
 use super::{Batch, Engine, EngineError, Reader, Reopened, Space};
-use crate::placement::PartitionId;
+use crate::placement::{Keyspace as Keys, PartitionId};
 use crate::store::budget::{MemoryBudget, RowBudget};
-use crate::store::derived::Summary;
 
 /// Keeps partitions in a directory.
 pub struct Fjall {
@@ -58,6 +77,7 @@ pub struct Fjall {
     written: Mutex<Written>,
     budget: RowBudget,
     synced: Mutex<File>,
+    replicated: Mutex<Replicated>,
     /// Held until the process ends, or this and every later opening is dropped.
     lock: Arc<File>,
 }
@@ -71,12 +91,15 @@ struct Written {
     buffered: u64,
 }
 
+/// The partitions that have had another replica.
+struct Replicated {
+    partitions: BTreeSet<PartitionId>,
+    /// Whether `REPLICAS` says so too.
+    is_noted: bool,
+}
+
 /// What a record takes in a write buffer beside its place and itself.
 const BUFFERED_PER_RECORD: usize = 128;
-
-/// The most bytes of journals that hold something which is in a write buffer only. The least
-/// that the database allows: it is what a restart reads.
-const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 impl Fjall {
     /// Opens the directory, or makes it. What is kept in memory of it is within `memory`.
@@ -86,27 +109,20 @@ impl Fjall {
     pub fn open(dir: &Path, memory: MemoryBudget) -> Result<Self, EngineError> {
         fs::create_dir_all(dir).map_err(io("cannot create data directory", dir))?;
         let lock = Arc::new(lock(dir)?);
-        check_format(dir)?;
+        quarantine::finish(dir)?;
+        check_or_write_format(dir)?;
         Self::open_locked(dir, memory, lock)
     }
 
     /// Opens the directory that `lock` has taken.
     fn open_locked(dir: &Path, memory: MemoryBudget, lock: Arc<File>) -> Result<Self, EngineError> {
-        let path = dir.join("fjall");
-        let mended = journal::mend(&path).map_err(io("cannot mend the journal in", &path))?;
-        let database = Database::builder(&path)
-            .cache_size(memory.block_bytes())
-            .max_journaling_size(JOURNAL_BYTES_MAX)
-            .open()?;
-        let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default);
-        let keyspaces = Keyspaces {
-            rows: keyspace("rows")?,
-            indexes: keyspace("indexes")?,
-            clock: keyspace("clock")?,
-            marks: keyspace("marks")?,
-            sums: keyspace("sums")?,
-        };
-        let batch = last_batch(&keyspaces)?;
+        let opened = open_database(&dir.join("fjall"), memory)?;
+        let Opened {
+            mended,
+            database,
+            keyspaces,
+            batch,
+        } = opened;
         let (synced, confirmed) = open_synced(dir)?;
         if batch < confirmed {
             return Err(EngineError::Behind {
@@ -115,10 +131,16 @@ impl Fjall {
                 confirmed,
             });
         }
+        let partitions = replicated(&keyspaces)?;
+        let noted = read_replicated(dir)?;
         Ok(Self {
             dir: dir.to_owned(),
             memory,
             mended,
+            replicated: Mutex::new(Replicated {
+                is_noted: noted.as_ref() == Some(&partitions),
+                partitions,
+            }),
             written: Mutex::new(Written {
                 number: batch,
                 // What the database has read again is in its buffers.
@@ -128,6 +150,7 @@ impl Fjall {
                 database,
                 keyspaces,
                 snapshot: None,
+                dir: Some(dir.into()),
             }),
             snapshots: Mutex::default(),
             budget: RowBudget::new(memory.row_bytes()),
@@ -139,6 +162,30 @@ impl Fjall {
     /// What had to be done to the journal at opening.
     pub fn mended(&self) -> Option<&Mended> {
         self.mended.as_ref()
+    }
+
+    /// Notes by what keys are placed, or refuses another way of placing them than before.
+    pub fn place_by(&self, keyspace: Keys) -> Result<(), EngineError> {
+        match read_keyspace(&self.dir)? {
+            Some(found) if found != keyspace => Err(EngineError::Keyspace {
+                dir: self.dir.display().to_string(),
+                found,
+                asked: keyspace,
+            }),
+            Some(_) => Ok(()),
+            None => write_keyspace(&self.dir, keyspace),
+        }
+    }
+
+    /// Notes in the files beside the database what was synced.
+    fn note_synced(&self, file: &mut File, number: u64) -> Result<(), EngineError> {
+        write_synced(file, number)?;
+        let mut replicated = self.replicated.lock();
+        if !replicated.is_noted {
+            write_replicated(&self.dir, &replicated.partitions)?;
+            replicated.is_noted = true;
+        }
+        Ok(())
     }
 
     /// Commits `batch` under the next number.
@@ -157,6 +204,10 @@ impl Fjall {
         write.batch.commit()?;
         written.number = next;
         written.buffered += write.bytes;
+        if !batch.peers.is_empty() {
+            let mut replicated = self.replicated.lock();
+            replicated.is_noted &= !replicated.partitions.insert(batch.partition);
+        }
         if written.buffered >= self.memory.buffer_bytes() {
             // All at once, because a journal goes when all that it holds is on the disk. The
             // batch is kept whether this works or not; if not, the next one tries again.
@@ -209,7 +260,8 @@ impl Write {
         }
         let frozen = batch.frozen.iter().map(|&(a, set)| (Mark::Frozen(a), set));
         let peers = batch.peers.iter().map(|&peer| (Mark::Peer(peer), true));
-        for (mark, is_set) in frozen.chain(peers) {
+        let rebuilding = batch.rebuilding.map(|set| (Mark::Rebuilding, set));
+        for (mark, is_set) in frozen.chain(peers).chain(rebuilding) {
             let place = mark_place(batch.partition, mark);
             match is_set {
                 true => {
@@ -237,17 +289,6 @@ impl Write {
     }
 }
 
-/// The largest number of a batch that is there: that of the last one.
-fn last_batch(keyspaces: &Keyspaces) -> Result<u64, EngineError> {
-    let mut last = 0;
-    for item in keyspaces.sums.iter() {
-        let (place, record) = item.into_inner()?;
-        let (number, _) = open_record::<(u64, Summary)>(&place, &record)?;
-        last = last.max(number);
-    }
-    Ok(last)
-}
-
 impl Engine for Fjall {
     fn reader(&self) -> &dyn Reader {
         &self.held
@@ -264,8 +305,8 @@ impl Engine for Fjall {
         let kept = self
             .held
             .with(|view| Ok(view.database.persist(PersistMode::SyncAll)?));
-        kept.map_err(|error| self.explain(error))?;
-        write_synced(&mut file, number).map_err(|error| self.explain(error))
+        kept.and_then(|()| self.note_synced(&mut file, number))
+            .map_err(|error| self.explain(error))
     }
 
     fn row_budget(&self) -> &RowBudget {
@@ -278,6 +319,7 @@ impl Engine for Fjall {
                 database: view.database.clone(),
                 keyspaces: view.keyspaces.clone(),
                 snapshot: Some(view.database.snapshot()),
+                dir: view.dir.clone(),
             }));
             let mut snapshots = self.snapshots.lock();
             snapshots.retain(|snapshot| snapshot.strong_count() > 0);
@@ -315,6 +357,8 @@ impl From<fjall::Error> for EngineError {
         let mut cause: Option<&dyn Error> = Some(&error);
         while let Some(error) = cause {
             let source = error.downcast_ref::<std::io::Error>();
+            // A file that is missing is damage of what is there, not of the system.
+            let source = source.filter(|source| source.kind() != ErrorKind::NotFound);
             if let Some(code) = source.and_then(std::io::Error::raw_os_error) {
                 return Self::Io {
                     what: "database".to_owned(),

@@ -27,9 +27,10 @@ const TAG_RESIDUAL: u8 = 1;
 const TAG_ENDS: u8 = 2;
 const TAG_OVERSIZED: u8 = 3;
 
-/// Tags of the two kinds of marks.
+/// Tags of the kinds of marks.
 const TAG_FROZEN: u8 = 0;
 const TAG_PEER: u8 = 1;
+const TAG_REBUILDING: u8 = 2;
 
 /// The place of everything about a partition that there is one of, and what the places of all
 /// else of it begin with.
@@ -156,6 +157,7 @@ pub(super) fn actor_of(place: &[u8]) -> Result<ActorId, EngineError> {
 pub(super) enum Mark {
     Frozen(ActorId),
     Peer(NodeId),
+    Rebuilding,
 }
 
 pub(super) fn mark_place(partition: PartitionId, mark: Mark) -> Vec<u8> {
@@ -169,6 +171,7 @@ pub(super) fn mark_place(partition: PartitionId, mark: Mark) -> Vec<u8> {
             place.push(TAG_PEER);
             place.extend_from_slice(&node.0.to_be_bytes());
         }
+        Mark::Rebuilding => place.push(TAG_REBUILDING),
     }
     place
 }
@@ -180,6 +183,7 @@ pub(super) fn mark_of(place: &[u8]) -> Result<Mark, EngineError> {
             incarnation,
         })),
         (Some(&TAG_PEER), Some(node), _, 11) => Ok(Mark::Peer(NodeId(node))),
+        (Some(&TAG_REBUILDING), _, _, 3) => Ok(Mark::Rebuilding),
         _ => Err(EngineError::Damaged("unknown form of a mark")),
     }
 }

@@ -1,6 +1,8 @@
 //! Reading the database: as it is, or as it was.
 
 use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use fjall::{Database, Iter, Keyspace, Readable, Slice, Snapshot};
@@ -43,11 +45,24 @@ pub(super) struct View {
     pub(super) database: Database,
     pub(super) keyspaces: Keyspaces,
     pub(super) snapshot: Option<Snapshot>,
+    /// The directory that an operator would repair; none for one that is only looked at.
+    pub(super) dir: Option<Arc<Path>>,
 }
 
 type Places = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
 impl View {
+    /// Says with what is damaged where it is and what to do about it.
+    fn told<T>(&self, read: Result<T, EngineError>) -> Result<T, EngineError> {
+        read.map_err(|error| match &self.dir {
+            Some(dir) if error.is_damage() => EngineError::Unreadable {
+                dir: dir.display().to_string(),
+                what: error.to_string(),
+            },
+            _ => error,
+        })
+    }
+
     fn get(&self, keyspace: &Keyspace, place: &[u8]) -> Result<Option<Slice>, EngineError> {
         Ok(match &self.snapshot {
             Some(snapshot) => snapshot.get(keyspace, place)?,
@@ -72,6 +87,46 @@ impl View {
 
 impl Reader for View {
     fn load(&self, partition: PartitionId) -> Result<Loaded, EngineError> {
+        self.told(self.read_load(partition))
+    }
+
+    fn row(&self, partition: PartitionId, key: &[u8]) -> Result<Option<Row>, EngineError> {
+        self.told(self.read_row(partition, key))
+    }
+
+    fn rows(
+        &self,
+        partition: PartitionId,
+        after: Option<&[u8]>,
+        piece: Piece,
+    ) -> Result<Vec<(Bytes, Row)>, EngineError> {
+        self.told(self.read_rows(partition, after, piece))
+    }
+
+    fn names(
+        &self,
+        partition: PartitionId,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        count: usize,
+    ) -> Result<Vec<Bytes>, EngineError> {
+        self.told(self.read_names(partition, prefix, after, count))
+    }
+
+    fn indexed(
+        &self,
+        partition: PartitionId,
+        from: Bound<(Index, &[u8])>,
+        last: Index,
+        count: usize,
+    ) -> Result<Vec<(Index, Bytes)>, EngineError> {
+        self.told(self.read_indexed(partition, from, last, count))
+    }
+}
+
+/// Reading, in the words of the database.
+impl View {
+    fn read_load(&self, partition: PartitionId) -> Result<Loaded, EngineError> {
         let mut loaded = Loaded::default();
         for item in self.of(&self.keyspaces.clock, partition) {
             let (place, record) = item.into_inner()?;
@@ -82,9 +137,10 @@ impl Reader for View {
             let (place, record) = item.into_inner()?;
             open_record::<()>(&place, &record)?;
             match mark_of(&place)? {
-                Mark::Frozen(actor) => loaded.frozen.insert(actor),
-                Mark::Peer(node) => loaded.peers.insert(node),
-            };
+                Mark::Frozen(actor) => drop(loaded.frozen.insert(actor)),
+                Mark::Peer(node) => drop(loaded.peers.insert(node)),
+                Mark::Rebuilding => loaded.rebuilding = true,
+            }
         }
         let place = partition_place(partition);
         if let Some(record) = self.get(&self.keyspaces.sums, &place)? {
@@ -94,7 +150,7 @@ impl Reader for View {
         Ok(loaded)
     }
 
-    fn row(&self, partition: PartitionId, key: &[u8]) -> Result<Option<Row>, EngineError> {
+    fn read_row(&self, partition: PartitionId, key: &[u8]) -> Result<Option<Row>, EngineError> {
         let place = row_place(partition, key);
         let Some(record) = self.get(&self.keyspaces.rows, &place)? else {
             return Ok(None);
@@ -107,7 +163,7 @@ impl Reader for View {
         }
     }
 
-    fn rows(
+    fn read_rows(
         &self,
         partition: PartitionId,
         after: Option<&[u8]>,
@@ -132,7 +188,7 @@ impl Reader for View {
         Ok(rows)
     }
 
-    fn names(
+    fn read_names(
         &self,
         partition: PartitionId,
         prefix: &[u8],
@@ -166,7 +222,7 @@ impl Reader for View {
         Ok(names)
     }
 
-    fn indexed(
+    fn read_indexed(
         &self,
         partition: PartitionId,
         from: Bound<(Index, &[u8])>,

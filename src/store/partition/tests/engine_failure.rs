@@ -238,7 +238,7 @@ fn a_partition_of_an_opening_that_is_over_reads_no_other() {
         a.partition.full_source(&fresh.full_request(), 1)
     ));
     let answer = a.partition.delta(&fresh.partition.digest());
-    assert_eq!(answer, DeltaAnswer::Nothing);
+    assert_eq!(answer, DeltaAnswer::Unsure);
     let actor = ActorId {
         node: NodeId(1),
         incarnation: 77,

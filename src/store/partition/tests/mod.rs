@@ -14,6 +14,7 @@ mod log_floor;
 mod mutations;
 mod on_disk;
 mod random;
+mod repair;
 mod restore;
 mod rule_table;
 mod rules;
@@ -177,7 +178,7 @@ impl Replica {
     fn pull(&mut self, source: &Replica) {
         for _ in 0..10_000 {
             let applied = match source.partition.delta(&self.partition.digest()) {
-                DeltaAnswer::Nothing => return,
+                DeltaAnswer::Nothing | DeltaAnswer::Unsure => return,
                 DeltaAnswer::Delta(delta) => self.apply(delta),
                 DeltaAnswer::Full => self.pull_full(source),
             };
@@ -190,7 +191,7 @@ impl Replica {
     fn pull_permitted(&mut self, source: &Replica) {
         for _ in 0..10_000 {
             let applied = match source.partition.delta(&self.partition.digest()) {
-                DeltaAnswer::Nothing => return,
+                DeltaAnswer::Nothing | DeltaAnswer::Unsure => return,
                 DeltaAnswer::Delta(delta) => self.apply(delta),
                 DeltaAnswer::Full => self.pull_full(source),
             };
