@@ -305,7 +305,8 @@ impl From<fjall::Error> for EngineError {
         let system = nested.and_then(|source| source.downcast_ref::<std::io::Error>());
         match system.map(std::io::Error::kind) {
             // Of what is there, not of the system that reads it.
-            None | Some(Kind::UnexpectedEof | Kind::InvalidData | Kind::NotFound) => {
+            None
+            | Some(Kind::UnexpectedEof | Kind::InvalidData | Kind::InvalidInput | Kind::NotFound) => {
                 Self::Database(error.to_string())
             }
             Some(kind) => Self::Io {
