@@ -316,8 +316,9 @@ fn check_reads(fjall: &Arc<Fjall>, truth: &Truth, incarnation: u64, story: &str)
 fn whole_case(cluster: &mut Cluster, truth: &Truth, story: &str) -> Outcome {
     let mut outcome = Outcome::Clean;
     if let Some(said) = cluster.nodes[2].start_or_refusal() {
+        let said = said.lines().last().unwrap_or_default();
         println!("{story}: {said}");
-        assert!(says_what_to_do(&said), "{story}:\n{said}");
+        assert!(says_what_to_do(said), "{story}:\n{said}");
         outcome = Outcome::Refused;
         if said.contains("delete it") {
             fs::remove_file(cluster.nodes[2].data().join("generation")).unwrap();
