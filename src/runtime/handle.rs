@@ -172,6 +172,17 @@ impl Handle {
         self.core.data.key_count()
     }
 
+    /// The same, if it can be told.
+    ///
+    /// # Errors
+    /// [`RequestError::Rebuilding`] while a partition that was damaged is being fetched.
+    pub fn known_key_count(&self) -> Result<u64, RequestError> {
+        match self.core.data.first_rebuilding() {
+            Some(id) => Err(RequestError::Rebuilding(id.0)),
+            None => Ok(self.key_count()),
+        }
+    }
+
     /// Every member, ordered by name.
     pub fn members(&self) -> Vec<MemberView> {
         status::members(&self.core)

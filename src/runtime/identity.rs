@@ -112,13 +112,16 @@ impl GenerationFile {
 }
 
 fn read_generation(path: &Path) -> Result<u64, StartError> {
-    match fs::read_to_string(path) {
-        Ok(text) => text.trim().parse().map_err(|_| {
-            directory_error(
-                path,
-                "it should hold one number; delete it to start a new count".into(),
-            )
-        }),
+    match fs::read(path) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            text.trim().parse().map_err(|_| {
+                directory_error(
+                    path,
+                    "it should hold one number; delete it to start a new count".into(),
+                )
+            })
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(directory_error(path, error.to_string())),
     }
@@ -174,9 +177,11 @@ mod tests {
     #[test]
     fn a_damaged_generation_is_an_error_that_says_what_to_do() {
         let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join(GENERATION_FILE), "later").unwrap();
-        let file = GenerationFile::in_directory(directory.path());
-        let error = file.next(1).unwrap_err().to_string();
-        assert!(error.contains("one number"), "{error}");
+        for content in [&b"later"[..], &[0xff, b'1']] {
+            fs::write(directory.path().join(GENERATION_FILE), content).unwrap();
+            let file = GenerationFile::in_directory(directory.path());
+            let error = file.next(1).unwrap_err().to_string();
+            assert!(error.contains("one number"), "{error}");
+        }
     }
 }

@@ -28,7 +28,7 @@ pub(super) trait Store: Send + Sync + 'static {
     ) -> Result<Vec<Bytes>, RequestError>;
 
     /// Number of keys that have a value.
-    fn key_count(&self) -> u64;
+    fn key_count(&self) -> Result<u64, RequestError>;
 
     /// Every member.
     fn members(&self) -> Vec<MemberView>;
@@ -69,8 +69,8 @@ impl Store for Handle {
         Handle::list(self, prefix, after, count)
     }
 
-    fn key_count(&self) -> u64 {
-        Handle::key_count(self)
+    fn key_count(&self) -> Result<u64, RequestError> {
+        Handle::known_key_count(self)
     }
 
     fn members(&self) -> Vec<MemberView> {

@@ -203,7 +203,9 @@ pub enum EngineError {
         pid: String,
     },
     /// The directory was written in a format of another version.
-    #[error("data directory {dir} has format {found:?}, this program reads {expected:?}")]
+    #[error(
+        "data directory {dir} has format {found:?}, this program reads {expected:?}; start it with the netdb that wrote it"
+    )]
     Format {
         /// The directory.
         dir: String,

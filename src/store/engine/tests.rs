@@ -582,6 +582,7 @@ fn a_directory_of_another_format_is_refused() {
         ("netdb data 999\n", true),
         ("", false),
         ("netdb daXa 2\n", false),
+        ("netdb data 2", false),
     ] {
         std::fs::write(dir.path().join("FORMAT"), content).unwrap();
         let refused = open(dir.path()).err().unwrap();

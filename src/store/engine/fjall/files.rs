@@ -71,7 +71,7 @@ pub(super) fn check_format(dir: &Path) -> Result<(), EngineError> {
     }
     let found = String::from_utf8_lossy(&found).into_owned();
     let number = found.strip_prefix(FORMAT_BEGIN);
-    let number = number.and_then(|rest| rest.trim_end().parse::<u64>().ok());
+    let number = number.and_then(|rest| rest.strip_suffix('\n')?.parse::<u64>().ok());
     Err(match number {
         Some(_) => EngineError::Format {
             dir: dir.display().to_string(),

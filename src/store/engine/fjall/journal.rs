@@ -138,15 +138,17 @@ fn whole_until(file: &File) -> io::Result<u64> {
 fn last_nonzero(file: &File, from: u64) -> io::Result<Option<u64>> {
     let mut reader = BufReader::with_capacity(PIECE_BYTES, file);
     let (mut at, mut end) = (reader.seek(SeekFrom::Start(from))?, None);
+    let zeros = vec![0; PIECE_BYTES];
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         let read = reader.read(&mut piece)?;
         if read == 0 {
             return Ok(end);
         }
-        let used = piece.iter().take(read).rposition(|byte| *byte != 0);
-        if let Some(place) = used {
-            end = Some(at + place as u64 + 1);
+        // Most of a journal is nothing yet: whole pieces are compared at once.
+        if piece.get(..read) != zeros.get(..read) {
+            let used = piece.iter().take(read).rposition(|byte| *byte != 0);
+            end = used.map(|place| at + place as u64 + 1).or(end);
         }
         at += read as u64;
     }

@@ -38,7 +38,7 @@ mod view;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -356,13 +356,20 @@ impl From<fjall::Error> for EngineError {
         }
         let mut cause: Option<&dyn Error> = Some(&error);
         while let Some(error) = cause {
-            let source = error.downcast_ref::<std::io::Error>();
-            // A file that is missing is damage of what is there, not of the system.
-            let source = source.filter(|source| source.kind() != ErrorKind::NotFound);
-            if let Some(code) = source.and_then(std::io::Error::raw_os_error) {
+            let source = error.downcast_ref::<io::Error>();
+            // A missing file, or a place beyond a file's end, is damage of what is there and no
+            // failure of the system that reads it.
+            let of_damage = |e: &&io::Error| {
+                matches!(
+                    e.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+                )
+            };
+            let source = source.filter(|source| !of_damage(source));
+            if let Some(code) = source.and_then(io::Error::raw_os_error) {
                 return Self::Io {
                     what: "database".to_owned(),
-                    source: std::io::Error::from_raw_os_error(code),
+                    source: io::Error::from_raw_os_error(code),
                 };
             }
             cause = error.source();
