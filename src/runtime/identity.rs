@@ -101,7 +101,7 @@ impl GenerationFile {
         };
         let temporary = path.with_extension("new");
         let mut file = File::create(&temporary)?;
-        writeln!(file, "{generation}")?;
+        writeln!(file, "{}", generation_line(generation))?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
         match path.parent() {
@@ -111,14 +111,24 @@ impl GenerationFile {
     }
 }
 
+/// The number and its checksum: one that is damaged and still a number may lie far ahead, and
+/// the other members would take no later start for news until that time has come.
+fn generation_line(generation: u64) -> String {
+    let checksum = xxh3_64(&generation.to_le_bytes());
+    format!("{generation} {checksum:016x}")
+}
+
 fn read_generation(path: &Path) -> Result<u64, StartError> {
     match fs::read(path) {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);
-            text.trim().parse().map_err(|_| {
+            let number = text.split(' ').next().and_then(|word| word.parse().ok());
+            let checked = number.filter(|number| text.trim_end() == generation_line(*number));
+            checked.ok_or_else(|| {
                 directory_error(
                     path,
-                    "it should hold one number; delete it to start a new count".into(),
+                    "it should hold one number and its checksum; delete it to start a new count"
+                        .into(),
                 )
             })
         }
@@ -177,7 +187,14 @@ mod tests {
     #[test]
     fn a_damaged_generation_is_an_error_that_says_what_to_do() {
         let directory = tempfile::tempdir().unwrap();
-        for content in [&b"later"[..], &[0xff, b'1']] {
+        let flipped = generation_line(1_795_647_749_256).replacen('1', "5", 1);
+        let contents = [
+            &b"later"[..],
+            &[0xff, b'1'],
+            b"1795647749256",
+            flipped.as_bytes(),
+        ];
+        for content in contents {
             fs::write(directory.path().join(GENERATION_FILE), content).unwrap();
             let file = GenerationFile::in_directory(directory.path());
             let error = file.next(1).unwrap_err().to_string();
