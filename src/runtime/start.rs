@@ -26,7 +26,7 @@ use crate::store::engine::Engine;
 use crate::wire::{ClusterKey, KeyRing};
 
 /// Version of what nodes say to each other. Members of one cluster speak the same one.
-const PROTOCOL: u16 = 1;
+const PROTOCOL: u16 = 2;
 
 /// In the fingerprint: every member holds every partition.
 const REPLICAS_ALL: u8 = 0;
