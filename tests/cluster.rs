@@ -13,6 +13,7 @@ mod cluster {
     mod crashes;
     mod damage;
     mod data;
+    mod directory;
     mod disk;
     mod durability;
     mod full_disk;

@@ -24,10 +24,10 @@ use netdb::store::{MemoryBudget, Options, Partition, StoreError};
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
 
-use crate::support::{Cluster, LATER, eventually, finish, netdb, same};
+use crate::support::{Cluster, LATER, eventually, finish, netdb, number_from_env, same};
 
 /// Cases of each kind of file unless `NETDB_DAMAGE_CASES` says otherwise.
-const CASES_DEFAULT: usize = 2;
+const CASES_DEFAULT: u32 = 2;
 
 /// One case in so many starts a whole node.
 const WHOLE_EVERY: usize = 12;
@@ -74,15 +74,10 @@ enum Outcome {
 /// What every key holds.
 type Truth = BTreeMap<String, Option<String>>;
 
-fn number_from_env(name: &str, default: usize) -> usize {
-    let text = std::env::var(name);
-    text.map_or(default, |text| text.parse().expect(name))
-}
-
 #[test]
 fn damage_anywhere_on_one_of_three_nodes_loses_nothing() {
     let cases = number_from_env("NETDB_DAMAGE_CASES", CASES_DEFAULT);
-    let seed = number_from_env("NETDB_DAMAGE_SEED", 1) as u64;
+    let seed = u64::from(number_from_env("NETDB_DAMAGE_SEED", 1));
     let (mut cluster, truth) = prepare();
     let scratch = tempfile::tempdir().unwrap();
     let pristine = scratch.path().join("pristine");
@@ -384,7 +379,7 @@ fn await_all_keys(cluster: &Cluster, truth: &Truth, story: &str) {
     });
 }
 
-fn show(table: &BTreeMap<(&str, Outcome), usize>, cases: usize, seed: u64) {
+fn show(table: &BTreeMap<(&str, Outcome), usize>, cases: u32, seed: u64) {
     let outcomes = [
         Outcome::Clean,
         Outcome::Quarantined,

@@ -314,6 +314,12 @@ impl Node {
     #[track_caller]
     pub fn end_by(&mut self, signal: &str) -> ExitStatus {
         self.signal(signal);
+        self.ended()
+    }
+
+    /// Waits until its process, which is not told to, has ended.
+    #[track_caller]
+    pub fn ended(&mut self) -> ExitStatus {
         *self.connection.borrow_mut() = None;
         let child = self.child.as_mut().expect("it runs");
         let status = eventually("the process ends", SOON, || {
