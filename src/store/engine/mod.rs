@@ -204,7 +204,8 @@ pub enum EngineError {
     },
     /// The directory was written in a format of another version.
     #[error(
-        "data directory {dir} has format {found:?}, this program reads {expected:?}; start it with the netdb that wrote it"
+        "data directory {dir} has format {found:?}, this program reads {expected:?}; start it with \
+         the netdb that wrote it, and carry its data over with netdb backup and netdb restore"
     )]
     Format {
         /// The directory.
