@@ -252,6 +252,7 @@ impl<W> Data<W> {
             sums.waiting += shard.waiting() as u64;
             for stats in shard.stats() {
                 sums.keys += stats.keys as u64;
+                sums.ending += stats.ending as u64;
                 sums.dots_live += stats.dots_live as u64;
                 sums.holes += stats.holes as u64;
                 sums.frozen += stats.frozen as u64;

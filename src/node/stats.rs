@@ -5,6 +5,8 @@
 pub struct DataStats {
     /// Keys that have a value.
     pub keys: u64,
+    /// Live versions that will end.
+    pub ending: u64,
     /// Live versions; more than `keys` means siblings.
     pub dots_live: u64,
     /// Rows kept only for their causal context.

@@ -167,6 +167,11 @@ impl Handle {
         found.map_err(unreadable)
     }
 
+    /// The wall clock of the node, by which values end, in milliseconds since the Unix epoch.
+    pub fn wall_ms(&self) -> u64 {
+        self.core.clock.now().wall_ms
+    }
+
     /// Number of keys that have a value here.
     pub fn key_count(&self) -> u64 {
         self.core.data.key_count()

@@ -27,6 +27,9 @@ pub(super) trait Store: Send + Sync + 'static {
         count: usize,
     ) -> Result<Vec<Bytes>, RequestError>;
 
+    /// The wall clock by which values end, in milliseconds since the Unix epoch.
+    fn wall_ms(&self) -> u64;
+
     /// Number of keys that have a value.
     fn key_count(&self) -> u64;
 
@@ -67,6 +70,10 @@ impl Store for Handle {
         count: usize,
     ) -> Result<Vec<Bytes>, RequestError> {
         Handle::list(self, prefix, after, count)
+    }
+
+    fn wall_ms(&self) -> u64 {
+        Handle::wall_ms(self)
     }
 
     fn key_count(&self) -> u64 {

@@ -62,7 +62,10 @@ impl Fake {
                 Reply::Value(map.get(key).cloned())
             }
             Request::Exists { key } => Reply::Exists(map.contains_key(key)),
-            Request::Inspect { .. } => unreachable!("no command asks for it yet"),
+            // What values are and become is the subject of tests on whole nodes.
+            Request::Lookup { .. } | Request::Inspect { .. } | Request::Update { .. } => {
+                Reply::Failed(RequestError::Storage("not in a map".to_owned()))
+            }
             Request::Put { key, value, .. } => {
                 map.insert(key.clone(), value.clone());
                 Reply::Stored
@@ -125,6 +128,10 @@ impl Store for Fake {
         Ok(keys)
     }
 
+    fn wall_ms(&self) -> u64 {
+        1_000_000
+    }
+
     fn key_count(&self) -> u64 {
         self.map.lock().len() as u64
     }
@@ -158,6 +165,7 @@ impl Store for Fake {
             members_total: 2,
             partitions: 64,
             keys: self.key_count(),
+            ending: 0,
             data: "memory".to_owned(),
             disk: DiskView::default(),
             counters: vec![("pushes_sent", 5)],
