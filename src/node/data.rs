@@ -267,7 +267,7 @@ impl<W> Data<W> {
         sums
     }
 
-    /// Number of keys that have a value.
+    /// Number of keys, those included whose value has ended and is not removed yet.
     pub fn key_count(&self) -> u64 {
         self.stats().keys
     }

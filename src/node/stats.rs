@@ -3,7 +3,7 @@
 /// Sums over all partitions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DataStats {
-    /// Keys that have a value.
+    /// Keys, those included whose value has ended and is not removed yet.
     pub keys: u64,
     /// Live versions that will end.
     pub ending: u64,

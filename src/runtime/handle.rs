@@ -172,9 +172,14 @@ impl Handle {
         self.core.clock.now().wall_ms
     }
 
-    /// Number of keys that have a value here.
-    pub fn key_count(&self) -> u64 {
-        self.core.data.key_count()
+    /// Number of keys that have a value here. After a burst of endings those of the burst that
+    /// are not removed yet may be counted.
+    ///
+    /// # Errors
+    /// [`RequestError::Storage`] if keys cannot be read.
+    pub fn key_count(&self) -> Result<u64, RequestError> {
+        let now = self.core.clock.now();
+        self.core.data.live_key_count(now).map_err(unreadable)
     }
 
     /// Every member, ordered by name.

@@ -31,7 +31,7 @@ pub(super) trait Store: Send + Sync + 'static {
     fn wall_ms(&self) -> u64;
 
     /// Number of keys that have a value.
-    fn key_count(&self) -> u64;
+    fn key_count(&self) -> Result<u64, RequestError>;
 
     /// Every member.
     fn members(&self) -> Vec<MemberView>;
@@ -76,7 +76,7 @@ impl Store for Handle {
         Handle::wall_ms(self)
     }
 
-    fn key_count(&self) -> u64 {
+    fn key_count(&self) -> Result<u64, RequestError> {
         Handle::key_count(self)
     }
 

@@ -100,22 +100,22 @@ fn get(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
 }
 
 fn set(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
-    if args.len().is_multiple_of(2) {
-        let parameters = parameters(context);
-        let unknown = args.from(2).iter().step_by(2).find(|name| {
-            let mut known = parameters.iter();
-            !known.any(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))
-        });
-        if let Some(unknown) = unknown {
-            return Err(Failure::new(format!(
-                "ERR Unknown option or number of arguments for CONFIG SET - '{}'",
-                quoted(unknown, 128)
-            )));
-        }
-        return Err(Failure::new(format!(
+    if !args.len().is_multiple_of(2) {
+        return Err(Failure::SYNTAX);
+    }
+    let parameters = parameters(context);
+    let unknown = args.from(2).iter().step_by(2).find(|name| {
+        let mut known = parameters.iter();
+        !known.any(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))
+    });
+    Err(Failure::new(match unknown {
+        Some(name) => format!(
+            "ERR Unknown option or number of arguments for CONFIG SET - '{}'",
+            quoted(name, 128)
+        ),
+        None => format!(
             "ERR CONFIG SET failed (possibly related to argument '{}') - can't set immutable config",
             quoted(args.bytes(2), 128)
-        )));
-    }
-    Err(Failure::arity("config|set"))
+        ),
+    }))
 }

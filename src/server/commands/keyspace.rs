@@ -126,7 +126,7 @@ pub(super) const NETDB_KEYS: Spec = Spec {
 };
 
 fn dbsize(context: &mut Context<'_>, _: &mut Args) -> Result<Outcome, Failure> {
-    let count = i64::try_from(context.store.key_count()).unwrap_or(i64::MAX);
+    let count = i64::try_from(context.store.key_count()?).unwrap_or(i64::MAX);
     Ok(Value::Integer(count).into())
 }
 

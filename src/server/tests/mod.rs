@@ -132,8 +132,8 @@ impl Store for Fake {
         1_000_000
     }
 
-    fn key_count(&self) -> u64 {
-        self.map.lock().len() as u64
+    fn key_count(&self) -> Result<u64, RequestError> {
+        Ok(self.map.lock().len() as u64)
     }
 
     fn members(&self) -> Vec<MemberView> {
@@ -164,7 +164,7 @@ impl Store for Fake {
             members_alive: 1,
             members_total: 2,
             partitions: 64,
-            keys: self.key_count(),
+            keys: self.map.lock().len() as u64,
             ending: 0,
             data: "memory".to_owned(),
             disk: DiskView::default(),
