@@ -19,5 +19,6 @@ mod cluster {
     mod membership;
     mod power;
     mod program;
+    mod strings;
     mod terminal;
 }
