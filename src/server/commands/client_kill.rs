@@ -105,8 +105,8 @@ impl Filters {
             let mut wanted = wanted.iter();
             wanted.all(|wanted| addr.to_string().as_bytes() == wanted)
         };
-        !self.is_nobody
-            && !(self.skip_me && record.id == me)
+        let is_spared = self.is_nobody || (self.skip_me && record.id == me);
+        !is_spared
             && self.id.is_none_or(|id| id == record.id)
             && is(&self.addr, record.addr)
             && is(&self.local_addr, record.local_addr)
