@@ -46,6 +46,8 @@ pub mod transfer;
 mod transfer_tests;
 mod transfers;
 mod update;
+#[cfg(test)]
+mod update_tests;
 mod view;
 
 pub use data::{Data, DataParams};

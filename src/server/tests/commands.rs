@@ -410,3 +410,18 @@ async fn settings_are_shown_and_not_changed() {
     };
     assert_eq!(time.len(), 2);
 }
+
+#[tokio::test]
+async fn renaming_deletes_what_was_read_and_nothing_newer() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    assert_eq!(peer.error("RENAME a b").await, "ERR no such key");
+    peer.call("MSET a 1 raced 2").await;
+    assert_eq!(peer.call("RENAME a b").await, Value::ok());
+    assert_eq!(peer.call("EXISTS a").await, Value::Integer(0));
+    assert_eq!(peer.call("GET b").await, Value::bulk("1"));
+    peer.call("SET raced old").await;
+    assert_eq!(peer.call("RENAME raced c").await, Value::ok());
+    assert_eq!(peer.call("GET c").await, Value::bulk("old"));
+    assert_eq!(peer.call("GET raced").await, Value::bulk("newer"));
+}
