@@ -21,5 +21,6 @@ mod cluster {
     mod membership;
     mod power;
     mod program;
+    mod strings;
     mod terminal;
 }

@@ -205,6 +205,7 @@ mod tests {
             members_total: 1,
             partitions: 256,
             keys: 0,
+            ending: 0,
             data: "memory".to_owned(),
             disk: Default::default(),
             quarantine: String::new(),

@@ -256,6 +256,7 @@ impl<W> Data<W> {
             sums.waiting += shard.waiting() as u64;
             for stats in shard.stats() {
                 sums.keys += stats.keys as u64;
+                sums.ending += stats.ending as u64;
                 sums.dots_live += stats.dots_live as u64;
                 sums.holes += stats.holes as u64;
                 sums.frozen += stats.frozen as u64;
@@ -272,7 +273,7 @@ impl<W> Data<W> {
         sums
     }
 
-    /// Number of keys that have a value.
+    /// Number of keys, those included whose value has ended and is not removed yet.
     pub fn key_count(&self) -> u64 {
         self.stats().keys
     }

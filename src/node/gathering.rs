@@ -20,6 +20,7 @@ pub(super) struct Gathering<W> {
 #[derive(Clone, Copy)]
 pub(super) enum Question {
     Value,
+    Version,
     Existence,
     Object,
 }
@@ -57,6 +58,7 @@ pub(super) fn read_reply<W>(now: Now, ended: Ended<Gathering<W>>) -> Effect<W> {
             waited: ended.waited,
         }),
         Question::Value => Reply::Value(winner.map(|(_, version)| version.value.clone())),
+        Question::Version => Reply::Version(winner.map(|(_, version)| version.clone())),
         Question::Existence => Reply::Exists(winner.is_some()),
         Question::Object => Reply::Object(merged),
     };

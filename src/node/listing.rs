@@ -13,6 +13,20 @@ use crate::store::StoreError;
 const NAMES_MIN: usize = 16;
 
 impl<W> Data<W> {
+    /// Number of keys that have a value now.
+    ///
+    /// # Errors
+    /// Of a partition whose keys cannot be read.
+    pub fn live_key_count(&self, now: Now) -> Result<u64, StoreError> {
+        let mut count = 0;
+        for shard in &self.shards {
+            for partition in shard.lock().partitions() {
+                count += partition.key_count(now.wall_ms)?;
+            }
+        }
+        Ok(count)
+    }
+
     /// Up to about `count` live keys whose hash is at least `from`, in hash order, and the
     /// hash to go on from; `None` when there are no more. Keys of equal hash come together.
     ///

@@ -11,6 +11,9 @@
 
 mod backup;
 mod catch_up;
+pub mod change;
+#[cfg(test)]
+mod change_tests;
 mod closing;
 mod compare;
 mod confirmation;
@@ -46,6 +49,9 @@ pub mod transfer;
 #[cfg(test)]
 mod transfer_tests;
 mod transfers;
+mod update;
+#[cfg(test)]
+mod update_tests;
 mod view;
 
 pub use data::{Data, DataParams};

@@ -37,15 +37,6 @@ impl<W> Shard<W> {
 }
 
 impl<W> Data<W> {
-    /// A partition that was damaged and is not whole again, if there is one.
-    pub fn first_rebuilding(&self) -> Option<PartitionId> {
-        self.keyspace.all().find(|id| {
-            let shard = self.shard(*id).lock();
-            let partition = shard.partition(*id);
-            partition.is_some_and(|partition| partition.is_rebuilding())
-        })
-    }
-
     /// Tells of writes of this node that its disk has lost.
     pub(super) fn tell_of_losses(&self, effects: &mut Vec<Effect<W>>) {
         let mut losses = self.losses.lock();

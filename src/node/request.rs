@@ -6,8 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::change::{Change, Changed};
 use crate::clock::VersionVector;
-use crate::object::Object;
+use crate::object::{Object, Version};
 pub use crate::replication::{Durability, Strength};
 use crate::store::StoreError;
 
@@ -42,6 +43,11 @@ pub enum Request {
         /// The key.
         key: Bytes,
     },
+    /// The key's value and when it ends.
+    Lookup {
+        /// The key.
+        key: Bytes,
+    },
     /// Whether the key has a value.
     Exists {
         /// The key.
@@ -70,6 +76,14 @@ pub enum Request {
         /// this node knows of.
         context: Option<Arc<VersionVector>>,
     },
+    /// Change the key's value, depending on what it is here. It has taken effect on this node,
+    /// or will not, when the submission returns; what is waited for is the other replicas.
+    Update {
+        /// The key.
+        key: Bytes,
+        /// What to do.
+        change: Change,
+    },
 }
 
 impl Request {
@@ -77,16 +91,21 @@ impl Request {
     pub fn key(&self) -> &Bytes {
         match self {
             Self::Get { key }
+            | Self::Lookup { key }
             | Self::Exists { key }
             | Self::Inspect { key }
             | Self::Put { key, .. }
-            | Self::Delete { key, .. } => key,
+            | Self::Delete { key, .. }
+            | Self::Update { key, .. } => key,
         }
     }
 
     /// Whether it may change something.
     pub fn is_write(&self) -> bool {
-        matches!(self, Self::Put { .. } | Self::Delete { .. })
+        matches!(
+            self,
+            Self::Put { .. } | Self::Delete { .. } | Self::Update { .. }
+        )
     }
 }
 
@@ -95,6 +114,8 @@ impl Request {
 pub enum Reply {
     /// To `Get`: the winner by last-write-wins, if the key has a value.
     Value(Option<Bytes>),
+    /// To `Lookup`: the winner by last-write-wins, if the key has a value.
+    Version(Option<Version>),
     /// To `Inspect`.
     Object(Object),
     /// To `Exists`.
@@ -103,6 +124,8 @@ pub enum Reply {
     Stored,
     /// To `Delete`: whether there was anything to delete.
     Deleted(bool),
+    /// To `Update`.
+    Changed(Changed),
     /// It was not done, or not at the strength asked for.
     Failed(RequestError),
 }

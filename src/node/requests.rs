@@ -39,6 +39,7 @@ impl<W> Shard<W> {
     ) -> Option<Reply> {
         match request {
             Request::Get { key } => self.read(task, key, Question::Value, waiter, effects),
+            Request::Lookup { key } => self.read(task, key, Question::Version, waiter, effects),
             Request::Exists { key } => self.read(task, key, Question::Existence, waiter, effects),
             Request::Inspect { key } => self.read(task, key, Question::Object, waiter, effects),
             Request::Put {
@@ -50,16 +51,14 @@ impl<W> Shard<W> {
                     value,
                     expire_at_ms: None,
                 };
+                let write = (write, Reply::Stored);
                 self.write(task, key, write, context.as_deref(), waiter, effects)
             }
-            Request::Delete { key, context } => self.write(
-                task,
-                key,
-                Write::Delete,
-                context.as_deref(),
-                waiter,
-                effects,
-            ),
+            Request::Delete { key, context } => {
+                let write = (Write::Delete, Reply::Deleted(true));
+                self.write(task, key, write, context.as_deref(), waiter, effects)
+            }
+            Request::Update { key, change } => self.update(task, key, change, waiter, effects),
         }
     }
 
@@ -112,11 +111,12 @@ impl<W> Shard<W> {
         None
     }
 
-    fn write(
+    /// Writes, and says `done` once enough replicas have it.
+    pub(super) fn write(
         &mut self,
         task: Task<'_>,
         key: Bytes,
-        write: Write,
+        (write, done): (Write, Reply),
         context: Option<&VersionVector>,
         waiter: impl FnOnce() -> W,
         effects: &mut Vec<Effect<W>>,
@@ -128,10 +128,6 @@ impl<W> Shard<W> {
         if let Some(refused) = refused(&self.writes, strength, task.view) {
             return Some(Reply::Failed(refused));
         }
-        let done = match write {
-            Write::Put { .. } => Reply::Stored,
-            Write::Delete => Reply::Deleted(true),
-        };
         let partition = self.partitions.get_mut(&task.partition)?;
         let push = match partition.write(key, write, context, task.now.wall_ms) {
             Ok(Some(push)) => Arc::new(push),
@@ -294,10 +290,11 @@ fn read_here(
             let version = partition.read(key, now.wall_ms)?;
             Reply::Value(version.map(|version| version.value))
         }
+        Question::Version => Reply::Version(partition.read(key, now.wall_ms)?),
         Question::Existence => Reply::Exists(partition.read(key, now.wall_ms)?.is_some()),
     })
 }
 
-fn storage_error(error: &StoreError) -> RequestError {
+pub(super) fn storage_error(error: &StoreError) -> RequestError {
     RequestError::from(error)
 }

@@ -3,8 +3,10 @@
 /// Sums over all partitions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DataStats {
-    /// Keys that have a value.
+    /// Keys, those included whose value has ended and is not removed yet.
     pub keys: u64,
+    /// Live versions that will end.
+    pub ending: u64,
     /// Live versions; more than `keys` means siblings.
     pub dots_live: u64,
     /// Rows kept only for their causal context.

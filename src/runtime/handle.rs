@@ -167,20 +167,20 @@ impl Handle {
         found.map_err(unreadable)
     }
 
-    /// Number of keys that have a value here.
-    pub fn key_count(&self) -> u64 {
-        self.core.data.key_count()
+    /// The wall clock of the node, by which values end, in milliseconds since the Unix epoch.
+    pub fn wall_ms(&self) -> u64 {
+        self.core.clock.now().wall_ms
     }
 
-    /// The same, if it can be told.
+    /// Number of keys that have a value here. After a burst of endings those of the burst that
+    /// are not removed yet may be counted.
     ///
     /// # Errors
-    /// [`RequestError::Rebuilding`] while a partition that was damaged is being fetched.
-    pub fn known_key_count(&self) -> Result<u64, RequestError> {
-        match self.core.data.first_rebuilding() {
-            Some(id) => Err(RequestError::Rebuilding(id.0)),
-            None => Ok(self.key_count()),
-        }
+    /// [`RequestError::Storage`] if keys cannot be read, [`RequestError::Rebuilding`] while a
+    /// partition that was damaged is being fetched.
+    pub fn key_count(&self) -> Result<u64, RequestError> {
+        let now = self.core.clock.now();
+        self.core.data.live_key_count(now).map_err(unreadable)
     }
 
     /// Every member, ordered by name.

@@ -96,6 +96,7 @@ pub(super) fn status(core: &Core) -> Status {
         members_total: roster.members.len(),
         partitions: profile.fingerprint.partitions,
         keys: data.keys,
+        ending: data.ending,
         data: profile.data.clone(),
         disk: core.disk.view(),
         quarantine: core.opening.quarantine_words(),

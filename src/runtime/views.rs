@@ -111,6 +111,8 @@ pub struct Status {
     pub partitions: u16,
     /// Keys that have a value here.
     pub keys: u64,
+    /// Values here that will end.
+    pub ending: u64,
     /// Where the data is kept: a directory, or `memory`.
     pub data: String,
     /// How its disk is.
@@ -119,4 +121,13 @@ pub struct Status {
     pub quarantine: String,
     /// Counters and gauges, by name.
     pub counters: Vec<(&'static str, u64)>,
+}
+
+impl Status {
+    /// How many bytes of memory the data may take; 0 means that nothing bounds it.
+    pub fn memory_budget(&self) -> u64 {
+        let mut counters = self.counters.iter();
+        let budget = counters.find(|(name, _)| *name == "memory_budget");
+        budget.map_or(0, |(_, bytes)| *bytes)
+    }
 }

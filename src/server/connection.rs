@@ -162,7 +162,9 @@ impl Connection {
             if self.end.is_some() {
                 break Rest::NeedsInput;
             }
-            if executed == BURST_COMMANDS_MAX || self.replies.pending_bytes() >= OUTPUT_PAUSE_BYTES
+            if executed == BURST_COMMANDS_MAX
+                || self.replies.is_blocked()
+                || self.replies.pending_bytes() >= OUTPUT_PAUSE_BYTES
             {
                 break Rest::MayHaveMore;
             }
@@ -198,7 +200,7 @@ impl Connection {
             return;
         }
         let mut context = Context {
-            store: &*self.store,
+            store: &self.store,
             shared: &self.shared,
             session: &mut self.session,
             table: &TABLE,
@@ -245,23 +247,12 @@ impl Connection {
         let ready = tokio::select! {
             biased;
             () = stop.cancelled() => return Err(End::Stopped),
-            ready = self.ready(interest, deadline) => ready?,
+            ready = ready(&self.stream, interest, deadline) => ready?,
         };
         if want_input && (ready.is_readable() || ready.is_read_closed()) {
             self.read()?;
         }
         Ok(())
-    }
-
-    async fn ready(&self, interest: Interest, deadline: Option<Instant>) -> Result<Ready, End> {
-        let ready = self.stream.ready(interest);
-        let Some(deadline) = deadline else {
-            return Ok(ready.await?);
-        };
-        match timeout_at(deadline, ready).await {
-            Ok(ready) => Ok(ready?),
-            Err(_) => Err(End::Stalled),
-        }
     }
 
     fn read(&mut self) -> Result<(), End> {
@@ -312,5 +303,21 @@ impl Connection {
         };
         // Whatever happens here, the connection ends now.
         let _ = timeout(LINGER, drain).await;
+    }
+}
+
+/// What the socket can do, as soon as it can; an end if that is not before the deadline.
+async fn ready(
+    stream: &TcpStream,
+    interest: Interest,
+    deadline: Option<Instant>,
+) -> Result<Ready, End> {
+    let ready = stream.ready(interest);
+    let Some(deadline) = deadline else {
+        return Ok(ready.await?);
+    };
+    match timeout_at(deadline, ready).await {
+        Ok(ready) => Ok(ready?),
+        Err(_) => Err(End::Stalled),
     }
 }

@@ -13,6 +13,9 @@ pub(super) fn execute(context: &mut Context<'_>, mut args: Args, replies: &mut R
     let protocol = context.session.protocol;
     let result = run(context, &mut args);
     if skipped || context.session.replies == ReplyMode::Off {
+        if let Ok(Outcome::Work(work)) = result {
+            replies.push_unanswered(work);
+        }
         return;
     }
     match result {

@@ -18,6 +18,7 @@ mod execute;
 mod failure;
 mod glob;
 mod limits;
+mod outcome;
 mod replies;
 mod shared;
 mod spec;

@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use tokio::sync::oneshot;
 
 use super::failure::Failure;
-use super::spec::Outcome;
+use super::outcome::{Join, Outcome, Shape, Work, joined, shaped};
 use crate::node::request::{Reply, RequestError};
 use crate::resp::{
     Protocol, Value, encode, encode_bulk, encode_error, encode_integer, encode_null, encode_simple,
@@ -19,14 +19,15 @@ use crate::resp::{
 use crate::runtime::Submitted;
 
 /// The replies of one connection that have not been sent.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Replies {
     out: BytesMut,
     held: VecDeque<Held>,
     held_bytes: usize,
+    /// Whether work is held that later commands must not overtake.
+    is_blocked: bool,
 }
 
-#[derive(Debug)]
 struct Held {
     waiting: Waiting,
     protocol: Protocol,
@@ -34,9 +35,13 @@ struct Held {
     then: BytesMut,
 }
 
-#[derive(Debug)]
 enum Waiting {
     One(oneshot::Receiver<Reply>),
+    Shaped(oneshot::Receiver<Reply>, Shape),
+    Joined(Vec<Submitted>, Join),
+    Work(Work),
+    /// Work whose answer the client does not want.
+    Unanswered(Work),
     Count(Count),
 }
 
@@ -59,6 +64,9 @@ impl Replies {
                 self.ready(|out| encode_reply(&reply, protocol, out));
             }
             Outcome::Node(Submitted::Waiting(reply)) => self.hold(Waiting::One(reply), protocol),
+            Outcome::Shaped(reply, shape) => self.hold(Waiting::Shaped(reply, shape), protocol),
+            Outcome::Joined(parts, join) => self.push_joined(parts, join, protocol),
+            Outcome::Work(work) => self.push_work(Waiting::Work(work), protocol),
             Outcome::Count(parts) => {
                 let count = Count::new(parts);
                 if count.waiting.is_empty() {
@@ -73,6 +81,35 @@ impl Replies {
     /// Adds an error.
     pub(super) fn push_failure(&mut self, failure: &Failure) {
         self.ready(|out| encode_error(&failure.0, out));
+    }
+
+    /// Adds work that must end before the next command begins, and is not answered.
+    pub(super) fn push_unanswered(&mut self, work: Work) {
+        self.push_work(Waiting::Unanswered(work), Protocol::Resp2);
+    }
+
+    fn push_work(&mut self, work: Waiting, protocol: Protocol) {
+        self.is_blocked = true;
+        self.hold(work, protocol);
+    }
+
+    fn push_joined(&mut self, parts: Vec<Submitted>, join: Join, protocol: Protocol) {
+        let is_waiting = |part: &Submitted| matches!(part, Submitted::Waiting(_));
+        if parts.iter().any(is_waiting) {
+            self.hold(Waiting::Joined(parts, join), protocol);
+            return;
+        }
+        let ready = parts.into_iter().filter_map(|part| match part {
+            Submitted::Ready(reply) => Some(reply),
+            Submitted::Waiting(_) => None,
+        });
+        let value = joined(ready.collect(), join);
+        self.ready(|out| encode(&value, protocol, out));
+    }
+
+    /// Whether the next command must wait until everything is [settled](Self::settle).
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked
     }
 
     /// Bytes that are known but not sent.
@@ -94,10 +131,29 @@ impl Replies {
                     }
                     count.encode(&mut self.out);
                 }
+                Waiting::Shaped(receiver, shape) => {
+                    let value = shaped(received(receiver).await, shape);
+                    encode(&value, held.protocol, &mut self.out);
+                }
+                Waiting::Joined(parts, join) => {
+                    let mut replies = Vec::with_capacity(parts.len());
+                    for part in parts {
+                        replies.push(part.wait().await);
+                    }
+                    encode(&joined(replies, join), held.protocol, &mut self.out);
+                }
+                Waiting::Work(work) => {
+                    let value = work.await;
+                    encode(&value, held.protocol, &mut self.out);
+                }
+                Waiting::Unanswered(work) => {
+                    work.await;
+                }
             }
             self.out.extend_from_slice(&held.then);
         }
         self.held_bytes = 0;
+        self.is_blocked = false;
     }
 
     /// What can be sent.
@@ -164,7 +220,9 @@ async fn received(receiver: oneshot::Receiver<Reply>) -> Reply {
 fn encode_reply(reply: &Reply, protocol: Protocol, out: &mut BytesMut) {
     match reply {
         Reply::Value(Some(value)) => encode_bulk(value, out),
-        Reply::Value(None) => encode_null(protocol, out),
+        Reply::Version(Some(version)) => encode_bulk(&version.value, out),
+        Reply::Value(None) | Reply::Version(None) => encode_null(protocol, out),
+        Reply::Changed(changed) => encode_integer(i64::from(changed.done), out),
         Reply::Exists(yes) | Reply::Deleted(yes) => encode_integer(i64::from(*yes), out),
         Reply::Object(object) => {
             let values = object.versions.iter();

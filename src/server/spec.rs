@@ -6,10 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::failure::Failure;
+pub(super) use super::outcome::Outcome;
 use super::shared::{ClientRecord, Shared};
 use super::store::Store;
-use crate::node::request::{Consistency, Request};
-use crate::resp::{Protocol, Value, parse_i64};
+use crate::node::change::Change;
+use crate::node::request::{Consistency, Reply, Request, Strength};
+use crate::resp::{Protocol, parse_i64};
 use crate::runtime::Submitted;
 
 /// Executes a command whose arity has been checked.
@@ -186,7 +188,7 @@ fn compare(lower: &[u8], any_case: &[u8]) -> Ordering {
 
 /// What a command works on.
 pub(super) struct Context<'a> {
-    pub(super) store: &'a dyn Store,
+    pub(super) store: &'a Arc<dyn Store>,
     pub(super) shared: &'a Shared,
     pub(super) session: &'a mut Session,
     pub(super) table: &'static Table,
@@ -202,6 +204,24 @@ impl Context<'_> {
     /// Runs a request at the connection's strength.
     pub(super) fn submit(&self, request: Request) -> Submitted {
         self.store.submit(self.consistency(), request)
+    }
+
+    /// Changes a key's value at the connection's strength.
+    pub(super) fn update(&self, key: Bytes, change: Change) -> Submitted {
+        self.submit(Request::Update { key, change })
+    }
+
+    /// What this node alone answers to a read, at once.
+    pub(super) fn read_here(&self, request: Request) -> Result<Reply, Failure> {
+        let here = Consistency {
+            read: Strength::One,
+            ..self.consistency()
+        };
+        match self.store.submit(here, request) {
+            Submitted::Ready(Reply::Failed(error)) => Err(error.into()),
+            Submitted::Ready(reply) => Ok(reply),
+            Submitted::Waiting(_) => Err(Failure::new("ERR the node did not answer at once")),
+        }
     }
 }
 
@@ -249,27 +269,6 @@ pub(super) enum ReplyMode {
     Off,
     /// The next one is not.
     SkipNext,
-}
-
-/// What a command answers.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// `OK`.
-    Ok,
-    /// This.
-    Value(Value),
-    /// Whatever the node answers.
-    Node(Submitted),
-    /// How many of the node's answers are "yes"; an error if one is.
-    Count(Vec<Submitted>),
-    /// Nothing at all.
-    Silent,
-}
-
-impl From<Value> for Outcome {
-    fn from(value: Value) -> Self {
-        Self::Value(value)
-    }
 }
 
 /// A command's arguments, its name first.

@@ -27,6 +27,9 @@ pub(super) trait Store: Send + Sync + 'static {
         count: usize,
     ) -> Result<Vec<Bytes>, RequestError>;
 
+    /// The wall clock by which values end, in milliseconds since the Unix epoch.
+    fn wall_ms(&self) -> u64;
+
     /// Number of keys that have a value.
     fn key_count(&self) -> Result<u64, RequestError>;
 
@@ -69,8 +72,12 @@ impl Store for Handle {
         Handle::list(self, prefix, after, count)
     }
 
+    fn wall_ms(&self) -> u64 {
+        Handle::wall_ms(self)
+    }
+
     fn key_count(&self) -> Result<u64, RequestError> {
-        Handle::known_key_count(self)
+        Handle::key_count(self)
     }
 
     fn members(&self) -> Vec<MemberView> {

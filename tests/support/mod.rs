@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use client::{Connection, Fields, fields, text};
+pub use client::Connection;
+use client::{Fields, fields, text};
 use netdb::resp::Value;
 use ports::Ports;
 use tempfile::TempDir;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::resp::Value;
-use crate::server::commands::help;
+use crate::server::commands::{client_kill, help};
 use crate::server::failure::{Failure, quoted};
 use crate::server::shared::ClientRecord;
 use crate::server::spec::{Arg, Args, Context, Outcome, ReplyMode, Spec};
@@ -40,6 +40,7 @@ pub(super) const SUBCOMMANDS: &[Spec] = &[
         run: Some(client_info),
         ..BASE
     },
+    client_kill::KILL,
     Spec {
         name: "list",
         arity: -2,

@@ -103,14 +103,7 @@ fn memory(facts: &Facts<'_>, text: &mut Text) {
     if let Some(bytes) = resident_bytes() {
         text.line("used_memory_rss", bytes);
     }
-    text.line("maxmemory", budget(facts));
-}
-
-/// What the data may take; 0 means that nothing bounds it, as in Redis.
-fn budget(facts: &Facts<'_>) -> u64 {
-    let mut counters = facts.status.counters.iter();
-    let budget = counters.find(|(name, _)| *name == "memory_budget");
-    budget.map_or(0, |(_, bytes)| *bytes)
+    text.line("maxmemory", facts.status.memory_budget());
 }
 
 /// Memory of the process as the system counts it, where the system says so in a file.
@@ -159,7 +152,11 @@ fn cluster(facts: &Facts<'_>, text: &mut Text) {
 fn keyspace(facts: &Facts<'_>, text: &mut Text) {
     let keys = facts.status.keys;
     if keys > 0 {
-        text.line("db0", format_args!("keys={keys},expires=0,avg_ttl=0"));
+        let expires = facts.status.ending;
+        text.line(
+            "db0",
+            format_args!("keys={keys},expires={expires},avg_ttl=0"),
+        );
     }
 }
 

@@ -163,6 +163,10 @@ fn getkeys(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failur
         .first()
         .and_then(|name| context.table.find(name))
         .ok_or(Failure::new("ERR Invalid command specified"))?;
+    let spec = match command.get(1) {
+        Some(name) => spec.subcommand(name).unwrap_or(spec),
+        None => spec,
+    };
     if spec.keys.first == 0 {
         return Err(Failure::new("ERR The command has no key arguments"));
     }

@@ -80,6 +80,31 @@ pub(super) const COMMANDS: &[Spec] = &[
         run: Some(scan),
         ..Spec::NONE
     },
+    Spec {
+        name: "touch",
+        arity: -2,
+        flags: &["readonly", "fast"],
+        keys: Keys::ALL,
+        group: "generic",
+        since: "3.2.1",
+        summary: "Returns the number of existing keys out of those specified; when they were \
+                  used is not noted.",
+        args: &[Arg::new("key", "key").multiple()],
+        run: Some(exists),
+        ..Spec::NONE
+    },
+    Spec {
+        name: "unlink",
+        arity: -2,
+        flags: &["write", "fast"],
+        keys: Keys::ALL,
+        group: "generic",
+        since: "4.0.0",
+        summary: "Deletes one or more keys.",
+        args: &[Arg::new("key", "key").multiple()],
+        run: Some(del),
+        ..Spec::NONE
+    },
 ];
 
 /// `NETDB KEYS PREFIX [AFTER key] [COUNT n]`.

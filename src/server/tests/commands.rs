@@ -45,7 +45,16 @@ async fn errors_have_the_words_that_clients_know() {
             "foo a b",
             "ERR unknown command 'foo', with args beginning with: 'a' 'b' ",
         ),
-        ("SET a 1 EX 10", "ERR syntax error"),
+        ("SET a 1 NX XX", "ERR syntax error"),
+        ("SET a 1 EX 0", "ERR invalid expire time in 'set' command"),
+        (
+            "MSET a 1 b",
+            "ERR wrong number of arguments for 'mset' command",
+        ),
+        (
+            "INCR a",
+            "ERR unknown command 'INCR', with args beginning with: 'a' ",
+        ),
         ("SELECT 1", "ERR DB index is out of range"),
         ("SELECT x", "ERR value is not an integer or out of range"),
         ("HELLO 4", "NOPROTO unsupported protocol version"),
@@ -219,17 +228,25 @@ async fn command_describes_the_table() {
     assert_eq!(peer.call("COMMAND GETKEYS SET a b").await, bulks(&["a"]));
     assert_eq!(
         peer.call("COMMAND LIST FILTERBY PATTERN ge*").await,
-        bulks(&["get"])
+        bulks(&["get", "getdel", "getex", "getrange", "getset"])
     );
-    assert_eq!(
-        peer.call("COMMAND LIST FILTERBY ACLCAT string").await,
-        bulks(&["get", "set"])
-    );
-    for container in ["COMMAND", "CLIENT", "NETDB"] {
+    let Value::Array(strings) = peer.call("COMMAND LIST FILTERBY ACLCAT string").await else {
+        panic!("names");
+    };
+    assert!(strings.contains(&Value::bulk("append")) && !strings.contains(&Value::bulk("del")));
+    for (command, keys) in [
+        ("MSET a 1 b 2", &["a", "b"][..]),
+        ("COPY a b REPLACE", &["a", "b"]),
+        ("OBJECT ENCODING a", &["a"]),
+    ] {
+        let found = peer.call(&format!("COMMAND GETKEYS {command}")).await;
+        assert_eq!(found, bulks(keys), "{command}");
+    }
+    for container in ["COMMAND", "CLIENT", "CONFIG", "NETDB", "OBJECT"] {
         let Value::Array(lines) = peer.call(&format!("{container} HELP")).await else {
             panic!("{container}");
         };
-        assert!(lines.len() > 4);
+        assert!(lines.len() > 4, "{container}");
     }
 }
 
@@ -319,4 +336,92 @@ async fn netdb_members_and_status_in_both_dialects() {
         assert_eq!(field(&status, "cluster"), &Value::bulk("test"));
         assert_eq!(field(&status, "pushes_sent"), &Value::Integer(5));
     }
+}
+
+#[tokio::test]
+async fn values_of_many_keys() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    assert_eq!(peer.call("MSET a 1 b 2").await, Value::ok());
+    let values = Value::Array(vec![Value::bulk("1"), Value::Null, Value::bulk("2")]);
+    assert_eq!(peer.call("MGET a none b").await, values);
+    assert_eq!(peer.call("MSETNX c 3 b 4").await, Value::Integer(0));
+    assert_eq!(peer.call("MSETNX c 3 d 4").await, Value::Integer(1));
+    assert_eq!(peer.call("STRLEN d").await, Value::Integer(1));
+    assert_eq!(peer.call("TOUCH a c x").await, Value::Integer(2));
+    assert_eq!(peer.call("UNLINK a c x").await, Value::Integer(2));
+    // One value, asked for so often that it does not fit a reply.
+    let mut mget = vec!["MGET"];
+    mget.resize(70, "long");
+    let value = "x".repeat(1024 * 1024);
+    peer.send(&request(&["SET", "long", &value])).await;
+    assert_eq!(peer.receive().await, Some(Value::ok()));
+    peer.send(&request(&mget)).await;
+    let Some(Value::Error(text)) = peer.receive().await else {
+        panic!("an error");
+    };
+    assert!(text.contains("ask for fewer keys"), "{text}");
+}
+
+#[tokio::test]
+async fn a_client_kills_others_by_what_they_are() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    let mut other = server.connect().await;
+    let Value::Integer(id) = other.call("CLIENT ID").await else {
+        panic!("an id");
+    };
+    assert_eq!(
+        peer.call(&format!("CLIENT KILL ID {id} TYPE pubsub")).await,
+        Value::Integer(0)
+    );
+    let none = peer.error("CLIENT KILL 127.0.0.1:1").await;
+    assert_eq!(none, "ERR No such client");
+    assert_eq!(
+        peer.call(&format!("CLIENT KILL ID {id}")).await,
+        Value::Integer(1)
+    );
+    assert_eq!(other.receive().await, None);
+    // Its own connection only if it says so, and then it is answered first.
+    assert_eq!(
+        peer.call("CLIENT KILL TYPE normal").await,
+        Value::Integer(0)
+    );
+    assert_eq!(peer.call("CLIENT KILL SKIPME no").await, Value::Integer(1));
+    assert_eq!(peer.receive().await, None);
+}
+
+#[tokio::test]
+async fn settings_are_shown_and_not_changed() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    let pairs = peer.call("CONFIG GET MAX* save").await.into_pairs();
+    let pairs = pairs.unwrap();
+    assert_eq!(pairs.len(), 4, "{pairs:?}");
+    assert_eq!(field(&pairs, "maxclients"), &Value::bulk("10000"));
+    assert_eq!(field(&pairs, "save"), &Value::bulk(""));
+    let failed = peer.error("CONFIG SET maxclients 5").await;
+    assert!(failed.contains("immutable"), "{failed}");
+    peer.error("CONFIG SET maxclients 5 save").await;
+    let unknown = peer.error("CONFIG SET colour red").await;
+    assert!(unknown.contains("'colour'"), "{unknown}");
+    let Value::Array(time) = peer.call("TIME").await else {
+        panic!("a time");
+    };
+    assert_eq!(time.len(), 2);
+}
+
+#[tokio::test]
+async fn renaming_deletes_what_was_read_and_nothing_newer() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    assert_eq!(peer.error("RENAME a b").await, "ERR no such key");
+    peer.call("MSET a 1 raced 2").await;
+    assert_eq!(peer.call("RENAME a b").await, Value::ok());
+    assert_eq!(peer.call("EXISTS a").await, Value::Integer(0));
+    assert_eq!(peer.call("GET b").await, Value::bulk("1"));
+    peer.call("SET raced old").await;
+    assert_eq!(peer.call("RENAME raced c").await, Value::ok());
+    assert_eq!(peer.call("GET c").await, Value::bulk("old"));
+    assert_eq!(peer.call("GET raced").await, Value::bulk("newer"));
 }

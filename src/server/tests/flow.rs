@@ -155,3 +155,38 @@ async fn stopping_ends_connections_and_the_server() {
         .unwrap();
     assert!(TcpStream::connect(server.addr).await.is_err());
 }
+
+#[tokio::test]
+async fn nothing_overtakes_work_that_goes_on() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    let mut other = server.connect().await;
+    for unanswered in [false, true] {
+        server.fake.map.lock().insert("late".into(), "old".into());
+        let mut pipeline = Vec::new();
+        if unanswered {
+            pipeline.extend(request(&["CLIENT", "REPLY", "SKIP"]));
+        }
+        pipeline.extend(request(&["FLUSHALL"]));
+        pipeline.extend(request(&["SET", "kept", "new"]));
+        pipeline.extend(request(&["GET", "kept"]));
+        peer.send(&pipeline).await;
+        // The delete has been done and is not answered; meanwhile others are served, and the
+        // command behind it has not begun.
+        let late = &server.fake.late_count;
+        let begun = late.subscribe().wait_for(|count| *count > 0).await.is_ok();
+        assert!(begun);
+        assert_eq!(other.call("EXISTS late kept").await, Value::Integer(0));
+        server.fake.answer_late(1).await;
+        server.fake.late_count.send_replace(0);
+        if !unanswered {
+            assert_eq!(peer.receive().await, Some(Value::ok()));
+        }
+        assert_eq!(peer.receive().await, Some(Value::ok()));
+        assert_eq!(peer.receive().await, Some(Value::bulk("new")));
+        assert_eq!(other.call("UNLINK kept").await, Value::Integer(1));
+    }
+    for wrong in ["FLUSHALL NOW", "FLUSHDB SYNC ASYNC"] {
+        assert_eq!(peer.error(wrong).await, "ERR syntax error");
+    }
+}

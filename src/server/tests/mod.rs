@@ -21,9 +21,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::store::Store;
 use super::{ServerLimits, serve_store};
-use crate::clock::NodeId;
+use crate::clock::{ActorId, Dot, Hlc, NodeId};
+use crate::node::change::{Change, Changed};
 use crate::node::request::{Consistency, Reply, Request, RequestError};
 use crate::node::transfer::{Origin, TransferError, TransferReply, TransferRequest};
+use crate::object::{Object, Version};
 use crate::resp::{Protocol, ReplyDecoder, ReplyLimits, Value, encode_request};
 use crate::runtime::{DiskView, MemberView, ScanPage, Status, Submitted};
 
@@ -62,12 +64,34 @@ impl Fake {
                 Reply::Value(map.get(key).cloned())
             }
             Request::Exists { key } => Reply::Exists(map.contains_key(key)),
-            Request::Inspect { .. } => unreachable!("no command asks for it yet"),
+            Request::Inspect { key } => Reply::Object(object(map.get(key))),
+            Request::Update {
+                key,
+                change: Change::Set { value, .. },
+            } => {
+                map.insert(key.clone(), value.clone());
+                // Somebody else writes the key that is renamed.
+                if let Some(old) = map.get_mut(&b"raced"[..]) {
+                    *old = Bytes::from_static(b"newer");
+                }
+                Reply::Changed(Changed {
+                    done: true,
+                    ..Changed::default()
+                })
+            }
+            // What values are and become is the subject of tests on whole nodes.
+            Request::Lookup { .. } | Request::Update { .. } => {
+                Reply::Failed(RequestError::Storage("not in a map".to_owned()))
+            }
             Request::Put { key, value, .. } => {
                 map.insert(key.clone(), value.clone());
                 Reply::Stored
             }
-            Request::Delete { key, .. } => Reply::Deleted(map.remove(key).is_some()),
+            Request::Delete { key, context } => {
+                let seen = context.as_ref();
+                let is_seen = seen.is_none_or(|seen| **seen == object(map.get(key)).context);
+                Reply::Deleted(is_seen && map.remove(key).is_some())
+            }
         }
     }
 
@@ -125,6 +149,10 @@ impl Store for Fake {
         Ok(keys)
     }
 
+    fn wall_ms(&self) -> u64 {
+        1_000_000
+    }
+
     fn key_count(&self) -> Result<u64, RequestError> {
         Ok(self.map.lock().len() as u64)
     }
@@ -157,7 +185,8 @@ impl Store for Fake {
             members_alive: 1,
             members_total: 2,
             partitions: 64,
-            keys: self.key_count().unwrap_or(0),
+            keys: self.map.lock().len() as u64,
+            ending: 0,
             data: "memory".to_owned(),
             disk: DiskView::default(),
             quarantine: String::new(),
@@ -184,6 +213,29 @@ impl Store for Fake {
     fn forget_transfers(&self, client: u64) {
         self.forgotten.send_modify(|gone| gone.push(client));
     }
+}
+
+/// A value as the one that its first byte numbers.
+fn object(value: Option<&Bytes>) -> Object {
+    let mut object = Object::default();
+    if let Some(value) = value {
+        let actor = ActorId {
+            node: NodeId(7),
+            incarnation: 1,
+        };
+        let dot = Dot {
+            actor,
+            n: value.first().map_or(1, |byte| u64::from(*byte)),
+        };
+        let version = Version {
+            hlc: Hlc(1),
+            expire_at_ms: None,
+            value: value.clone(),
+        };
+        object.versions.insert(dot, version);
+        object.context.add(dot);
+    }
+    object
 }
 
 struct Server {

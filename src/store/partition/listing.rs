@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::Partition;
+use super::upkeep::EXPIRE_KEYS_MAX;
 use crate::store::StoreError;
 
 impl Partition {
@@ -34,6 +35,23 @@ impl Partition {
     ) -> Result<Vec<Bytes>, StoreError> {
         self.check_readable()?;
         self.table.by_name(prefix, after, count)
+    }
+
+    /// Number of keys that have a value at `wall_ms`.
+    ///
+    /// Costs the keys that have ended and are not removed yet. Of those at most
+    /// [`EXPIRE_KEYS_MAX`] are looked at, as many as are removed per turn; only after a larger
+    /// burst of endings does the number hold some that have no value, until they are removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`].
+    pub fn key_count(&self, wall_ms: u64) -> Result<u64, StoreError> {
+        self.check_readable()?;
+        let mut ended = 0;
+        for key in self.table.ending(wall_ms, EXPIRE_KEYS_MAX)? {
+            ended += u64::from(!self.has_value(&key, wall_ms)?);
+        }
+        Ok(self.table.totals().keys.saturating_sub(ended))
     }
 
     /// Whether a listed key has a value at `wall_ms`. Nearly always that is known without

@@ -19,6 +19,8 @@ pub struct PartitionStats {
     pub siblings_max: usize,
     /// Live versions.
     pub dots_live: usize,
+    /// Live versions that will end.
+    pub ending: usize,
     /// Actors in the clock: openings of this partition, on all nodes, that wrote.
     pub actors: usize,
     /// Runs of the clock above a hole.
@@ -57,6 +59,7 @@ impl Partition {
             log_bytes: self.log.bytes(),
             siblings_max: count(shared.unwrap_or(u64::from(totals.keys > 0))),
             dots_live: count(totals.dots_live),
+            ending: count(totals.ending),
             actors: self.clock.len(),
             holes: self.clock.runs(),
             frozen: self.closings.frozen().count(),

@@ -1,0 +1,242 @@
+//! Read-modify-write of one key: what a key's value becomes, as a function of what it is.
+//!
+//! A [`Change`] is evaluated on the last write that this node knows of, under the lock of the
+//! key's shard, so that nothing comes between reading and writing on this node. What it makes
+//! is an ordinary write: it goes to the other replicas as a whole value, and against a
+//! concurrent write of another node one of both wins. A change that must count with every
+//! concurrent one (an increment) is therefore none of these: it is a type that merges.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::object::{VALUE_BYTES_MAX, Version};
+use crate::store::Write;
+
+/// What to do with the value of a key, given what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Give the key a value.
+    Set {
+        /// The value.
+        value: Bytes,
+        /// When it ends.
+        ends: Ends,
+        /// Whether it depends on there being a value.
+        only_if: OnlyIf,
+    },
+    /// Add bytes at the end of the value; a key without one begins with the empty value. When
+    /// it ends stays.
+    Append {
+        /// What to add.
+        tail: Bytes,
+    },
+    /// Put bytes in the place of those from `offset` on, with zeros before them where the value
+    /// is shorter. When it ends stays. No bytes change nothing.
+    Overwrite {
+        /// Where the bytes go, counted from 0.
+        offset: usize,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// Delete the value.
+    Take,
+    /// Choose when the value ends.
+    End {
+        /// In milliseconds since the Unix epoch; a time that has come deletes the value.
+        at_ms: u64,
+        /// On what it depends, beside that there is a value.
+        only_if: EndsIf,
+    },
+    /// Let the value have no end. Done if it had one.
+    Persist,
+}
+
+/// When a new value ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// It does not.
+    Never,
+    /// When the one that it replaces would have; not at all if there is none.
+    Kept,
+    /// Then, in milliseconds since the Unix epoch. A time that has come leaves no value.
+    At(u64),
+}
+
+/// On what a new value depends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnlyIf {
+    /// On nothing.
+    Always,
+    /// There is no value.
+    Absent,
+    /// There is a value.
+    Present,
+}
+
+/// On what a new end depends. A value that has no end counts as one that ends last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndsIf {
+    /// On nothing.
+    Any,
+    /// The value has no end.
+    Endless,
+    /// The value has an end.
+    Ending,
+    /// The new end is later.
+    Later,
+    /// The new end is earlier.
+    Earlier,
+    /// The value has an end, and the new one is earlier.
+    EndingEarlier,
+}
+
+/// What became of a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Whether what it depends on was so.
+    pub done: bool,
+    /// The value before it, if there was one.
+    pub before: Option<Bytes>,
+    /// Bytes of the value after it; 0 if there is none.
+    pub length: usize,
+}
+
+/// What a change means for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Decision {
+    /// What to write, if anything. A deletion only where there is a value.
+    pub(super) write: Option<Write>,
+    /// What to answer once that is done.
+    pub(super) changed: Changed,
+}
+
+/// The value would be this many bytes long, which is more than [`VALUE_BYTES_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooLong(pub(super) usize);
+
+impl Decision {
+    fn nothing(before: Option<Bytes>) -> Self {
+        let changed = Changed {
+            done: false,
+            length: before.as_ref().map_or(0, Bytes::len),
+            before,
+        };
+        Self {
+            write: None,
+            changed,
+        }
+    }
+
+    /// The value is this from now on; or none, if its end has come.
+    fn put(before: Option<Bytes>, value: Bytes, expire_at_ms: Option<u64>, wall_ms: u64) -> Self {
+        if expire_at_ms.is_some_and(|at_ms| at_ms <= wall_ms) {
+            return Self::delete(before);
+        }
+        let changed = Changed {
+            done: true,
+            before,
+            length: value.len(),
+        };
+        let write = Some(Write::Put {
+            value,
+            expire_at_ms,
+        });
+        Self { write, changed }
+    }
+
+    /// There is no value from now on.
+    fn delete(before: Option<Bytes>) -> Self {
+        let write = before.is_some().then_some(Write::Delete);
+        let changed = Changed {
+            done: true,
+            before,
+            length: 0,
+        };
+        Self { write, changed }
+    }
+}
+
+/// What `change` means for a key whose value at `wall_ms` is `current`.
+pub(super) fn decide(
+    change: Change,
+    current: Option<&Version>,
+    wall_ms: u64,
+) -> Result<Decision, TooLong> {
+    let before = current.map(|version| version.value.clone());
+    let ends_at = current.and_then(|version| version.expire_at_ms);
+    Ok(match change {
+        Change::Set {
+            value,
+            ends,
+            only_if,
+        } => {
+            let holds = match only_if {
+                OnlyIf::Always => true,
+                OnlyIf::Absent => current.is_none(),
+                OnlyIf::Present => current.is_some(),
+            };
+            if !holds {
+                return Ok(Decision::nothing(before));
+            }
+            let ends_at = match ends {
+                Ends::Never => None,
+                Ends::Kept => ends_at,
+                Ends::At(at_ms) => Some(at_ms),
+            };
+            Decision::put(before, value, ends_at, wall_ms)
+        }
+        Change::Append { tail } => {
+            let offset = before.as_ref().map_or(0, Bytes::len);
+            let value = overwritten(before.as_ref(), offset, &tail)?;
+            Decision::put(before, value, ends_at, wall_ms)
+        }
+        Change::Overwrite { bytes, .. } if bytes.is_empty() => Decision::nothing(before),
+        Change::Overwrite { offset, bytes } => {
+            let value = overwritten(before.as_ref(), offset, &bytes)?;
+            Decision::put(before, value, ends_at, wall_ms)
+        }
+        Change::Take if current.is_none() => Decision::nothing(None),
+        Change::Take => Decision::delete(before),
+        Change::End { at_ms, only_if } => match &before {
+            Some(value) if end_may_change(only_if, ends_at, at_ms) => {
+                Decision::put(before.clone(), value.clone(), Some(at_ms), wall_ms)
+            }
+            _ => Decision::nothing(before),
+        },
+        Change::Persist => match &before {
+            Some(value) if ends_at.is_some() => {
+                Decision::put(before.clone(), value.clone(), None, wall_ms)
+            }
+            _ => Decision::nothing(before),
+        },
+    })
+}
+
+fn end_may_change(only_if: EndsIf, ends_at: Option<u64>, at_ms: u64) -> bool {
+    let is_later = ends_at.is_some_and(|now_ms| at_ms > now_ms);
+    let is_earlier = ends_at.is_none_or(|now_ms| at_ms < now_ms);
+    match only_if {
+        EndsIf::Any => true,
+        EndsIf::Endless => ends_at.is_none(),
+        EndsIf::Ending => ends_at.is_some(),
+        EndsIf::Later => is_later,
+        EndsIf::Earlier => is_earlier,
+        EndsIf::EndingEarlier => ends_at.is_some() && is_earlier,
+    }
+}
+
+/// `bytes` from `offset` on in the place of what `value` has there. The length is checked
+/// before there is room for it.
+fn overwritten(value: Option<&Bytes>, offset: usize, bytes: &[u8]) -> Result<Bytes, TooLong> {
+    let value = value.map_or(&[][..], |value| value.as_ref());
+    let end = offset.saturating_add(bytes.len());
+    let length = end.max(value.len());
+    if length > VALUE_BYTES_MAX {
+        return Err(TooLong(length));
+    }
+    let mut whole = BytesMut::with_capacity(length);
+    whole.extend_from_slice(value.get(..offset).unwrap_or(value));
+    whole.resize(offset, 0);
+    whole.extend_from_slice(bytes);
+    whole.extend_from_slice(value.get(end..).unwrap_or_default());
+    Ok(whole.freeze())
+}

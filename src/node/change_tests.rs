@@ -1,0 +1,254 @@
+//! Changes against a model of Redis: a value with an end, and what each command does to it.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::change::{Change, Ends, EndsIf, OnlyIf, TooLong, decide};
+use crate::clock::Hlc;
+use crate::object::{VALUE_BYTES_MAX, Version};
+use crate::store::Write;
+
+const NOW_MS: u64 = 1_000;
+
+fn version(value: &str, expire_at_ms: Option<u64>) -> Version {
+    Version {
+        hlc: Hlc(7),
+        expire_at_ms,
+        value: Bytes::from(value.to_owned()),
+    }
+}
+
+/// What a key is to Redis.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Model(Option<(Vec<u8>, Option<u64>)>);
+
+impl Model {
+    /// What the manual says that the change does: whether it was done, and the length of the
+    /// value after it.
+    fn apply(&mut self, change: &Change, now_ms: u64) -> (bool, usize) {
+        let (exists, ends_at) = match &self.0 {
+            Some((_, ends_at)) => (true, *ends_at),
+            None => (false, None),
+        };
+        let done = match change {
+            Change::Set {
+                value,
+                ends,
+                only_if,
+            } => {
+                let done = match only_if {
+                    OnlyIf::Always => true,
+                    OnlyIf::Absent => !exists,
+                    OnlyIf::Present => exists,
+                };
+                if done {
+                    let ends_at = match ends {
+                        Ends::Never => None,
+                        Ends::Kept => ends_at,
+                        Ends::At(at_ms) => Some(*at_ms),
+                    };
+                    self.0 = Some((value.to_vec(), ends_at));
+                }
+                done
+            }
+            Change::Append { tail } => {
+                let (value, _) = self.0.get_or_insert_default();
+                value.extend_from_slice(tail);
+                true
+            }
+            Change::Overwrite { bytes, .. } if bytes.is_empty() => false,
+            Change::Overwrite { offset, bytes } => {
+                let (value, _) = self.0.get_or_insert_default();
+                for (at, byte) in bytes.iter().enumerate() {
+                    while value.len() <= offset + at {
+                        value.push(0);
+                    }
+                    value[offset + at] = *byte;
+                }
+                true
+            }
+            Change::Take => self.0.take().is_some(),
+            Change::End { at_ms, only_if } => {
+                // What does not end is as if it ended at the end of time.
+                let now_ends = ends_at.unwrap_or(u64::MAX);
+                let done = exists
+                    && match only_if {
+                        EndsIf::Any => true,
+                        EndsIf::Endless => ends_at.is_none(),
+                        EndsIf::Ending => ends_at.is_some(),
+                        EndsIf::Later => *at_ms > now_ends,
+                        EndsIf::Earlier => *at_ms < now_ends,
+                        EndsIf::EndingEarlier => ends_at.is_some() && *at_ms < now_ends,
+                    };
+                if let Some((_, ends_at)) = self.0.as_mut().filter(|_| done) {
+                    *ends_at = Some(*at_ms);
+                }
+                done
+            }
+            Change::Persist => {
+                let ends_at = self.0.as_mut().map(|(_, ends_at)| ends_at);
+                ends_at.and_then(Option::take).is_some()
+            }
+        };
+        self.pass(now_ms);
+        (done, self.0.as_ref().map_or(0, |(value, _)| value.len()))
+    }
+
+    /// What has ended is gone.
+    fn pass(&mut self, now_ms: u64) {
+        self.0
+            .take_if(|(_, ends_at)| ends_at.is_some_and(|at_ms| at_ms <= now_ms));
+    }
+}
+
+fn bytes() -> impl Strategy<Value = Bytes> {
+    proptest::collection::vec(any::<u8>(), 0..6).prop_map(Bytes::from)
+}
+
+fn time() -> impl Strategy<Value = u64> {
+    prop_oneof![0..40_u64, Just(u64::MAX - 1)]
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let ends = prop_oneof![
+        Just(Ends::Never),
+        Just(Ends::Kept),
+        time().prop_map(Ends::At)
+    ];
+    let only_if = prop_oneof![
+        Just(OnlyIf::Always),
+        Just(OnlyIf::Absent),
+        Just(OnlyIf::Present)
+    ];
+    let ends_if = prop_oneof![
+        Just(EndsIf::Any),
+        Just(EndsIf::Endless),
+        Just(EndsIf::Ending),
+        Just(EndsIf::Later),
+        Just(EndsIf::Earlier),
+        Just(EndsIf::EndingEarlier),
+    ];
+    prop_oneof![
+        (bytes(), ends, only_if).prop_map(|(value, ends, only_if)| Change::Set {
+            value,
+            ends,
+            only_if
+        }),
+        bytes().prop_map(|tail| Change::Append { tail }),
+        (0..12_usize, bytes()).prop_map(|(offset, bytes)| Change::Overwrite { offset, bytes }),
+        Just(Change::Take),
+        (time(), ends_if).prop_map(|(at_ms, only_if)| Change::End { at_ms, only_if }),
+        Just(Change::Persist),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn a_key_is_what_it_is_to_redis(
+        steps in proptest::collection::vec((change(), 0..4_u64), 1..40),
+    ) {
+        let mut model = Model::default();
+        let mut key: Option<Version> = None;
+        let mut now_ms = 0;
+        for (change, later) in steps {
+            now_ms += later;
+            model.pass(now_ms);
+            key.take_if(|version| version.expired(now_ms));
+            let before = model.clone();
+            let (done, length) = model.apply(&change, now_ms);
+
+            let decision = decide(change, key.as_ref(), now_ms).unwrap();
+            prop_assert_eq!(decision.changed.done, done);
+            prop_assert_eq!(decision.changed.length, length);
+            let value_before = before.0.map(|(value, _)| Bytes::from(value));
+            prop_assert_eq!(&decision.changed.before, &value_before);
+            match decision.write {
+                Some(Write::Put { value, expire_at_ms }) => {
+                    key = Some(Version { hlc: Hlc(7), expire_at_ms, value });
+                }
+                Some(Write::Delete) => prop_assert!(key.take().is_some(), "deletes nothing"),
+                None => {}
+            }
+            let state = key.as_ref().map(|version| {
+                (version.value.to_vec(), version.expire_at_ms)
+            });
+            prop_assert_eq!(Model(state), model.clone());
+        }
+    }
+}
+
+#[test]
+fn nothing_longer_than_the_limit_is_made() {
+    let byte = Bytes::from_static(b"x");
+    let overwrite = |offset| Change::Overwrite {
+        offset,
+        bytes: byte.clone(),
+    };
+    for offset in [VALUE_BYTES_MAX, usize::MAX - 1, usize::MAX] {
+        let length = offset.saturating_add(1);
+        assert_eq!(
+            decide(overwrite(offset), None, NOW_MS),
+            Err(TooLong(length))
+        );
+    }
+    let longest = decide(overwrite(VALUE_BYTES_MAX - 1), None, NOW_MS).unwrap();
+    assert_eq!(longest.changed.length, VALUE_BYTES_MAX);
+    let Some(Write::Put { value, .. }) = longest.write else {
+        panic!("a value");
+    };
+    let full = Version {
+        value,
+        ..version("", None)
+    };
+    let append = |tail: &Bytes| Change::Append { tail: tail.clone() };
+    assert_eq!(
+        decide(append(&byte), Some(&full), NOW_MS),
+        Err(TooLong(VALUE_BYTES_MAX + 1))
+    );
+    assert!(decide(append(&Bytes::new()), Some(&full), NOW_MS).is_ok());
+}
+
+#[test]
+fn what_is_not_done_writes_nothing() {
+    let value = version("v", Some(2_000));
+    let set = |only_if| Change::Set {
+        value: Bytes::from_static(b"w"),
+        ends: Ends::Never,
+        only_if,
+    };
+    for (change, current) in [
+        (set(OnlyIf::Absent), Some(&value)),
+        (set(OnlyIf::Present), None),
+        (Change::Take, None),
+        (Change::Persist, None),
+        (Change::Persist, Some(&version("v", None))),
+    ] {
+        let decision = decide(change.clone(), current, NOW_MS).unwrap();
+        assert_eq!(decision.write, None, "{change:?}");
+        assert!(!decision.changed.done, "{change:?}");
+    }
+}
+
+#[test]
+fn a_time_that_has_come_leaves_no_value() {
+    let value = version("v", None);
+    let set = Change::Set {
+        value: Bytes::from_static(b"w"),
+        ends: Ends::At(NOW_MS),
+        only_if: OnlyIf::Always,
+    };
+    let end = Change::End {
+        at_ms: NOW_MS,
+        only_if: EndsIf::Any,
+    };
+    for change in [set.clone(), end] {
+        let decision = decide(change, Some(&value), NOW_MS).unwrap();
+        assert_eq!(decision.write, Some(Write::Delete));
+        assert!(decision.changed.done);
+    }
+    let decision = decide(set, None, NOW_MS).unwrap();
+    assert_eq!(decision.write, None);
+    assert!(decision.changed.done);
+}

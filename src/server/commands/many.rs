@@ -1,0 +1,139 @@
+//! Values of many keys at once. Each key is read or written for itself: other clients, and
+//! other nodes, may see some of them written and not the others.
+
+use crate::node::request::{Reply, Request};
+use crate::resp::Value;
+use crate::runtime::Submitted;
+use crate::server::failure::Failure;
+use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec};
+
+/// Most bytes of values that one `MGET` answers: they are all in memory until they are sent.
+const MGET_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+const BASE: Spec = Spec {
+    group: "string",
+    ..Spec::NONE
+};
+
+/// A key and a value, in turn.
+const PAIRS: Keys = Keys {
+    first: 1,
+    last: -1,
+    step: 2,
+};
+
+const DATA: &[Arg] = &[Arg::of(
+    "data",
+    "block",
+    &[Arg::new("key", "key"), Arg::new("value", "string")],
+)
+.multiple()];
+
+pub(super) const COMMANDS: &[Spec] = &[
+    Spec {
+        name: "mget",
+        arity: -2,
+        flags: &["readonly", "fast"],
+        keys: Keys::ALL,
+        summary: "Returns the string values of one or more keys.",
+        args: &[Arg::new("key", "key").multiple()],
+        run: Some(mget),
+        ..BASE
+    },
+    Spec {
+        name: "mset",
+        arity: -3,
+        flags: &["write", "denyoom"],
+        keys: PAIRS,
+        since: "1.0.1",
+        summary: "Sets the string values of one or more keys, one after the other.",
+        args: DATA,
+        run: Some(mset),
+        ..BASE
+    },
+    Spec {
+        name: "msetnx",
+        arity: -3,
+        flags: &["write", "denyoom"],
+        keys: PAIRS,
+        since: "1.0.1",
+        summary: "Sets the string values of one or more keys only when none of them exists.",
+        args: DATA,
+        run: Some(msetnx),
+        ..BASE
+    },
+];
+
+fn mget(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
+    let mut bytes = 0_usize;
+    let mut parts = Vec::with_capacity(args.len());
+    for key in args.take_from(1) {
+        let part = context.submit(Request::Get { key });
+        if let Submitted::Ready(Reply::Value(Some(value))) = &part {
+            bytes = bytes.saturating_add(value.len());
+        }
+        if bytes > MGET_BYTES_MAX {
+            return Err(too_much());
+        }
+        parts.push(part);
+    }
+    Ok(Outcome::joined(parts, |replies| {
+        let values: Vec<Value> = replies.into_iter().map(value).collect();
+        let bytes = values.iter().filter_map(Value::as_bytes).map(<[u8]>::len);
+        if bytes.sum::<usize>() > MGET_BYTES_MAX {
+            return Value::Error(too_much().0.into_owned());
+        }
+        Value::Array(values)
+    }))
+}
+
+fn too_much() -> Failure {
+    Failure::new(format!(
+        "ERR values are more than {MGET_BYTES_MAX} bytes together: ask for fewer keys"
+    ))
+}
+
+fn value(reply: Reply) -> Value {
+    match reply {
+        Reply::Value(Some(value)) => Value::Bulk(value),
+        _ => Value::Null,
+    }
+}
+
+fn mset(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
+    check_pairs(args, "mset")?;
+    let parts = put_all(context, args);
+    Ok(Outcome::joined(parts, |_| Value::ok()))
+}
+
+/// Looks at all keys before it writes any.
+fn msetnx(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
+    check_pairs(args, "msetnx")?;
+    for key in args.from(1).iter().step_by(2).cloned() {
+        if context.read_here(Request::Exists { key })? == Reply::Exists(true) {
+            return Ok(Value::Integer(0).into());
+        }
+    }
+    let parts = put_all(context, args);
+    Ok(Outcome::joined(parts, |_| Value::Integer(1)))
+}
+
+fn check_pairs(args: &Args, command: &str) -> Result<(), Failure> {
+    match args.len().is_multiple_of(2) {
+        true => Err(Failure::arity(command)),
+        false => Ok(()),
+    }
+}
+
+fn put_all(context: &Context<'_>, args: &mut Args) -> Vec<Submitted> {
+    let mut words = args.take_from(1).into_iter();
+    let mut parts = Vec::with_capacity(words.len() / 2);
+    while let (Some(key), Some(value)) = (words.next(), words.next()) {
+        parts.push(context.submit(Request::Put {
+            key,
+            value,
+            context: None,
+        }));
+    }
+    parts
+}
