@@ -4,7 +4,8 @@
 //! them. Each connection is one task (`connection`); it decodes whole commands, finds
 //! their rows in one table (`commands`, `spec`), executes them at once (`execute`), and
 //! writes the replies of a burst together and in order (`replies`), though some of them
-//! wait for other nodes.
+//! wait for other nodes. A command that takes long (`FLUSHALL`) goes on in pieces between
+//! other clients' turns, and its own connection's later commands wait for it (`outcome`).
 //!
 //! Invariants: the effect of a command is visible to every later command of its
 //! connection, because requests are submitted in order and a submitted request has taken

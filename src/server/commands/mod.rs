@@ -84,6 +84,19 @@ mod tests {
     }
 
     #[test]
+    fn every_command_is_in_the_readme() {
+        let readme = include_str!("../../../README.md");
+        let (_, section) = readme.split_once("### Redis commands").unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let is_part_of_a_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let words: Vec<&str> = section.split(|c| !is_part_of_a_word(c)).collect();
+        for spec in TABLE.iter().filter(|spec| spec.name != "netdb") {
+            let name = spec.name.to_uppercase();
+            assert!(words.contains(&name.as_str()), "{name}");
+        }
+    }
+
+    #[test]
     fn names_are_found_in_any_case() {
         assert_eq!(TABLE.find(b"get").unwrap().name, "get");
         assert_eq!(TABLE.find(b"GeT").unwrap().name, "get");
