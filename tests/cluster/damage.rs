@@ -153,13 +153,30 @@ fn prepare() -> (Cluster, Truth) {
         };
         truth.insert(key, held);
     }
-    // An fsync of all three covers everything before it.
+    // An fsync of all three covers everything before it, and that the third node has noted of
+    // every partition that others have it too: without that it would give nothing up.
     let last = &cluster.nodes[0];
     last.call(&["NETDB", "CONSISTENCY", "durability=always"]);
-    last.put("last", "one");
+    let replicas = cluster.nodes[2].data().join("store/REPLICAS");
+    let of_nobody = replicas_of_nobody();
+    eventually("replicas are noted", LATER, || {
+        last.put("last", "one");
+        let noted = fs::read(&replicas).map_err(|error| error.to_string())?;
+        last.put("last", "one");
+        same(fs::read(&replicas).unwrap_or_default(), noted.clone())?;
+        same(noted != of_nobody, true)
+    });
     truth.insert("last".to_owned(), Some("one".to_owned()));
     cluster.nodes[2].kill();
     (cluster, truth)
+}
+
+/// What a directory notes of replicas when there are none.
+fn replicas_of_nobody() -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    let fjall = Fjall::open(directory.path(), MemoryBudget::new(0)).unwrap();
+    fjall.sync().unwrap();
+    fs::read(directory.path().join("REPLICAS")).unwrap()
 }
 
 /// The files of a data directory by their kinds, relative to it.
