@@ -76,6 +76,8 @@ impl<W> Shard<W> {
         let Some(partition) = self.partitions.get_mut(&id) else {
             return Pulled::Stale;
         };
+        let lost = partition.note_lost_in(&delta.covers);
+        self.losses.add(from, id, lost);
         match partition.apply_delta(delta, now.wall_ms) {
             Ok(Applied::New | Applied::Duplicate) if more => Pulled::More(brought),
             Ok(Applied::New | Applied::Duplicate) => {

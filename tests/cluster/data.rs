@@ -1,5 +1,8 @@
 //! What happens to values when nodes come, go, and come back.
 
+use std::path::Path;
+use std::process::Command;
+
 use crate::support::{Cluster, LATER, eventually, same};
 use netdb::resp::Value;
 
@@ -111,6 +114,56 @@ fn a_node_that_lost_its_disk_fetches_everything() {
     for node in &cluster.nodes {
         node.await_value("key-0", Some("written after"));
     }
+}
+
+/// What it wrote since the copy was made, and under which names, only the others know.
+#[test]
+fn an_old_copy_of_a_disk_is_noticed_and_healed() {
+    let mut cluster = Cluster::start(3);
+    let all = ["NETDB", "CONSISTENCY", "write=all"];
+    let node = &mut cluster.nodes[2];
+    node.put("kept", "old");
+    assert!(node.stop().success());
+    let backup = tempfile::tempdir().expect("directory");
+    let copy = backup.path().join("data");
+    copy_directory(&node.data(), &copy);
+    node.start();
+    cluster.await_whole();
+    let node = &mut cluster.nodes[2];
+    node.call(&all);
+    node.put("kept", "new");
+    node.put("added", "later");
+    node.put("doomed", "later");
+    assert_eq!(node.call(&["DEL", "doomed"]), Value::Integer(1));
+    node.kill();
+    node.lose_disk();
+    copy_directory(&copy, &node.data());
+    node.start();
+    cluster.await_whole();
+    let node = &cluster.nodes[2];
+    node.await_value("kept", Some("new"));
+    node.await_value("added", Some("later"));
+    node.await_value("doomed", None);
+    eventually("the loss is noticed", LATER, || {
+        same(node.status()?["own_writes_lost"] != "0", true)
+    });
+    eventually("the loss is told", LATER, || {
+        same(
+            node.log().contains("has lost writes that it had made"),
+            true,
+        )
+    });
+    node.put("kept", "newest");
+    for node in &cluster.nodes {
+        node.await_value("kept", Some("newest"));
+        node.await_value("doomed", None);
+        assert_eq!(node.status().expect("a status")["dot_conflicts"], "0");
+    }
+}
+
+fn copy_directory(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-r").args([from, to]).status();
+    assert!(copied.expect("cp").success(), "no copy of {from:?}");
 }
 
 #[test]

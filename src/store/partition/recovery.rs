@@ -11,9 +11,10 @@
 //! comes back like everything that is missing; an operator wants to know all the same.
 
 use super::Partition;
-use crate::clock::{ActorId, Clock};
+use crate::clock::{ActorId, Clock, Entry};
 use crate::store::StoreError;
 use crate::store::engine::Batch;
+use crate::store::exchange::Cover;
 
 impl Partition {
     /// Whether what is not here is not known to be absent.
@@ -58,6 +59,20 @@ impl Partition {
             self.recovery.lose(actor, &entry.minus(&own));
         }
         self.recovery.writes_lost().saturating_sub(before)
+    }
+
+    /// The same of what a delta brings, before it is applied. A dot without a key is void: it was
+    /// never here.
+    pub fn note_lost_in(&mut self, covers: &[Cover]) -> u64 {
+        let mut theirs = Clock::new();
+        for cover in covers.iter().filter(|cover| cover.key.is_some()) {
+            for (actor, runs) in cover.dots.actors().filter(|(a, _)| self.is_earlier(*a)) {
+                let mut entry = theirs.entry(actor).cloned().unwrap_or_default();
+                entry.join(&Entry::of_runs(runs));
+                theirs.set(actor, entry);
+            }
+        }
+        self.note_lost(&theirs)
     }
 
     /// How many writes this replica once had that only others had since.

@@ -490,3 +490,23 @@ fn own_writes_that_only_others_have_are_counted() {
     assert_eq!(a.partition.note_lost(&theirs), 0);
     assert_eq!(a.partition.writes_lost(), 1, "it was lost all the same");
 }
+
+/// What a delta brings back before a peer has said what it knows is counted too.
+#[test]
+fn own_writes_that_a_delta_brings_back_are_counted() {
+    let (mut a, mut b, _) = abc();
+    let first = a.put("k", "1");
+    a.sync();
+    let others = [a.put("k", "2"), a.put("l", "3")];
+    b.take(&first);
+    others.iter().for_each(|push| b.take(push));
+    a.lose_tail();
+    let DeltaAnswer::Delta(delta) = b.partition.delta(&a.partition.digest()) else {
+        panic!("b knows more");
+    };
+    assert_eq!(a.partition.note_lost_in(&delta.covers), 2);
+    assert_eq!(a.partition.note_lost_in(&delta.covers), 0, "once");
+    a.pull(&b);
+    assert_eq!(a.partition.note_lost(&b.partition.digest().clock), 0);
+    assert_eq!(a.partition.writes_lost(), 2);
+}
