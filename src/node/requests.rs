@@ -75,14 +75,14 @@ impl<W> Shard<W> {
         let needed = task.view.needed(strength);
         if needed <= 1 {
             let reply = read_here(partition, &key, question, task.now);
-            return Some(reply.unwrap_or_else(|error| Reply::Failed(storage_error(&error))));
+            return Some(reply.unwrap_or_else(|error| Reply::Failed((&error).into())));
         }
         if let Some(refused) = refused(&self.reads, strength, task.view) {
             return Some(Reply::Failed(refused));
         }
         let local = match partition.object(&key) {
             Ok(local) => local,
-            Err(error) => return Some(Reply::Failed(storage_error(&error))),
+            Err(error) => return Some(Reply::Failed((&error).into())),
         };
         let asker = partition.actor();
         let id = self.reads.next_id();
@@ -132,7 +132,7 @@ impl<W> Shard<W> {
         let push = match partition.write(key, write, context, task.now.wall_ms) {
             Ok(Some(push)) => Arc::new(push),
             Ok(None) => return Some(Reply::Deleted(false)),
-            Err(error) => return Some(Reply::Failed(storage_error(&error))),
+            Err(error) => return Some(Reply::Failed((&error).into())),
         };
         let id = self.writes.next_id();
         let durability = task.consistency.durability;
@@ -293,8 +293,4 @@ fn read_here(
         Question::Version => Reply::Version(partition.read(key, now.wall_ms)?),
         Question::Existence => Reply::Exists(partition.read(key, now.wall_ms)?.is_some()),
     })
-}
-
-pub(super) fn storage_error(error: &StoreError) -> RequestError {
-    RequestError::from(error)
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::change::{Change, TooLong, decide};
 use super::effect::Effect;
 use super::request::{Reply, RequestError};
-use super::requests::{Task, storage_error};
+use super::requests::Task;
 use super::shard::Shard;
 use crate::object::VALUE_BYTES_MAX;
 
@@ -24,7 +24,7 @@ impl<W> Shard<W> {
         let wall_ms = task.now.wall_ms;
         let current = match partition.read(&key, wall_ms) {
             Ok(current) => current,
-            Err(error) => return Some(Reply::Failed(storage_error(&error))),
+            Err(error) => return Some(Reply::Failed((&error).into())),
         };
         let decision = match decide(change, current.as_ref(), wall_ms) {
             Ok(decision) => decision,

@@ -24,7 +24,9 @@ use netdb::store::{MemoryBudget, Options, Partition, StoreError};
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
 
-use crate::support::{Cluster, LATER, eventually, finish, netdb, number_from_env, same};
+use crate::support::{
+    Cluster, LATER, bytes_used, copy_directory, eventually, finish, netdb, number_from_env, same,
+};
 
 /// Cases of each kind of file unless `NETDB_DAMAGE_CASES` says otherwise.
 const CASES_DEFAULT: u32 = 2;
@@ -81,7 +83,7 @@ fn damage_anywhere_on_one_of_three_nodes_loses_nothing() {
     let (mut cluster, truth) = prepare();
     let scratch = tempfile::tempdir().unwrap();
     let pristine = scratch.path().join("pristine");
-    copy(&cluster.nodes[2].data(), &pristine);
+    copy_directory(&cluster.nodes[2].data(), &pristine);
     let whole = engine::examine(&pristine.join("store"), &scratch.path().join("look"), None);
     let whole = whole.unwrap();
     assert!(whole.is_whole(), "{whole:?}");
@@ -216,7 +218,7 @@ fn hit(path: &Path, damage: Damage, rng: &mut SmallRng) {
         .open(path)
         .unwrap();
     // A journal is made larger than what is in it: what follows that is nothing.
-    let length = used(&file).clamp(1, file.metadata().unwrap().len());
+    let length = bytes_used(&file).clamp(1, file.metadata().unwrap().len());
     let at = rng.random_range(0..length);
     let zero = |bytes: u64| {
         let first = at / bytes * bytes;
@@ -435,51 +437,9 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let to = to.join(path.file_name().unwrap());
-        match path.is_dir() {
-            true => copy(&path, &to),
-            false => copy_file(&path, &to),
-        }
-    }
-}
-
-/// Without the zeros behind the end of a journal, which take no room there either.
-fn copy_file(from: &Path, to: &Path) {
-    let (from, to) = (fs::File::open(from).unwrap(), fs::File::create(to).unwrap());
-    let mut content = vec![0; used(&from) as usize];
-    from.read_exact_at(&mut content, 0).unwrap();
-    to.write_all_at(&content, 0).unwrap();
-    to.set_len(from.metadata().unwrap().len()).unwrap();
-}
-
-/// Where the last block ends that is not all zeros.
-fn used(file: &fs::File) -> u64 {
-    const BLOCK: u64 = 64 * 1024;
-    let length = file.metadata().unwrap().len();
-    let zeros = [0; BLOCK as usize];
-    for first in (0..length)
-        .step_by(BLOCK as usize)
-        .collect::<Vec<_>>()
-        .into_iter()
-        .rev()
-    {
-        let mut block = vec![0; BLOCK.min(length - first) as usize];
-        file.read_exact_at(&mut block, first).unwrap();
-        if block != zeros[..block.len()] {
-            let last = block.iter().rposition(|byte| *byte != 0);
-            return first + last.unwrap_or(0) as u64 + 1;
-        }
-    }
-    0
-}
-
 fn fresh_copy(from: &Path, to: &Path) {
     if to.exists() {
         fs::remove_dir_all(to).unwrap();
     }
-    copy(from, to);
+    copy_directory(from, to);
 }

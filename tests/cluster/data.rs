@@ -1,9 +1,6 @@
 //! What happens to values when nodes come, go, and come back.
 
-use std::path::Path;
-use std::process::Command;
-
-use crate::support::{Cluster, LATER, eventually, same};
+use crate::support::{Cluster, LATER, copy_directory, eventually, same};
 use netdb::resp::Value;
 
 #[test]
@@ -159,11 +156,6 @@ fn an_old_copy_of_a_disk_is_noticed_and_healed() {
         node.await_value("doomed", None);
         assert_eq!(node.status().expect("a status")["dot_conflicts"], "0");
     }
-}
-
-fn copy_directory(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg("-r").args([from, to]).status();
-    assert!(copied.expect("cp").success(), "no copy of {from:?}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub mod ports;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -76,6 +77,49 @@ pub fn same<T: PartialEq + std::fmt::Debug>(left: T, right: T) -> Result<(), Str
 pub fn number_from_env(variable: &str, default: u32) -> u32 {
     let text = std::env::var(variable);
     text.map_or(default, |text| text.parse().expect(variable))
+}
+
+/// Copies what is in a directory.
+pub fn copy_directory(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy_directory(&path, &to),
+            false => copy_file(&path, &to),
+        }
+    }
+}
+
+/// Without the zeros behind the end of a journal, which take no room there either.
+fn copy_file(from: &Path, to: &Path) {
+    let (from, to) = (fs::File::open(from).unwrap(), fs::File::create(to).unwrap());
+    let mut content = vec![0; bytes_used(&from) as usize];
+    from.read_exact_at(&mut content, 0).unwrap();
+    to.write_all_at(&content, 0).unwrap();
+    to.set_len(from.metadata().unwrap().len()).unwrap();
+}
+
+/// Where the last block ends that is not all zeros.
+pub fn bytes_used(file: &fs::File) -> u64 {
+    const BLOCK: u64 = 64 * 1024;
+    let length = file.metadata().unwrap().len();
+    let zeros = [0; BLOCK as usize];
+    for first in (0..length)
+        .step_by(BLOCK as usize)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+    {
+        let mut block = vec![0; BLOCK.min(length - first) as usize];
+        file.read_exact_at(&mut block, first).unwrap();
+        if block != zeros[..block.len()] {
+            let last = block.iter().rposition(|byte| *byte != 0);
+            return first + last.unwrap_or(0) as u64 + 1;
+        }
+    }
+    0
 }
 
 /// A `netdb` command without the settings of the environment that the tests run in.

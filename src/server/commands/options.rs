@@ -74,6 +74,36 @@ impl Unit {
     }
 }
 
+/// The option that says when a value ends: its unit, and the place of its number.
+#[derive(Clone, Copy, Debug, Default)]
+struct TimeOption(Option<(Unit, usize)>);
+
+impl TimeOption {
+    /// Reads the unit that the `at`-th argument names and gives the place of the number behind
+    /// it, unless there is none, or another unit was read before.
+    fn read(&mut self, args: &Args, at: usize) -> Option<usize> {
+        let unit = Unit::named(args, at)?;
+        let number = at.saturating_add(1);
+        let fits = self.0.is_none_or(|(before, _)| before == unit) && number < args.len();
+        fits.then(|| {
+            self.0 = Some((unit, number));
+            number
+        })
+    }
+
+    fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The time that it says, if it was given.
+    fn time(self, args: &Args, now_ms: u64, command: &str) -> Result<Option<u64>, Failure> {
+        let time = self
+            .0
+            .map(|(unit, at)| unit.time(args, at, now_ms, command));
+        time.transpose()
+    }
+}
+
 fn invalid_time(command: &str) -> Failure {
     Failure::new(format!("ERR invalid expire time in '{command}' command"))
 }
@@ -95,10 +125,9 @@ impl SetOptions {
             only_if: OnlyIf::Always,
             get: false,
         };
-        let mut time = None;
+        let mut time = TimeOption::default();
         let mut at = 3_usize;
         while at < args.len() {
-            let has_next = at.saturating_add(1) < args.len();
             if args.is(at, "nx") && options.only_if != OnlyIf::Present {
                 options.only_if = OnlyIf::Absent;
             } else if args.is(at, "xx") && options.only_if != OnlyIf::Absent {
@@ -107,20 +136,17 @@ impl SetOptions {
                 options.get = true;
             } else if args.is(at, "keepttl") && time.is_none() {
                 options.ends = Ends::Kept;
-            } else if let Some(unit) = Unit::named(args, at)
-                && options.ends == Ends::Never
-                && time.is_none_or(|(before, _)| before == unit)
-                && has_next
+            } else if options.ends == Ends::Never
+                && let Some(number) = time.read(args, at)
             {
-                at = at.saturating_add(1);
-                time = Some((unit, at));
+                at = number;
             } else {
                 return Err(Failure::SYNTAX);
             }
             at = at.saturating_add(1);
         }
-        if let Some((unit, at)) = time {
-            options.ends = Ends::At(unit.time(args, at, now_ms, "set")?);
+        if let Some(at_ms) = time.time(args, now_ms, "set")? {
+            options.ends = Ends::At(at_ms);
         }
         Ok(options)
     }
@@ -141,29 +167,23 @@ impl NewEnd {
     /// Reads `[EX s | PX ms | EXAT s | PXAT ms | PERSIST]`.
     pub(super) fn parse(args: &Args, now_ms: u64) -> Result<Self, Failure> {
         let mut persist = false;
-        let mut time = None;
+        let mut time = TimeOption::default();
         let mut at = 2_usize;
         while at < args.len() {
-            let has_next = at.saturating_add(1) < args.len();
             if args.is(at, "persist") && time.is_none() {
                 persist = true;
-            } else if let Some(unit) = Unit::named(args, at)
-                && !persist
-                && time.is_none_or(|(before, _)| before == unit)
-                && has_next
-            {
-                at = at.saturating_add(1);
-                time = Some((unit, at));
+            } else if !persist && let Some(number) = time.read(args, at) {
+                at = number;
             } else {
                 return Err(Failure::SYNTAX);
             }
             at = at.saturating_add(1);
         }
-        match time {
-            Some((unit, at)) => Ok(Self::At(unit.time(args, at, now_ms, "getex")?)),
-            None if persist => Ok(Self::Never),
-            None => Ok(Self::Kept),
-        }
+        Ok(match time.time(args, now_ms, "getex")? {
+            Some(at_ms) => Self::At(at_ms),
+            None if persist => Self::Never,
+            None => Self::Kept,
+        })
     }
 }
 

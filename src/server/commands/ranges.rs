@@ -5,18 +5,10 @@ use bytes::Bytes;
 use crate::node::change::Change;
 use crate::node::request::{Reply, Request};
 use crate::resp::Value;
-use crate::server::commands::strings::changed;
+use crate::server::commands::strings::{BASE, KEY, VALUE, changed};
 use crate::server::failure::Failure;
-use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec};
+use crate::server::spec::{Arg, Args, Context, Outcome, Spec};
 
-const BASE: Spec = Spec {
-    keys: Keys::FIRST,
-    group: "string",
-    ..Spec::NONE
-};
-
-const KEY: Arg = Arg::new("key", "key");
-const VALUE: Arg = Arg::new("value", "string");
 const RANGE: &[Arg] = &[
     KEY,
     Arg::new("start", "integer"),

@@ -9,14 +9,15 @@ use crate::server::commands::options::{EX, EXAT, NX_OR_XX, NewEnd, PX, PXAT, Set
 use crate::server::failure::Failure;
 use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec};
 
-const BASE: Spec = Spec {
+/// What the commands on one string have in common.
+pub(super) const BASE: Spec = Spec {
     keys: Keys::FIRST,
     group: "string",
     ..Spec::NONE
 };
 
-const KEY: Arg = Arg::new("key", "key");
-const VALUE: Arg = Arg::new("value", "string");
+pub(super) const KEY: Arg = Arg::new("key", "key");
+pub(super) const VALUE: Arg = Arg::new("value", "string");
 
 pub(super) const COMMANDS: &[Spec] = &[
     Spec {

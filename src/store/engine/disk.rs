@@ -14,7 +14,7 @@ use crate::store::derived::{Index, Summary};
 
 /// One partition. A clone shares the values of its rows.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Disk {
+pub struct Disk {
     pub(super) rows: BTreeMap<Bytes, Row>,
     indexes: BTreeSet<(Index, Bytes)>,
     clock: Clock,
@@ -141,23 +141,37 @@ pub(super) struct Snapshot {
     pub(super) disk: Arc<Disk>,
 }
 
-impl Snapshot {
+impl KeepsDisks for Snapshot {
     /// Nothing is known here of other partitions, which is no proof that they are empty.
-    fn disk(&self, partition: PartitionId) -> Result<&Disk, EngineError> {
+    fn read<T>(
+        &self,
+        partition: PartitionId,
+        read: impl FnOnce(&Disk) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
         match partition == self.partition {
-            true => Ok(&self.disk),
+            true => read(&self.disk),
             false => Err(EngineError::Damaged("snapshot is of another partition")),
         }
     }
 }
 
-impl Reader for Snapshot {
+/// What keeps partitions in this form. All are read alike.
+pub trait KeepsDisks: Send + Sync {
+    /// What `read` makes of the partition; of an empty one if nothing was committed to it.
+    fn read<T>(
+        &self,
+        partition: PartitionId,
+        read: impl FnOnce(&Disk) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError>;
+}
+
+impl<D: KeepsDisks> Reader for D {
     fn load(&self, partition: PartitionId) -> Result<Loaded, EngineError> {
-        Ok(self.disk(partition)?.load())
+        self.read(partition, |disk| Ok(disk.load()))
     }
 
     fn row(&self, partition: PartitionId, key: &[u8]) -> Result<Option<Row>, EngineError> {
-        self.disk(partition)?.row(key)
+        self.read(partition, |disk| disk.row(key))
     }
 
     fn rows(
@@ -166,7 +180,7 @@ impl Reader for Snapshot {
         after: Option<&[u8]>,
         piece: Piece,
     ) -> Result<Vec<(Bytes, Row)>, EngineError> {
-        self.disk(partition)?.rows(after, piece)
+        self.read(partition, |disk| disk.rows(after, piece))
     }
 
     fn names(
@@ -176,7 +190,7 @@ impl Reader for Snapshot {
         after: Option<&[u8]>,
         count: usize,
     ) -> Result<Vec<Bytes>, EngineError> {
-        Ok(self.disk(partition)?.names(prefix, after, count))
+        self.read(partition, |disk| Ok(disk.names(prefix, after, count)))
     }
 
     fn indexed(
@@ -186,6 +200,6 @@ impl Reader for Snapshot {
         last: Index,
         count: usize,
     ) -> Result<Vec<(Index, Bytes)>, EngineError> {
-        Ok(self.disk(partition)?.indexed(from, last, count))
+        self.read(partition, |disk| Ok(disk.indexed(from, last, count)))
     }
 }

@@ -1,19 +1,15 @@
 //! The engine of a node that keeps its data in memory only.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::disk::{Disk, Snapshot};
-use super::{Batch, Engine, EngineError, Loaded, Piece, Reader, Reopened, Space};
-use crate::object::Row;
+use super::disk::{Disk, KeepsDisks, Snapshot};
+use super::{Batch, Engine, EngineError, Reader, Reopened, Space};
 use crate::placement::PartitionId;
 use crate::store::budget::RowBudget;
-use crate::store::derived::Index;
 
 /// Locks that the partitions are divided over: more than threads that could meet at one.
 const SLOTS: usize = 64;
@@ -51,8 +47,9 @@ impl Memory {
         // Below SLOTS by construction.
         &self.slots[usize::from(partition.0) % SLOTS]
     }
+}
 
-    /// What `read` makes of the partition, empty if nothing was committed to it.
+impl KeepsDisks for Memory {
     fn read<T>(
         &self,
         partition: PartitionId,
@@ -63,45 +60,6 @@ impl Memory {
             Some(disk) => read(disk),
             None => read(&Disk::default()),
         }
-    }
-}
-
-impl Reader for Memory {
-    fn load(&self, partition: PartitionId) -> Result<Loaded, EngineError> {
-        self.read(partition, |disk| Ok(disk.load()))
-    }
-
-    fn row(&self, partition: PartitionId, key: &[u8]) -> Result<Option<Row>, EngineError> {
-        self.read(partition, |disk| disk.row(key))
-    }
-
-    fn rows(
-        &self,
-        partition: PartitionId,
-        after: Option<&[u8]>,
-        piece: Piece,
-    ) -> Result<Vec<(Bytes, Row)>, EngineError> {
-        self.read(partition, |disk| disk.rows(after, piece))
-    }
-
-    fn names(
-        &self,
-        partition: PartitionId,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        count: usize,
-    ) -> Result<Vec<Bytes>, EngineError> {
-        self.read(partition, |disk| Ok(disk.names(prefix, after, count)))
-    }
-
-    fn indexed(
-        &self,
-        partition: PartitionId,
-        from: Bound<(Index, &[u8])>,
-        last: Index,
-        count: usize,
-    ) -> Result<Vec<(Index, Bytes)>, EngineError> {
-        self.read(partition, |disk| Ok(disk.indexed(from, last, count)))
     }
 }
 

@@ -1,18 +1,14 @@
 //! A disk in memory that can crash, for the simulator and for tests.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::disk::{Disk, Snapshot};
-use super::{Batch, Engine, EngineError, Loaded, Piece, Reader, Reopened, Space};
-use crate::object::Row;
+use super::disk::{Disk, KeepsDisks, Snapshot};
+use super::{Batch, Engine, EngineError, Reader, Reopened, Space};
 use crate::placement::PartitionId;
 use crate::store::budget::RowBudget;
-use crate::store::derived::Index;
 
 /// Keeps what a disk would keep, and forgets what a crash would lose.
 ///
@@ -181,45 +177,13 @@ impl Simulated {
     }
 }
 
-impl Reader for Simulated {
-    fn load(&self, partition: PartitionId) -> Result<Loaded, EngineError> {
-        self.state()?.read(partition, |disk| Ok(disk.load()))
-    }
-
-    fn row(&self, partition: PartitionId, key: &[u8]) -> Result<Option<Row>, EngineError> {
-        self.state()?.read(partition, |disk| disk.row(key))
-    }
-
-    fn rows(
+impl KeepsDisks for Simulated {
+    fn read<T>(
         &self,
         partition: PartitionId,
-        after: Option<&[u8]>,
-        piece: Piece,
-    ) -> Result<Vec<(Bytes, Row)>, EngineError> {
-        let state = self.state()?;
-        state.read(partition, |disk| disk.rows(after, piece))
-    }
-
-    fn names(
-        &self,
-        partition: PartitionId,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        count: usize,
-    ) -> Result<Vec<Bytes>, EngineError> {
-        let state = self.state()?;
-        state.read(partition, |disk| Ok(disk.names(prefix, after, count)))
-    }
-
-    fn indexed(
-        &self,
-        partition: PartitionId,
-        from: Bound<(Index, &[u8])>,
-        last: Index,
-        count: usize,
-    ) -> Result<Vec<(Index, Bytes)>, EngineError> {
-        let state = self.state()?;
-        state.read(partition, |disk| Ok(disk.indexed(from, last, count)))
+        read: impl FnOnce(&Disk) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        self.state()?.read(partition, read)
     }
 }
 
