@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,13 +20,14 @@ use bytes::Bytes;
 use netdb::clock::{ActorId, NodeId};
 use netdb::placement::Keyspace;
 use netdb::resp::Value;
-use netdb::store::engine::{self, Engine, Fjall, Repair};
+use netdb::store::engine::{self, Engine, EngineError, Fjall, Repair};
 use netdb::store::{MemoryBudget, Options, Partition, StoreError};
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use crate::support::{
-    Cluster, LATER, bytes_used, copy_directory, eventually, finish, netdb, number_from_env, same,
+    Cluster, LATER, SOON, bytes_used, copy_directory, eventually, finish, netdb, number_from_env,
+    same,
 };
 
 /// Cases of each kind of file unless `NETDB_DAMAGE_CASES` says otherwise.
@@ -238,6 +240,18 @@ fn hit(path: &Path, damage: Damage, rng: &mut SmallRng) {
     }
 }
 
+/// Does what needs the directory that this test has just let go. A process that another test
+/// starts meanwhile has copies of its locks until it runs a program of its own.
+fn once_unlocked<T>(mut work: impl FnMut() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    eventually("the directory is free", SOON, || match work() {
+        Err(error @ EngineError::Locked { .. }) => Err(error.to_string()),
+        Err(EngineError::Io { what, source }) if source.kind() == ErrorKind::WouldBlock => {
+            Err(what)
+        }
+        done => Ok(done),
+    })
+}
+
 /// Opens a damaged directory as a node does, and reads every key.
 fn offline_case(store: &Path, truth: &Truth, rng: &mut SmallRng, story: &str) -> Outcome {
     let how = Repair {
@@ -247,7 +261,7 @@ fn offline_case(store: &Path, truth: &Truth, rng: &mut SmallRng, story: &str) ->
         incarnation: rng.next_u64(),
     };
     let memory = MemoryBudget::new(0);
-    let opened = engine::open_or_repair(store, memory, KEYSPACE, &how);
+    let opened = once_unlocked(|| engine::open_or_repair(store, memory, KEYSPACE, &how));
     let (fjall, repaired) = match opened {
         Ok(opened) => opened,
         Err(refused) => {
@@ -268,10 +282,10 @@ fn offline_case(store: &Path, truth: &Truth, rng: &mut SmallRng, story: &str) ->
         (Some(_), unread) => panic!("{story}: {unread} keys are unreadable after a repair"),
         (None, 0) => Outcome::Clean,
         (None, _) => {
-            let repaired = engine::repair(store, &how);
+            let repaired = once_unlocked(|| engine::repair(store, &how));
             let repaired = repaired.unwrap_or_else(|error| panic!("{story}: {error}"));
             assert!(repaired.set_aside.is_some(), "{story}: it reads errors");
-            let fjall = Arc::new(Fjall::open(store, memory).unwrap());
+            let fjall = Arc::new(once_unlocked(|| Fjall::open(store, memory)).unwrap());
             assert_eq!(
                 check_reads(&fjall, truth, rng.next_u64(), story),
                 0,

@@ -108,7 +108,15 @@ impl Fjall {
     /// lacks writes that were synced.
     pub fn open(dir: &Path, memory: MemoryBudget) -> Result<Self, EngineError> {
         fs::create_dir_all(dir).map_err(io("cannot create data directory", dir))?;
-        let lock = Arc::new(lock(dir)?);
+        Self::open_and_finish(dir, memory, Arc::new(lock(dir)?))
+    }
+
+    /// Opens the directory that `lock` has taken, whatever was left of a repair in it.
+    fn open_and_finish(
+        dir: &Path,
+        memory: MemoryBudget,
+        lock: Arc<File>,
+    ) -> Result<Self, EngineError> {
         quarantine::finish(dir)?;
         check_or_write_format(dir)?;
         Self::open_locked(dir, memory, lock)
@@ -351,8 +359,16 @@ impl Engine for Fjall {
 
 impl From<fjall::Error> for EngineError {
     fn from(error: fjall::Error) -> Self {
-        if matches!(error, fjall::Error::Poisoned) {
-            return Self::Failed;
+        match error {
+            fjall::Error::Poisoned => return Self::Failed,
+            // By this process: another one has been refused before the database was asked.
+            fjall::Error::Locked => {
+                return Self::Io {
+                    what: "database is open already".to_owned(),
+                    source: io::ErrorKind::WouldBlock.into(),
+                };
+            }
+            _ => {}
         }
         let mut cause: Option<&dyn Error> = Some(&error);
         while let Some(error) = cause {

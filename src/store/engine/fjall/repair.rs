@@ -18,8 +18,9 @@
 //! a crash in the middle of that is completed by the next opening, one before has changed
 //! nothing.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Fjall;
 use super::examine::{Examined, Looked, look};
@@ -76,6 +77,7 @@ pub struct SetAside {
 }
 
 /// Opens `dir`; repairs it first if it is damaged and that loses nothing that others have not.
+/// Nobody else gets the directory in between.
 ///
 /// # Errors
 /// As [`Fjall::open`], [`Fjall::place_by`] and [`repair`].
@@ -85,7 +87,10 @@ pub fn open_or_repair(
     keyspace: Keyspace,
     how: &Repair,
 ) -> Result<(Fjall, Option<Repaired>), EngineError> {
-    let damage = match guarded(|| open_checked(dir, memory, keyspace)) {
+    fs::create_dir_all(dir).map_err(files::io("cannot create data directory", dir))?;
+    let lock = Arc::new(lock(dir)?);
+    let open = || guarded(|| open_checked(dir, memory, keyspace, lock.clone()));
+    let damage = match open() {
         Ok(engine) => return Ok((engine, None)),
         Err(error) if error.is_damage() => error,
         Err(error) => return Err(error),
@@ -95,11 +100,11 @@ pub fn open_or_repair(
         keyspace: keyspace_known,
         ..*how
     };
-    let repaired = repair(dir, &how)?;
+    let repaired = repair_locked(dir, &how)?;
     if repaired.set_aside.is_none() {
         return Err(damage);
     }
-    let engine = guarded(|| open_checked(dir, memory, keyspace))?;
+    let engine = open()?;
     Ok((engine, Some(repaired)))
 }
 
@@ -108,8 +113,9 @@ fn open_checked(
     dir: &Path,
     memory: MemoryBudget,
     keyspace: Keyspace,
+    lock: Arc<File>,
 ) -> Result<Fjall, EngineError> {
-    let engine = Fjall::open(dir, memory)?;
+    let engine = Fjall::open_and_finish(dir, memory, lock)?;
     engine.place_by(keyspace)?;
     for partition in keyspace.all() {
         let loaded = engine.reader().load(partition)?;
@@ -130,6 +136,11 @@ fn open_checked(
 /// fails. The directory is as before then.
 pub fn repair(dir: &Path, how: &Repair) -> Result<Repaired, EngineError> {
     let _lock = lock(dir)?;
+    repair_locked(dir, how)
+}
+
+/// See [`repair`]; for who has the directory already.
+fn repair_locked(dir: &Path, how: &Repair) -> Result<Repaired, EngineError> {
     finish(dir)?;
     let looked = look(dir, &dir.join(SPECIMEN), how.keyspace)?;
     let takes_as_is = how.accept_loss && !looked.examined.rebuilding.is_empty();
