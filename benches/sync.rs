@@ -20,8 +20,8 @@ use netdb::clock::NodeId;
 use netdb::config::Strength;
 use netdb::machine::{Instant, Now};
 use netdb::node::request::{Consistency, Reply, Request};
-use netdb::node::{Data, DataParams, Effect, Note, View};
-use netdb::placement::Keyspace;
+use netdb::node::{Data, DataParams, Effect, MemberParams, Note, settled};
+use netdb::placement::{Keyspace, Profile};
 use netdb::replication::{Durability, Message, SyncParams};
 use netdb::store::Options;
 use netdb::store::engine::{Engine, Memory};
@@ -129,11 +129,19 @@ impl Pair {
             mono: Instant::ZERO,
             wall_ms: 1_750_000_000_000,
         };
-        let sides = ["one", "two"].map(|name| {
-            let id = NodeId(xxhash_rust::xxh3::xxh3_64(name.as_bytes()));
+        let names = ["one", "two"];
+        let ids = names.map(|name| NodeId(xxhash_rust::xxh3::xxh3_64(name.as_bytes())));
+        let sides = ids.map(|id| {
             let params = DataParams {
                 me: id,
+                member: MemberParams {
+                    profile: Profile::new(id, &id.to_string()),
+                    generation: 1,
+                    replace: None,
+                    evict_after: Duration::MAX,
+                },
                 keyspace: Keyspace::default(),
+                replicas: 2,
                 timeout: Duration::from_secs(2),
                 sync: SyncParams::default(),
                 durability: Durability::default(),
@@ -144,6 +152,8 @@ impl Pair {
                 },
             };
             let engine: Arc<dyn Engine> = Arc::new(Memory::new());
+            let note = settled(&ids).expect("two members");
+            engine.keep_note(&note).expect("memory keeps it");
             let rng = SmallRng::seed_from_u64(id.0);
             let data = Data::open(&params, &engine, rng, now).expect("memory opens");
             Side {
@@ -219,12 +229,9 @@ impl Pair {
     /// Tells one side alone that the link is up or down.
     fn link_one(&mut self, at: usize, up: bool) {
         let peer = self.sides[1 - at].id;
-        let view = View {
-            replicas: [peer].into(),
-            reachable: up.then_some(peer).into_iter().collect(),
-        };
+        let reachable = up.then_some(peer).into_iter().collect();
         self.call(at, |side, now, effects| {
-            side.data.view_changed(now, view, effects);
+            side.data.reach(now, reachable, effects)
         });
     }
 

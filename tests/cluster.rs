@@ -19,8 +19,10 @@ mod cluster {
     mod full_disk;
     mod hostile;
     mod membership;
+    mod places;
     mod power;
     mod program;
+    mod sharding;
     mod strings;
     mod terminal;
 }

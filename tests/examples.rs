@@ -6,7 +6,9 @@ use std::process::Command;
 fn run(example: &str) -> String {
     let output = Command::new(env!("CARGO"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["run", "--quiet", "--example", example])
+        // As `cargo test` has just built it.
+        .args(["run", "--quiet", "--profile", "test"])
+        .args(["--example", example])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -8,7 +8,7 @@ use netdb::clock::NodeId;
 use netdb::machine::Machine;
 use netdb::object::{Object, Row};
 use netdb::placement::PartitionId;
-use netdb::replication::{Input, Message, Output};
+use netdb::replication::{Input, Message, Output, PartitionHash};
 use netdb::store::exchange::{Delta, Digest};
 use netdb::store::{Applied, DeltaAnswer};
 use xxhash_rust::xxh3::xxh3_64;
@@ -37,8 +37,12 @@ impl Cluster {
                     self.tell(me, Input::Same(from), out);
                     out.push(from, Message::Same(root));
                 } else {
-                    let hashes = hashes.into_iter().map(|(_, hash)| hash).collect();
-                    out.push(from, Message::Hashes(hashes));
+                    let hashes = hashes.into_iter();
+                    let partitions =
+                        hashes.map(|(partition, hash)| PartitionHash { partition, hash });
+                    let partitions = partitions.collect();
+                    let roster = 0;
+                    out.push(from, Message::Hashes { roster, partitions });
                 }
             }
             Message::Same(root) => {
@@ -48,7 +52,7 @@ impl Cluster {
                 }
                 self.tell(me, Input::Same(from), out);
             }
-            Message::Hashes(theirs) => self.compare(me, from, &theirs, out),
+            Message::Hashes { partitions, .. } => self.compare(me, from, &partitions, out),
             Message::Digest { digest, mutual, .. } => self.answer(me, from, &digest, mutual, out),
             Message::Delta(delta) => self.apply(me, from, delta, out),
             Message::CaughtUp { partition, .. } => self.done(me, from, partition, 0, out),
@@ -60,13 +64,13 @@ impl Cluster {
         }
     }
 
-    fn compare(&mut self, me: NodeId, from: NodeId, theirs: &[u64], out: &mut Outbox) {
+    fn compare(&mut self, me: NodeId, from: NodeId, theirs: &[PartitionHash], out: &mut Outbox) {
         let ours = self.hashes(me, from);
         assert_eq!(ours.len(), theirs.len());
         let (even, differ): (Vec<_>, Vec<_>) = ours
             .into_iter()
             .zip(theirs)
-            .partition(|((_, our), their)| our == *their);
+            .partition(|((_, our), their)| *our == their.hash);
         self.even(me, from, even.into_iter().map(|((id, _), _)| id));
         let partitions: Vec<_> = differ.into_iter().map(|((id, _), _)| id).collect();
         let input = match partitions.is_empty() {
@@ -99,7 +103,11 @@ impl Cluster {
             from,
             match answer {
                 DeltaAnswer::Nothing => Message::CaughtUp { partition, asker },
-                DeltaAnswer::Unsure => Message::Unsure { partition, asker },
+                DeltaAnswer::Unsure => Message::Unsure {
+                    partition,
+                    asker,
+                    is_all: false,
+                },
                 DeltaAnswer::Delta(delta) => Message::Delta(delta),
                 DeltaAnswer::Full => Message::TooFarBehind { partition, asker },
             },

@@ -262,7 +262,7 @@ fn kind(message: &Message) -> &'static str {
         Message::Pushed { .. } => "pushed",
         Message::Root(_) => "root",
         Message::Same(_) => "same",
-        Message::Hashes(_) => "hashes",
+        Message::Hashes { .. } => "hashes",
         Message::Digest { .. } => "digest",
         Message::Delta(_) => "delta",
         Message::CaughtUp { .. } => "caught up",

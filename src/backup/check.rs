@@ -62,6 +62,8 @@ pub(super) struct Checker {
     /// Its keys and dots so far.
     keys: BTreeSet<Vec<u8>>,
     dots: DotSet,
+    /// The bytes of its pieces so far.
+    bytes: u64,
     totals: Totals,
 }
 
@@ -75,10 +77,12 @@ impl Checker {
             partition: 0,
             keys: BTreeSet::new(),
             dots: DotSet::new(),
+            bytes: 0,
             totals: Totals::default(),
         }
     }
 
+    /// How much the partitions hold that have ended.
     pub(super) fn totals(&self) -> Totals {
         self.totals
     }
@@ -104,7 +108,7 @@ impl Checker {
                 }
             }
         }
-        self.totals.bytes += payload.len() as u64;
+        self.bytes += payload.len() as u64;
         Ok(())
     }
 
@@ -121,11 +125,17 @@ impl Checker {
         self.totals.rows += rows;
         self.totals.versions += versions;
         self.totals.partitions += 1;
-        self.totals.bytes += payload.len() as u64;
+        self.totals.bytes += self.bytes + payload.len() as u64;
         self.partition += 1;
+        self.restart();
+        Ok(())
+    }
+
+    /// Forgets what came of the partition that has not ended.
+    pub(super) fn restart(&mut self) {
         self.keys.clear();
         self.dots = DotSet::new();
-        Ok(())
+        self.bytes = 0;
     }
 
     pub(super) fn finish(&self, trailer: &[u8]) -> Result<(), Flaw> {

@@ -35,7 +35,7 @@ impl Kind {
 }
 
 /// A place between two frames of a file.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Position {
     /// What stands for the file in checksums: the header's own, zero before it.
     pub(super) salt: u32,
@@ -92,7 +92,7 @@ pub(super) fn checksum(position: &Position, frame: &[u8]) -> u32 {
 pub struct Header {
     /// The cluster's name. For people: a backup can be restored into another.
     pub cluster: String,
-    /// The name of the node that it was taken from.
+    /// The name of the node that was asked for it; others may have given a part.
     pub node: String,
     /// The version of that node's program.
     pub program: String,
@@ -102,7 +102,7 @@ pub struct Header {
     pub hash_seed: u64,
     /// When it was begun, in milliseconds since the Unix epoch, by the node's clock.
     pub taken_ms: u64,
-    /// How many keys the node had then. To show progress by.
+    /// How many keys that node had then: about as many as there are, where it holds all.
     pub keys: u64,
 }
 

@@ -1,6 +1,6 @@
 //! Backups as bytes: what a file holds, and every reason not to believe one.
 //!
-//! A backup is one snapshot per partition of what one replica has: its rows, and the clock
+//! A backup is one snapshot per partition of what one replica of it has: its rows, and the clock
 //! that says which writes they are the outcome of. That is what a full sync sends to an asker
 //! that has nothing (PROTOCOL 3.6), so restoring is the receiving side of a full sync, and a
 //! backup can be merged into a cluster that has lived on.
@@ -44,6 +44,7 @@ mod frame;
 mod limits;
 mod number;
 mod payload;
+mod ranges;
 mod reader;
 mod writer;
 
@@ -55,5 +56,6 @@ pub use error::{Damage, Flaw};
 pub use frame::Header;
 pub use limits::{FRAME_BYTES_MAX, TEXT_BYTES_MAX};
 pub use payload::{Tail, decode_rows, decode_tail, encode_rows, encode_tail};
+pub use ranges::Ranges;
 pub use reader::{Part, Reader};
 pub use writer::Writer;

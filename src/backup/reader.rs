@@ -89,7 +89,7 @@ impl Reader {
         Err(damage)
     }
 
-    /// How much there was so far.
+    /// How much there was in the partitions that have ended.
     pub fn totals(&self) -> Totals {
         let checker = self.checker.as_ref();
         checker.map_or_else(Totals::default, Checker::totals)

@@ -396,3 +396,28 @@ fn a_context_names_an_actor_once() {
     bytes.extend(entry);
     assert_eq!(decode_rows(&bytes), Err(Flaw::Order("context entries")));
 }
+
+#[test]
+fn a_partition_that_begins_again_leaves_no_trace() {
+    let keys = [(1, 1), (2, 3), (3, 0), (4, 1)];
+    let parts: Vec<_> = (0..PARTITIONS).map(|id| partition(id, &keys)).collect();
+    let (plain, _) = file(&parts);
+    let (mut writer, mut out) = Writer::begin(&header()).unwrap();
+    for (id, (rows, tail)) in (0..).zip(&parts) {
+        // What another source had of it: less, or what is refused.
+        for cut in [&rows[..2], &rows[..0]] {
+            for _ in cut {
+                out.extend(writer.rows(id, &encode_rows(cut)).unwrap_or_default());
+            }
+            let length = usize::try_from(writer.restart()).unwrap();
+            assert!(length <= out.len());
+            out.truncate(length);
+        }
+        for piece in rows.chunks(2) {
+            out.extend(writer.rows(id, &encode_rows(piece)).unwrap());
+        }
+        out.extend(writer.end(id, &encode_tail(tail)).unwrap());
+    }
+    out.extend(writer.finish().unwrap().0);
+    assert!(out == plain);
+}

@@ -11,6 +11,8 @@ use super::limits::VERSION;
 pub struct Writer {
     checker: Checker,
     position: Position,
+    /// Where the partition begins whose pieces come.
+    begins: Position,
 }
 
 impl Writer {
@@ -22,6 +24,7 @@ impl Writer {
         let mut writer = Self {
             checker: Checker::new(header),
             position: Position::default(),
+            begins: Position::default(),
         };
         let body = header.encode();
         let mut out = MAGIC.to_vec();
@@ -30,6 +33,7 @@ impl Writer {
         let salt = readable.and_then(|()| writer.frame(&mut out, Kind::Header, [&body, &[]]));
         writer.position.salt = salt.map_err(|flaw| writer.position.damage(None, flaw))?;
         writer.position.at = out.len() as u64;
+        writer.begins = writer.position;
         Ok((writer, out))
     }
 
@@ -48,7 +52,17 @@ impl Writer {
     /// The payload cannot be, or does not belong to the rows.
     pub fn end(&mut self, partition: u16, payload: &[u8]) -> Result<Vec<u8>, Damage> {
         let checked = self.checker.end(partition, payload);
-        self.piece(Kind::End, partition, payload, checked)
+        let written = self.piece(Kind::End, partition, payload, checked)?;
+        self.begins = self.position;
+        Ok(written)
+    }
+
+    /// The partition that has not ended begins again, from another source: forgets what came of
+    /// it. The file goes on after as many bytes as this gives.
+    pub fn restart(&mut self) -> u64 {
+        self.checker.restart();
+        self.position = self.begins;
+        self.position.at
     }
 
     /// The end of the backup, and how much there is.
@@ -65,7 +79,7 @@ impl Writer {
         Ok((out, totals))
     }
 
-    /// How much there is so far.
+    /// How much there is in the partitions that have ended.
     pub fn totals(&self) -> Totals {
         self.checker.totals()
     }

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use clap::builder::{NonEmptyStringValueParser, StyledStr};
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
 use netdb::config::{KNOBS, Knob, Shape};
 
 use super::environment::CONFIG;
@@ -35,6 +37,10 @@ From a script:
   netdb exec put mykey myvalue
   printf 'put a 1\\nget a\\n' | netdb repl
 
+What a fourth node would move, and how far it is when it has joined:
+  netdb plan --join n4,zone=b
+  netdb rebalance watch
+
 A backup, and back:
   netdb backup --node 10.0.0.2:7379 FILE
   netdb restore --node 10.0.0.2:7379 FILE
@@ -48,7 +54,8 @@ variable, a variable beats the file, the file beats the default.
 
 An address is HOST:PORT or [IPV6]:PORT; :PORT alone means 127.0.0.1:PORT.
 
-A signal (SIGINT, SIGTERM) makes the node leave the cluster and end; a second one ends it \
+A signal (SIGINT, SIGTERM) makes the node say goodbye and end, keeping its place in the \
+cluster; with --leave it gives that up and first hands off what it holds. A second signal ends it \
 at once.";
 
 /// What the program can be asked to do.
@@ -72,7 +79,8 @@ pub enum Command {
     },
     /// Run one command on a running node.
     ///
-    /// The commands are those of the REPL: put, get, delete, keys, members, status, help.
+    /// The commands are those of the REPL: put, get, delete, keys, members, status, placement,
+    /// owners, help and more.
     /// The exit status is 1 on an error or a missing key.
     Exec {
         /// The node's client address [default: 127.0.0.1:7379] [env: NETDB_NODE]
@@ -87,10 +95,12 @@ pub enum Command {
         )]
         words: Vec<OsString>,
     },
-    /// Write a node's data to a file, while it serves.
+    /// Write a cluster's data to a file, while it serves.
     ///
-    /// The node first fetches what the other members have, so that every write acknowledged
-    /// before is in the backup. FILE appears when it is whole and on the disk.
+    /// Every partition comes from a node that owns it: the one that is named, and as many
+    /// others as it takes, at their client addresses. Each first fetches what the other members
+    /// have, so that every write acknowledged before is in the backup. FILE appears when it is
+    /// whole and on the disk.
     Backup {
         /// The node's client address [default: 127.0.0.1:7379] [env: NETDB_NODE]
         #[arg(long, value_name = "HOST:PORT")]
@@ -101,7 +111,7 @@ pub enum Command {
         /// Where to write the backup
         file: PathBuf,
     },
-    /// Merge a backup into a node, and so into its cluster, empty or living.
+    /// Merge a backup into a cluster, empty or living.
     ///
     /// Newer writes and deletes of the cluster stay, whatever it lacks comes in. Nothing is
     /// sent before all of FILE was read and found whole. Doing it twice changes nothing. The
@@ -112,6 +122,52 @@ pub enum Command {
         node: Option<String>,
         /// The backup
         file: PathBuf,
+    },
+    /// Show what would move if nodes joined or members left; nothing is changed.
+    ///
+    /// Of each member: its partitions before and after, the copies that it would take and give
+    /// up. Then the copies to make, the least possible, and the most loaded member over the mean.
+    Plan {
+        /// The node's client address [default: 127.0.0.1:7379] [env: NETDB_NODE]
+        #[arg(long, value_name = "HOST:PORT")]
+        node: Option<String>,
+        /// A node that would join; repeat it for several
+        #[arg(long, value_name = "NAME[,zone=ZONE][,weight=N]")]
+        join: Vec<String>,
+        /// A member that would leave; repeat it for several
+        #[arg(long, value_name = "NAME")]
+        leave: Vec<String>,
+    },
+    /// Show how far the last change of members is.
+    Rebalance {
+        /// The node's client address [default: 127.0.0.1:7379] [env: NETDB_NODE]
+        #[arg(long, value_name = "HOST:PORT")]
+        node: Option<String>,
+        /// Once, or until nothing is left to be moved
+        #[arg(value_enum, value_name = "status|watch")]
+        how: Watching,
+    },
+    /// Make a node leave its cluster for good, and wait until it has.
+    ///
+    /// It first hands off what it holds; the process ends when others have it. A node that only
+    /// stops for a while (SIGTERM) keeps its place instead.
+    Leave {
+        /// The node's client address [default: 127.0.0.1:7379] [env: NETDB_NODE]
+        #[arg(long, value_name = "HOST:PORT")]
+        node: Option<String>,
+        /// Do not wait until others have what the node holds: what only it holds is lost
+        #[arg(long)]
+        force: bool,
+    },
+    /// Remove a dead member for good: what it held is made again on others.
+    ///
+    /// What only it had is lost. Without this, that happens after --evict-after.
+    Remove {
+        /// The client address of a living node [default: 127.0.0.1:7379] [env: NETDB_NODE]
+        #[arg(long, value_name = "HOST:PORT")]
+        node: Option<String>,
+        /// The dead member's name
+        name: String,
     },
     /// Check a backup or a data directory, without a node: every checksum, and that rows and
     /// clocks belong together.
@@ -142,6 +198,15 @@ pub enum Command {
         /// What --data of the node named
         dir: PathBuf,
     },
+}
+
+/// For how long `netdb rebalance` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Watching {
+    /// Show how far it is.
+    Status,
+    /// Show it until nothing is left to be moved.
+    Watch,
 }
 
 /// The options of `netdb start`, as given.

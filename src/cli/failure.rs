@@ -33,6 +33,21 @@ impl Failure {
         }
     }
 
+    /// The same, by whom.
+    pub fn of(self, who: &str) -> Self {
+        match self {
+            Self::Usage(words) => Self::Usage(format!("{who}: {words}")),
+            Self::Broken(words) => Self::Broken(format!("{who}: {words}")),
+        }
+    }
+
+    /// What is wrong, in words.
+    pub fn words(&self) -> &str {
+        match self {
+            Self::Usage(words) | Self::Broken(words) => words,
+        }
+    }
+
     /// Tells it on standard error, and gives the exit status.
     pub fn tell(&self) -> u8 {
         let (words, status) = match self {

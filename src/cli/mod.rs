@@ -11,6 +11,7 @@ mod environment;
 mod failure;
 mod files;
 mod log;
+mod place;
 mod prompt;
 mod remote;
 mod settings;
@@ -61,6 +62,24 @@ fn dispatch(
         Asked::Run(Command::Restore { node, file }) => {
             let node = remote::address("--node", node.as_deref(), environment)?;
             transfer::restore(&node, &file)
+        }
+        Asked::Run(Command::Plan { node, join, leave }) => {
+            let joins = join
+                .iter()
+                .map(|text| place::join(text))
+                .collect::<Result<_, _>>()?;
+            place::plan(node.as_deref(), joins, leave, environment)
+        }
+        Asked::Run(Command::Rebalance { node, how }) => {
+            let node = remote::address("--node", node.as_deref(), environment)?;
+            place::rebalance(&node, how)
+        }
+        Asked::Run(Command::Leave { node, force }) => {
+            let node = remote::address("--node", node.as_deref(), environment)?;
+            place::leave(&node, force)
+        }
+        Asked::Run(Command::Remove { node, name }) => {
+            place::remove(node.as_deref(), name, environment)
         }
         Asked::Run(Command::Verify { partitions, path }) => match path.is_dir() {
             true => directory::verify(&path, partitions),

@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal, Write};
 
 use netdb::config::{CLIENT_PORT_DEFAULT, HOST_DEFAULT, HostPort};
 use netdb::repl::{
-    History, Kind, Node, Outcome, Patience, RemoteNode, SHOWN_BYTES_MAX, Session, run_piped,
-    run_words,
+    Command, History, Kind, Node, Outcome, Patience, RemoteNode, SHOWN_BYTES_MAX, Session,
+    run_command, run_piped, run_words,
 };
 
 use tokio::runtime::Runtime;
@@ -72,7 +72,7 @@ fn pipe_to(node: RemoteNode, runtime: &Runtime) -> Result<u8, Failure> {
     }
 }
 
-/// Runs one command.
+/// Runs one command that was given as words.
 ///
 /// # Errors
 /// [`Failure::Usage`] for a wrong address.
@@ -81,23 +81,38 @@ pub fn exec(
     words: Vec<OsString>,
     environment: &Environment,
 ) -> Result<u8, Failure> {
-    let address = address("--node", node, environment)?;
-    let node = RemoteNode {
-        address,
-        patience: Patience::Endless,
-    };
     let words: Vec<_> = words
         .into_iter()
         .map(OsString::into_encoded_bytes)
         .collect();
-    let mut session = Session::new(node, value_bytes_max());
-    let outcome = runtime()?.block_on(run_words(&mut session, &words));
+    let mut session = session(node, environment)?;
+    tell(&runtime()?.block_on(run_words(&mut session, &words)))
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// [`Failure::Usage`] for a wrong address.
+pub fn run(node: Option<&str>, command: Command, environment: &Environment) -> Result<u8, Failure> {
+    let mut session = session(node, environment)?;
+    tell(&runtime()?.block_on(run_command(&mut session, command)))
+}
+
+fn session(node: Option<&str>, environment: &Environment) -> Result<Session<RemoteNode>, Failure> {
+    let node = RemoteNode {
+        address: address("--node", node, environment)?,
+        patience: Patience::Endless,
+    };
+    Ok(Session::new(node, value_bytes_max()))
+}
+
+fn tell(outcome: &Outcome) -> Result<u8, Failure> {
     if outcome.kind.is_error() {
         let _ = writeln!(io::stderr(), "{}", outcome.text);
     } else {
         say(&outcome.text)?;
     }
-    Ok(status(&outcome))
+    Ok(status(outcome))
 }
 
 fn status(outcome: &Outcome) -> u8 {

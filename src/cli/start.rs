@@ -1,5 +1,6 @@
 //! `netdb start`: a node from its ready line to its goodbye.
 
+use std::convert::Infallible;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -19,6 +20,9 @@ use super::{log, tty};
 /// shorter than the patience of those who send SIGKILL afterwards (systemd: 90 s, docker:
 /// 10 s).
 const LEAVE_TIME_MAX: Duration = Duration::from_secs(8);
+
+/// How often it is said how far a node is with handing off what it holds.
+const TELL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs a node until it is told to end.
 ///
@@ -45,6 +49,7 @@ async fn run(plan: Plan, repl: bool) -> Result<(), Failure> {
         Signals::new().map_err(|error| Failure::broken(format!("no signals: {error}")))?;
     let (keyed, insecure) = (plan.config.cluster_key.is_some(), plan.config.insecure);
     let clients_max = plan.config.clients_max;
+    let leaves = plan.config.leave;
     let handle = tokio::select! {
         started = runtime::start(plan.config) => started.map_err(|error| match error.is_usage() {
             true => Failure::usage(error),
@@ -63,7 +68,7 @@ async fn run(plan: Plan, repl: bool) -> Result<(), Failure> {
             handle.shutdown().await;
             return Err(Failure::usage(error));
         },
-        signal = signals.next() => return leave(&handle, &mut signals, signal).await,
+        signal = signals.next() => return end(&handle, &mut signals, signal, leaves).await,
     }
     let status = handle.status();
     tracing::info!(
@@ -79,6 +84,12 @@ async fn run(plan: Plan, repl: bool) -> Result<(), Failure> {
     };
     let reason = tokio::select! {
         reason = prompt => reason?,
+        () = handle.left() => {
+            if repl {
+                tty::restore();
+            }
+            return leave(&handle, &mut signals, "left for good").await;
+        }
         () = stopped(&handle) => {
             if repl {
                 tty::restore();
@@ -86,7 +97,50 @@ async fn run(plan: Plan, repl: bool) -> Result<(), Failure> {
             return Err(Failure::broken("the node stopped by itself; its log says why"));
         }
     };
-    leave(&handle, &mut signals, reason).await
+    end(&handle, &mut signals, reason, leaves).await
+}
+
+/// Ends a node that was told to; one that `leaves` first gives up its place in the cluster.
+async fn end(
+    handle: &Handle,
+    signals: &mut Signals,
+    reason: &str,
+    leaves: bool,
+) -> Result<(), Failure> {
+    if leaves {
+        hand_off(handle, signals, reason).await?;
+    }
+    leave(handle, signals, reason).await
+}
+
+/// Hands off what the node holds and leaves for good, however long that takes, unless somebody
+/// insists. One that cannot leave only stops.
+async fn hand_off(handle: &Handle, signals: &mut Signals, reason: &str) -> Result<(), Failure> {
+    if let Err(error) = handle.leave(false) {
+        tracing::warn!(%error, "not leaving for good; the node keeps its place");
+        return Ok(());
+    }
+    tracing::info!(reason, "leaving for good: handing off what this node holds");
+    tokio::select! {
+        () = handle.left() => Ok(()),
+        never = tell_hand_off(handle) => match never {},
+        signal = signals.next() => Err(Failure::broken(format!(
+            "ended at once by a second signal ({signal}) before everything was handed off; the node keeps its place"
+        ))),
+    }
+}
+
+/// Says now and then how far the handing off is.
+async fn tell_hand_off(handle: &Handle) -> Infallible {
+    loop {
+        tokio::time::sleep(TELL_INTERVAL).await;
+        let seen = handle.rebalance();
+        tracing::info!(
+            handed_off = seen.given_up,
+            left = seen.to_give_up,
+            "handing off"
+        );
+    }
 }
 
 /// Serves the client port until the node stops, if it has one.

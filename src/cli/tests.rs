@@ -89,6 +89,7 @@ fn all_flags_at_once() {
         "--name n --listen :1 --seed a:1 --seed b:2,c:3 --client :2 --advertise h:3 --cluster c \
          --memory --no-repl --log debug --log-format json --write all --write-timeout 3s \
          --sync-interval 500ms --network local --clients-max 7 --partitions 8 --insecure \
+         --replicas 2 --hash-seed 9 --zone z --weight 50 --replace dead --evict-after 10s --leave \
          --cluster-key-file {}",
         text(&key)
     );
@@ -101,6 +102,12 @@ fn all_flags_at_once() {
     assert_eq!(plan.config.storage, Storage::Memory);
     assert_eq!(plan.config.cluster_key.unwrap().0, b"0123456789abcdef");
     assert_eq!(plan.config.write_timeout_ms, 3_000);
+    let cluster = &plan.config.cluster;
+    assert_eq!((cluster.replicas, cluster.hash_seed), (2, 9));
+    assert_eq!((plan.config.zone.as_str(), plan.config.weight), ("z", 50));
+    assert_eq!(plan.config.replace.as_deref(), Some("dead"));
+    assert_eq!(plan.config.evict_after_ms, 10_000);
+    assert!(plan.config.leave);
     assert_eq!(plan.log.as_deref(), Some("debug"));
 }
 
@@ -283,6 +290,37 @@ fn backup_restore_and_verify_take_a_path() {
     ));
     assert!(refused(asked(&["backup"])).contains("<FILE>"));
     assert!(refused(asked(&["verify", "a", "b"])).contains("unexpected argument 'b'"));
+}
+
+#[test]
+fn changes_of_members_are_planned_watched_and_made() {
+    let plan = ["plan", "--join", "a,zone=z", "--join", "b", "--leave", "c"];
+    let Ok(Asked::Run(Command::Plan { node, join, leave })) = asked(&plan) else {
+        panic!("not understood");
+    };
+    assert_eq!((node, leave), (None, vec!["c".to_owned()]));
+    assert_eq!(join, ["a,zone=z", "b"]);
+    let environment = environment(&[]);
+    let words = refused(place::plan(None, Vec::new(), Vec::new(), &environment));
+    assert!(words.contains("--join") && words.contains("--leave"));
+
+    let Ok(Asked::Run(Command::Rebalance { how, .. })) = asked(&["rebalance", "watch"]) else {
+        panic!("not understood");
+    };
+    assert_eq!(how, args::Watching::Watch);
+    assert!(refused(asked(&["rebalance"])).contains("required"));
+    assert!(refused(asked(&["rebalance", "stop"])).contains("invalid value 'stop'"));
+    assert!(matches!(
+        asked(&["leave", "--force"]),
+        Ok(Asked::Run(Command::Leave {
+            node: None,
+            force: true
+        }))
+    ));
+    assert!(matches!(
+        asked(&["remove", "--node", ":1", "dead"]),
+        Ok(Asked::Run(Command::Remove { name, .. })) if name == "dead"
+    ));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::knobs::{Knob, Shape};
+use super::knob::{Knob, Shape};
 use super::layer::Settings;
 use super::settings::{Place, SettingError, shown};
 use super::value::ValueError;

@@ -9,6 +9,7 @@
 
 mod address;
 mod file;
+mod knob;
 mod knobs;
 mod layer;
 mod nearest;
@@ -23,9 +24,11 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::placement::WEIGHT_MAX;
 pub use crate::replication::{Durability, Strength};
 pub use address::{AddressError, HOST_BYTES_MAX, HOST_DEFAULT};
-pub use knobs::{KNOBS, Knob, MEMORY_BUDGET_MIN, PARTITIONS_MAX, Shape};
+pub use knob::{Knob, Shape};
+pub use knobs::{EVICT_AFTER_MS_MIN, KNOBS, MEMORY_BUDGET_MIN, PARTITIONS_MAX, REPLICAS_MAX};
 pub use layer::{KeySource, LogFormat, Settings};
 pub use nearest::nearest;
 pub use secret::{Secret, cluster_key};
@@ -38,6 +41,10 @@ pub const CLUSTER_PORT_DEFAULT: u16 = 7979;
 
 /// The first client port that a node without `client` tries.
 pub const CLIENT_PORT_DEFAULT: u16 = 7379;
+
+/// How many members hold each partition unless it was configured otherwise: one may be away
+/// and a majority is still there.
+pub const REPLICAS_DEFAULT: u8 = 3;
 
 /// How many port pairs a node without explicit ports tries before it gives up.
 pub const PORTS_TRIED_MAX: u16 = 100;
@@ -94,6 +101,8 @@ pub struct ClusterConfig {
     pub partitions: u16,
     /// Seed of the key hash; fixed for the cluster's life.
     pub hash_seed: u64,
+    /// How many members hold each partition, where there are as many.
+    pub replicas: u8,
 }
 
 /// Timing presets of the membership protocol.
@@ -119,6 +128,16 @@ pub struct Config {
     pub listen: Listen,
     /// The cluster address that others should use, if it is not the one listened on.
     pub advertise: Option<HostPort>,
+    /// What fails together with this node on a large scale: a room, a site.
+    pub zone: String,
+    /// This node's share of the partitions relative to others'; an ordinary one has 100.
+    pub weight: u32,
+    /// The name of a dead member whose place this node takes when it joins.
+    pub replace: Option<String>,
+    /// How long a member may be away before it is removed for good.
+    pub evict_after_ms: u64,
+    /// Whether a signal makes the node leave for good, handing off what it holds.
+    pub leave: bool,
     /// Any nodes of the cluster. May be down, unresolvable, or this node itself.
     pub seeds: Vec<HostPort>,
     /// Client address (RESP).
@@ -163,7 +182,13 @@ impl Default for Config {
                 name: "netdb".to_owned(),
                 partitions: crate::placement::PARTITIONS_DEFAULT,
                 hash_seed: 0,
+                replicas: REPLICAS_DEFAULT,
             },
+            zone: String::new(),
+            weight: crate::placement::WEIGHT_DEFAULT,
+            replace: None,
+            evict_after_ms: 24 * 3_600_000,
+            leave: false,
             name: None,
             listen: Listen::Auto,
             advertise: None,
@@ -214,6 +239,7 @@ impl Config {
             let (min, max) = (1, u64::from(PARTITIONS_MAX));
             return Err(wrong("cluster.partitions", ValueError::Number { min, max }));
         }
+        self.validate_place()?;
         if self
             .memory_budget
             .is_some_and(|bytes| bytes < MEMORY_BUDGET_MIN)
@@ -240,6 +266,41 @@ impl Config {
         ] {
             if let Some(Secret(bytes)) = key {
                 cluster_key(bytes).map_err(|error| wrong(field, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a node's place in the cluster is made of.
+    fn validate_place(&self) -> Result<(), ConfigError> {
+        let wrong = |field, problem| ConfigError { field, problem };
+        let numbers = [
+            (
+                "cluster.replicas",
+                self.cluster.replicas.into(),
+                1,
+                REPLICAS_MAX.into(),
+            ),
+            ("weight", self.weight.into(), 1, WEIGHT_MAX.into()),
+            (
+                "evict_after_ms",
+                self.evict_after_ms,
+                EVICT_AFTER_MS_MIN,
+                u64::MAX,
+            ),
+        ];
+        for (field, number, min, max) in numbers {
+            if !(min..=max).contains(&number) {
+                return Err(wrong(field, ValueError::Number { min, max }));
+            }
+        }
+        if !self.zone.is_empty() {
+            value::zone(&self.zone).map_err(|error| wrong("zone", error))?;
+        }
+        if let Some(name) = &self.replace {
+            value::name(name).map_err(|error| wrong("replace", error))?;
+            if self.name.as_ref() == Some(name) {
+                return Err(wrong("replace", ValueError::Myself));
             }
         }
         Ok(())
@@ -280,6 +341,19 @@ mod tests {
             "cluster.partitions is not a whole number from 1 to 16384"
         );
         config.cluster.partitions = 1;
+        type Spoil = fn(&mut Config);
+        let wrong: [(&str, Spoil); 5] = [
+            ("cluster.replicas", |config| config.cluster.replicas = 17),
+            ("weight", |config| config.weight = 0),
+            ("evict_after_ms", |config| config.evict_after_ms = 9_999),
+            ("zone", |config| config.zone = "a,b".to_owned()),
+            ("replace", |config| config.replace = Some("../x".to_owned())),
+        ];
+        for (field, spoil) in wrong {
+            let mut config = Config::default();
+            spoil(&mut config);
+            assert_eq!(config.validate().unwrap_err().field, field);
+        }
         config.cluster_key = Some(Secret(b"short".to_vec()));
         assert_eq!(config.validate().unwrap_err().field, "cluster_key");
         config.cluster_key = None;

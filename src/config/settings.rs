@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::knobs::{KNOBS, Knob, Shape};
+use super::knob::{Knob, Shape};
+use super::knobs::KNOBS;
 use super::layer::{KeySource, Settings};
 use super::nearest::nearest;
 use super::value::ValueError;
@@ -148,6 +149,13 @@ impl Settings {
             network: self.network.or(lower.network),
             clients_max: self.clients_max.or(lower.clients_max),
             partitions: self.partitions.or(lower.partitions),
+            replicas: self.replicas.or(lower.replicas),
+            hash_seed: self.hash_seed.or(lower.hash_seed),
+            zone: self.zone.or(lower.zone),
+            weight: self.weight.or(lower.weight),
+            replace: self.replace.or(lower.replace),
+            evict_after_ms: self.evict_after_ms.or(lower.evict_after_ms),
+            leave: self.leave.or(lower.leave),
             cluster_key: self.cluster_key.or(lower.cluster_key),
             previous_cluster_key: self.previous_cluster_key.or(lower.previous_cluster_key),
             insecure: self.insecure.or(lower.insecure),
@@ -182,6 +190,8 @@ impl Settings {
             cluster_key: key(self.cluster_key)?,
             previous_cluster_key: key(self.previous_cluster_key)?,
             insecure: self.insecure.unwrap_or_default(),
+            replace: self.replace,
+            leave: self.leave.unwrap_or_default(),
             network: self.network.unwrap_or_default(),
             write: self.write.unwrap_or_default(),
             read: self.read.unwrap_or(Strength::One),
@@ -189,6 +199,11 @@ impl Settings {
         };
         take(&mut config.cluster.name, self.cluster);
         take(&mut config.cluster.partitions, self.partitions);
+        take(&mut config.cluster.replicas, self.replicas);
+        take(&mut config.cluster.hash_seed, self.hash_seed);
+        take(&mut config.zone, self.zone);
+        take(&mut config.weight, self.weight);
+        take(&mut config.evict_after_ms, self.evict_after_ms);
         take(&mut config.write_timeout_ms, self.write_timeout_ms);
         take(&mut config.sync_interval_ms, self.sync_interval_ms);
         take(&mut config.durability, self.durability);

@@ -6,6 +6,7 @@
 use thiserror::Error;
 
 use super::address::AddressError;
+use crate::placement::LABEL_BYTES_MAX;
 
 /// Longest name of a node or a cluster in bytes: it travels in node facts, whose total is
 /// bounded, and names a directory.
@@ -79,6 +80,14 @@ pub enum ValueError {
     /// Clients and peers would meet at one port.
     #[error("is the cluster address too; give them different ports")]
     SameAddress,
+    /// A node that would take its own place.
+    #[error("is the node's own name; a node that has only been away starts without it")]
+    Myself,
+    /// Not a zone.
+    #[error(
+        "is no zone: write 1 to {LABEL_BYTES_MAX} bytes without commas, control characters and spaces at the ends"
+    )]
+    Zone,
     /// More values than a list may have.
     #[error("has more than {0} values")]
     TooMany(usize),
@@ -107,6 +116,16 @@ pub(super) fn name(text: &str) -> Result<String, ValueError> {
         ));
     }
     Ok(text.to_owned())
+}
+
+/// The text as a zone. No commas: they separate what a plan is told of a node.
+pub(super) fn zone(text: &str) -> Result<String, ValueError> {
+    let fits = (1..=LABEL_BYTES_MAX).contains(&text.len());
+    let is_plain = !text.contains(|c: char| c.is_control() || c == ',') && text.trim() == text;
+    match fits && is_plain {
+        true => Ok(text.to_owned()),
+        false => Err(ValueError::Zone),
+    }
 }
 
 /// The text as a whole number from `min` to `max`; underscores may group digits.
@@ -187,6 +206,16 @@ mod tests {
             &"x".repeat(65),
         ] {
             assert!(name(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn zones_are_one_word_of_a_plan() {
+        for good in ["a", "eu-1", "room 3", &"x".repeat(64)] {
+            assert_eq!(zone(good).as_deref(), Ok(good));
+        }
+        for bad in ["", " a", "a,b", "a\n", &"x".repeat(65)] {
+            assert_eq!(zone(bad), Err(ValueError::Zone), "{bad:?}");
         }
     }
 

@@ -1,16 +1,23 @@
-//! Serving a backup: first everything that the other members have, then partition by partition
-//! one snapshot each, cut into pieces.
+//! Serving a backup: first everything that the other members have, then partition by partition,
+//! as the client asks for them, one snapshot each, cut into pieces.
 //!
 //! A snapshot is taken when its partition's turn comes. So every write that was acknowledged
 //! before the backup began is in it, whole, and of those that came meanwhile some: of each key
 //! what it was at one moment during the backup.
+//!
+//! Only partitions that this node owns and holds whole are given. A write that was acknowledged
+//! is with an owner, or with one that was an owner until a moment ago and keeps it until the
+//! present owners have it; so everyone within reach is asked what they have of those.
+
+use std::collections::BTreeMap;
 
 use super::Data;
 use super::catch_up::{CatchUp, Question};
 use super::effect::Effect;
-use super::transfer::{Origin, TransferError, TransferReply};
-use super::transfers::Backup;
-use crate::backup::{FRAME_BYTES_MAX, Tail, encode_rows, encode_tail};
+use super::transfer::{Layout, Origin, TransferError, TransferReply};
+use super::transfers::{Backup, Sending};
+use super::view::View;
+use crate::backup::{FRAME_BYTES_MAX, Ranges, Tail, encode_rows, encode_tail};
 use crate::clock::{Clock, NodeId};
 use crate::machine::Now;
 use crate::placement::PartitionId;
@@ -28,12 +35,11 @@ impl<W> Data<W> {
         effects: &mut Vec<Effect<W>>,
     ) -> Result<TransferReply, TransferError> {
         let view = self.view();
-        let catch_up = CatchUp::new(now.mono, &view.replicas, &view.reachable);
+        let catch_up = CatchUp::new(now.mono, &view.members, &view.reachable);
         let questions = catch_up.questions();
         let backup = Backup {
             catch_up,
-            source: None,
-            next: 0,
+            sending: None,
         };
         let begun = self
             .transfers
@@ -50,77 +56,114 @@ impl<W> Data<W> {
         }))
     }
 
-    pub(super) fn next_piece(
+    /// Does a step of the client's backup, once this node has caught up. One that fails ends
+    /// the backup.
+    pub(super) fn with_backup(
         &self,
         now: Now,
         client: u64,
         effects: &mut Vec<Effect<W>>,
+        step: impl FnOnce(&View, &mut Backup) -> Result<TransferReply, TransferError>,
     ) -> Result<TransferReply, TransferError> {
         let view = self.view();
         let mut backup = self.transfers.lock().backups.take(client)?;
         let questions = backup.catch_up.tick(now.mono, &view.reachable);
         let waiting = backup.catch_up.waiting();
-        let piece = match waiting.is_empty() {
-            true => self.piece(&mut backup),
+        let done = match waiting.is_empty() {
+            true => step(&view, &mut backup),
             false => Ok(TransferReply::CatchingUp(waiting)),
         };
-        match &piece {
-            Ok(TransferReply::Complete(_)) | Err(_) => self.transfers.lock().backups.forget(client),
+        match &done {
             Ok(_) => self.transfers.lock().backups.back(now.mono, client, backup),
+            Err(_) => self.transfers.lock().backups.forget(client),
         }
         self.ask_for_backup(now, questions, effects);
-        piece
+        done
     }
 
-    /// The next piece of a backup whose turn it is.
-    fn piece(&self, backup: &mut Backup) -> Result<TransferReply, TransferError> {
+    /// Who serves what, where this node serves that for which `serves` says so.
+    pub(super) fn layout(&self, view: &View, serves: impl Fn(PartitionId) -> bool) -> Layout {
+        let here = self.keyspace.all().filter(|id| serves(*id));
+        let mut owned: BTreeMap<NodeId, Ranges> = BTreeMap::new();
+        for id in self.keyspace.all() {
+            for owner in view.placement.current(id) {
+                owned.entry(*owner).or_default().0.insert(id.0);
+            }
+        }
+        Layout {
+            here: here.map(|id| id.0).collect(),
+            owned,
+        }
+    }
+
+    /// Whether this node gives a partition.
+    pub(super) fn gives(&self, view: &View, id: PartitionId) -> bool {
+        view.group(id).is_owner && self.is_whole(id)
+    }
+
+    /// The next piece of a partition.
+    pub(super) fn piece(
+        &self,
+        view: &View,
+        backup: &mut Backup,
+        id: PartitionId,
+    ) -> Result<TransferReply, TransferError> {
+        if !self.gives(view, id) {
+            return Err(TransferError::NotServed(id.0));
+        }
+        let unheard = backup.catch_up.unheard();
+        let running = backup.sending.take();
+        let mut sending = match running.filter(|sending| sending.partition == id) {
+            Some(sending) => sending,
+            None => Sending {
+                partition: id,
+                source: self.snapshot(id)?,
+                sequence: 0,
+            },
+        };
         loop {
-            let Some((id, source, sequence)) = &mut backup.source else {
-                let id = PartitionId(backup.next);
-                let Some(source) = self.snapshot(id).transpose().map_err(unreadable)? else {
-                    return Ok(TransferReply::Complete(backup.catch_up.unheard()));
-                };
-                backup.source = Some((id, source, 0));
-                backup.next += 1;
-                continue;
-            };
-            let (partition, chunk) = (id.0, source.chunk(*sequence).map_err(unreadable)?);
-            *sequence = sequence.saturating_add(1);
+            let chunk = sending.source.chunk(sending.sequence).map_err(unreadable)?;
+            sending.sequence = sending.sequence.saturating_add(1);
             match chunk {
                 // A piece may hold a part of the live set alone, which is that of all rows here.
                 Some(FullChunk::Rows(rows)) if rows.rows.is_empty() => {}
                 Some(FullChunk::Rows(rows)) => {
-                    let payload = bounded(partition, encode_rows(&rows.rows))?;
-                    return Ok(TransferReply::Rows { partition, payload });
+                    let payload = bounded(id, encode_rows(&rows.rows))?;
+                    backup.sending = Some(sending);
+                    return Ok(TransferReply::Rows {
+                        partition: id.0,
+                        payload,
+                    });
                 }
                 Some(FullChunk::End(end)) => {
-                    backup.source = None;
                     let tail = Tail {
                         rows: end.rows_total,
                         versions: end.live_total,
                         clock: end.clock,
                     };
-                    let payload = bounded(partition, encode_tail(&tail))?;
-                    return Ok(TransferReply::End { partition, payload });
+                    let replicas = &view.group(id).replicas;
+                    return Ok(TransferReply::End {
+                        partition: id.0,
+                        payload: bounded(id, encode_tail(&tail))?,
+                        unheard: unheard.intersection(replicas).copied().collect(),
+                    });
                 }
-                None => backup.source = None,
+                None => return Err(TransferError::NotServed(id.0)),
             }
         }
     }
 
-    /// What a full sync would send to an asker that has nothing; none beyond the last partition.
-    fn snapshot(&self, id: PartitionId) -> Option<Result<FullSource, StoreError>> {
-        let shard = self.known_shard(id)?.lock();
-        let partition = shard.partition(id)?;
-        if partition.is_rebuilding() {
-            return Some(Err(StoreError::Rebuilding(id)));
-        }
+    /// What a full sync would send to an asker that has nothing.
+    fn snapshot(&self, id: PartitionId) -> Result<FullSource, TransferError> {
+        let shard = self.shard(id).lock();
+        let partition = shard.partition(id);
+        let partition = partition.ok_or(TransferError::NoPartition(id.0))?;
         let request = FullRequest {
             partition: id,
             asker: partition.actor(),
             clock: Clock::new(),
         };
-        Some(partition.full_source(&request, 0))
+        partition.full_source(&request, 0).map_err(unreadable)
     }
 
     /// A peer said which partitions differ, in answer to this node's root hash.
@@ -131,7 +174,13 @@ impl<W> Data<W> {
         differing: &[PartitionId],
         effects: &mut Vec<Effect<W>>,
     ) {
-        let questions = self.transfers.lock().compared(now.mono, peer, differing);
+        if self.transfers.lock().backups.is_empty() {
+            return;
+        }
+        let view = self.view();
+        let given = differing.iter().copied();
+        let given: Vec<_> = given.filter(|id| self.gives(&view, *id)).collect();
+        let questions = self.transfers.lock().compared(now.mono, peer, &given);
         self.ask_for_backup(now, questions, effects);
     }
 
@@ -159,16 +208,13 @@ impl<W> Data<W> {
 }
 
 fn unreadable(error: StoreError) -> TransferError {
-    if let StoreError::Rebuilding(_) = error {
-        return TransferError::NotCaughtUp;
-    }
     TransferError::Storage(error.to_string())
 }
 
-fn bounded(partition: u16, payload: Vec<u8>) -> Result<Vec<u8>, TransferError> {
+fn bounded(id: PartitionId, payload: Vec<u8>) -> Result<Vec<u8>, TransferError> {
     match payload.len() > PIECE_BYTES_MAX {
         true => Err(TransferError::TooLarge {
-            partition,
+            partition: id.0,
             bytes: payload.len(),
             limit: PIECE_BYTES_MAX,
         }),

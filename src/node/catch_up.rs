@@ -57,16 +57,16 @@ pub(super) struct CatchUp {
 }
 
 impl CatchUp {
-    /// Begins with `reachable` of `replicas`; ask the [`questions`](Self::questions).
+    /// Begins with `reachable` of `members`; ask the [`questions`](Self::questions).
     pub(super) fn new(
         now: Instant,
-        replicas: &BTreeSet<NodeId>,
+        members: &BTreeSet<NodeId>,
         reachable: &BTreeSet<NodeId>,
     ) -> Self {
         let peers = reachable.iter().map(|peer| (*peer, Step::Comparing(0)));
         Self {
             peers: peers.collect(),
-            unheard: replicas.difference(reachable).copied().collect(),
+            unheard: members.difference(reachable).copied().collect(),
             moved: now,
             asked: now,
         }
@@ -78,8 +78,8 @@ impl CatchUp {
     }
 
     /// The peers that may have had what this node has not.
-    pub(super) fn unheard(&self) -> Vec<NodeId> {
-        self.unheard.iter().copied().collect()
+    pub(super) fn unheard(&self) -> &BTreeSet<NodeId> {
+        &self.unheard
     }
 
     /// What to ask everyone that is not done.

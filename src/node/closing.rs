@@ -39,7 +39,7 @@ impl<W> Shard<W> {
     fn tend(&mut self, view: &View, settled: bool, effects: &mut Vec<Effect<W>>) -> bool {
         let mut promising = false;
         for (id, partition) in &mut self.partitions {
-            match partition.tend(&view.replicas, settled) {
+            match partition.tend(&view.group(*id).replicas, settled) {
                 Ok(promises) => promising |= promises,
                 Err(error) => effects.push(Effect::storage(*id, &error)),
             }

@@ -2,26 +2,49 @@
 //!
 //! One hash over everything, then one per partition, then the clocks of those that differ.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use xxhash_rust::xxh3::Xxh3Default;
+
 use super::Data;
 use super::effect::{Effect, Note};
 use super::shard::Pulled;
+use super::view::View;
 use crate::clock::NodeId;
 use crate::machine::{Machine, Now};
 use crate::placement::PartitionId;
-use crate::replication::{Input, Message, Output, Synchronizer};
+use crate::replication::{Input, Message, Output, PartitionHash, Pull, Synchronizer};
+use crate::store::Partition;
 
 impl<W> Data<W> {
-    /// The hash of every partition, in order.
-    pub(super) fn hashes(&self) -> Vec<u64> {
-        let mut hashes = vec![0; usize::from(self.keyspace.partitions)];
+    /// The hashes of the partitions for which `is_meant` says so, in order.
+    fn hashes(&self, is_meant: impl Fn(&Partition) -> bool) -> Vec<PartitionHash> {
+        let mut hashes = Vec::new();
         for shard in &self.shards {
-            for partition in shard.lock().partitions() {
-                if let Some(hash) = hashes.get_mut(usize::from(partition.id().0)) {
-                    *hash = partition.sync_hash();
-                }
-            }
+            let shard = shard.lock();
+            let meant = shard.partitions().filter(|p| is_meant(p));
+            hashes.extend(meant.map(|partition| PartitionHash {
+                partition: partition.id(),
+                hash: partition.sync_hash(),
+            }));
         }
+        hashes.sort_unstable_by_key(|hash| hash.partition);
         hashes
+    }
+
+    /// One hash over the roster and everything that `peer` and this node both get the writes
+    /// of, and which partitions that is.
+    fn root(&self, peer: NodeId) -> (u64, Vec<PartitionHash>) {
+        let view = self.view();
+        let shared = self.hashes(|p| view.shares(peer, p.id()));
+        let mut hash = Xxh3Default::new();
+        hash.update(&self.control.lock().fingerprint().to_le_bytes());
+        for one in &shared {
+            hash.update(&one.partition.0.to_le_bytes());
+            hash.update(&one.hash.to_le_bytes());
+        }
+        (hash.digest(), shared)
     }
 
     pub(super) fn answer_root(
@@ -31,20 +54,31 @@ impl<W> Data<W> {
         root: u64,
         effects: &mut Vec<Effect<W>>,
     ) {
-        let hashes = self.hashes();
-        let message = if root_of(&hashes) == root {
-            self.note_even(from, self.keyspace.all());
+        let (ours, shared) = self.root(from);
+        if ours == root {
+            self.note_even(from, shared.iter().map(|one| one.partition));
             self.tell_sync(now, Input::Same(from), effects);
+        }
+        let view = self.view();
+        let kept = self.hashes(|partition| is_kept(&view, partition));
+        let is_for = |one: &PartitionHash| view.group(one.partition).replicas.contains(&from);
+        let message = if ours == root && !kept.iter().any(is_for) {
             Message::Same(root)
         } else {
-            Message::Hashes(hashes)
+            Message::Hashes {
+                roster: self.control.lock().fingerprint(),
+                partitions: self.hashes(|partition| {
+                    view.group(partition.id()).is_replica || is_kept(&view, partition)
+                }),
+            }
         };
         effects.push(Effect::Send { to: from, message });
     }
 
     pub(super) fn same(&self, now: Now, from: NodeId, root: u64, effects: &mut Vec<Effect<W>>) {
-        if root_of(&self.hashes()) == root {
-            self.note_even(from, self.keyspace.all());
+        let (ours, shared) = self.root(from);
+        if ours == root {
+            self.note_even(from, shared.iter().map(|one| one.partition));
         }
         self.tell_sync(now, Input::Same(from), effects);
         self.compared(now, from, &[], effects);
@@ -54,18 +88,22 @@ impl<W> Data<W> {
         &self,
         now: Now,
         from: NodeId,
-        theirs: &[u64],
+        roster: u64,
+        theirs: &[PartitionHash],
         effects: &mut Vec<Effect<W>>,
     ) {
-        let ours = self.hashes();
-        if ours.len() != theirs.len() {
-            return;
+        let known = self.control.lock().fingerprint();
+        if roster != known {
+            self.tell_roster(from, true, effects);
         }
-        let (even, differ): (Vec<_>, Vec<_>) = self
-            .keyspace
-            .all()
-            .zip(ours.iter().zip(theirs))
-            .partition(|(_, (our, their))| our == their);
+        let view = self.view();
+        let ours = self.hashes(|p| view.group(p.id()).is_wanted);
+        let ours: BTreeMap<_, _> = ours.iter().map(|one| (one.partition, one.hash)).collect();
+        let both = theirs.iter().filter_map(|their| {
+            let our = ours.get(&their.partition)?;
+            Some((their.partition, *our == their.hash))
+        });
+        let (even, differ): (Vec<_>, Vec<_>) = both.partition(|(_, is_even)| *is_even);
         self.note_even(from, even.into_iter().map(|(id, _)| id));
         let partitions: Vec<_> = differ.into_iter().map(|(id, _)| id).collect();
         if partitions.is_empty() {
@@ -90,6 +128,10 @@ impl<W> Data<W> {
         mutual: bool,
         effects: &mut Vec<Effect<W>>,
     ) {
+        // What a node does not get the writes of it does not fetch either.
+        let view = self.view();
+        let mut partitions = partitions;
+        partitions.retain(|id| view.group(*id).is_wanted);
         let input = Input::Differ {
             peer,
             partitions,
@@ -111,6 +153,9 @@ impl<W> Data<W> {
             Pulled::More(brought) => (brought, false),
             Pulled::All(brought) => (brought, true),
         };
+        self.note_brought(partition, brought.bytes);
+        self.fetched_bytes
+            .fetch_add(brought.bytes, Ordering::Relaxed);
         let next = self.pacer.lock().charge(now.mono, brought.bytes);
         self.tell_sync(
             now,
@@ -151,30 +196,39 @@ impl<W> Data<W> {
     pub(super) fn tell_sync(&self, now: Now, input: Input, effects: &mut Vec<Effect<W>>) {
         let mut sync = self.sync.lock();
         sync.handle(now, input);
-        self.drain_sync(sync, effects);
+        self.drain_sync(now, sync, effects);
     }
 
     /// Asks a peer whether anything differs.
     pub(super) fn comparison(&self, to: NodeId) -> Effect<W> {
         Effect::Send {
             to,
-            message: Message::Root(root_of(&self.hashes())),
+            message: Message::Root(self.root(to).0),
         }
     }
 
     /// Turns what the synchroniser wants into messages, after releasing its lock.
     pub(super) fn drain_sync(
         &self,
+        now: Now,
         mut sync: parking_lot::MutexGuard<'_, Synchronizer>,
         effects: &mut Vec<Effect<W>>,
     ) {
         let outputs: Vec<Output> = std::iter::from_fn(|| sync.poll_output()).collect();
         drop(sync);
+        let view = self.view();
         for output in outputs {
             match output {
                 Output::Compare(to) => effects.push(self.comparison(to)),
                 // What came could not be kept. The pull is given up after a while.
                 Output::Pull(_) if self.gate.is_closed() => {}
+                // It was another's by the time that it was its turn.
+                Output::Pull(pull) if !view.group(pull.partition).is_wanted => {
+                    let Pull {
+                        peer, partition, ..
+                    } = pull;
+                    self.tell_sync(now, Input::Done { peer, partition }, effects);
+                }
                 Output::Pull(pull) => {
                     let shard = self.shard(pull.partition).lock();
                     let question = shard.ask(pull.partition, pull.mutual);
@@ -192,8 +246,8 @@ impl<W> Data<W> {
     }
 }
 
-/// One hash over all partitions. Order matters: two partitions that swapped must differ.
-fn root_of(hashes: &[u64]) -> u64 {
-    let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect();
-    xxhash_rust::xxh3::xxh3_64(&bytes)
+/// Whether this node keeps something of a partition whose writes are for others now: they may
+/// not have it yet.
+fn is_kept(view: &View, partition: &Partition) -> bool {
+    !view.group(partition.id()).is_replica && !partition.clock().is_empty()
 }

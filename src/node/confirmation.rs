@@ -12,6 +12,15 @@ pub(super) enum Confirmation {
     Own { partition: PartitionId, id: u64 },
     /// The coordinator of a push.
     Peer(AppliedPush),
+    /// A node that wants to give up its copy of a partition.
+    Held {
+        partition: PartitionId,
+        /// The question's own.
+        id: u64,
+        asker: NodeId,
+        /// The asker's opening.
+        actor: ActorId,
+    },
 }
 
 /// A push that was applied here.

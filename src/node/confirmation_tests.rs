@@ -1,6 +1,5 @@
 //! Who is told what: before and after the disk has it, and by which life of a node.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,12 +7,12 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::request::{Consistency, Reply, Request, RequestError};
-use super::tests_support::params;
-use super::{Data, Effect, View};
+use super::tests_support::{params, remembering};
+use super::{Data, Effect};
 use crate::clock::NodeId;
 use crate::machine::{Instant, Now};
 use crate::replication::{Durability, Message, Strength};
-use crate::store::engine::{Engine, Memory};
+use crate::store::engine::Memory;
 
 const ME: NodeId = NodeId(1);
 const PEER: NodeId = NodeId(2);
@@ -31,16 +30,12 @@ fn node(me: NodeId) -> Data<&'static str> {
 
 /// A node whose actors are drawn from a seed.
 fn opening(me: NodeId, seed: u64) -> Data<&'static str> {
-    let engine: Arc<dyn Engine> = Arc::new(Memory::new());
+    let engine = remembering(Memory::new(), &[ME, PEER]);
     Data::open(&params(me), &engine, SmallRng::seed_from_u64(seed), at(0)).unwrap()
 }
 
 fn sees_peer(node: &Data<&'static str>) {
-    let view = View {
-        replicas: [PEER].into(),
-        reachable: [PEER].into(),
-    };
-    node.view_changed(at(0), view, &mut Vec::new());
+    node.reach(at(0), [PEER].into(), &mut Vec::new());
 }
 
 /// The message of that kind among the effects.

@@ -5,20 +5,22 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use super::control::Control;
 use super::effect::Effect;
 use super::gate::Gate;
+use super::holdings::Holdings;
 use super::losses::Losses;
-use super::request::{Consistency, Reply, Request, RequestError};
-use super::requests::Task;
+use super::member::MemberParams;
+use super::memory::Memory;
+use super::progress::Tracker;
 use super::shard::Shard;
-use super::stats::DataStats;
 use super::sync_count::SyncCount;
 use super::transfers::Transfers;
 use super::view::View;
@@ -37,7 +39,8 @@ const SHARDS: usize = 32;
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the view must have been the same, with every replica within reach, before dead
-/// actors are closed. Longer than any message is on its way and than news of a member take.
+/// actors are closed, or what is left of a partition without owners is taken for whole. Longer
+/// than any message is on its way and than news of a member take.
 const SETTLED_AFTER: Duration = Duration::from_secs(5);
 
 /// Knobs of [`Data`].
@@ -45,8 +48,12 @@ const SETTLED_AFTER: Duration = Duration::from_secs(5);
 pub struct DataParams {
     /// Who this node is.
     pub me: NodeId,
+    /// How it describes itself to the cluster.
+    pub member: MemberParams,
     /// How the cluster cuts its keyspace.
     pub keyspace: Keyspace,
+    /// How many replicas each partition has, where there are as many members.
+    pub replicas: u8,
     /// How long a request waits for its replicas.
     pub timeout: Duration,
     /// When to compare with whom.
@@ -66,6 +73,8 @@ pub struct Data<W> {
     /// Whether something was committed that should be on the disk soon.
     pub(super) dirty: AtomicBool,
     pub(super) syncs: SyncCount,
+    /// Of keys and values that came by syncs, since the start.
+    pub(super) fetched_bytes: AtomicU64,
     pub(super) keyspace: Keyspace,
     pub(super) shards: Vec<Mutex<Shard<W>>>,
     pub(super) sync: Mutex<Synchronizer>,
@@ -74,6 +83,13 @@ pub struct Data<W> {
     pub(super) losses: Mutex<Losses>,
     pub(super) engine: RwLock<Arc<dyn Engine>>,
     pub(super) gate: Arc<Gate>,
+    pub(super) control: Mutex<Control>,
+    pub(super) holdings: Mutex<Holdings>,
+    pub(super) progress: Mutex<Tracker>,
+    /// When to look after this node's place in the cluster.
+    pub(super) place_due: Mutex<Instant>,
+    /// For fresh actors.
+    pub(super) rng: Mutex<SmallRng>,
     view: RwLock<Arc<View>>,
     /// Since when the view is what it is.
     view_since: Mutex<Instant>,
@@ -81,7 +97,8 @@ pub struct Data<W> {
 }
 
 impl<W> Data<W> {
-    /// Opens every partition of `engine`, each under a fresh actor (PROTOCOL R1).
+    /// Opens every partition of `engine`, each under a fresh actor (PROTOCOL R1). What a node
+    /// that remembers no cluster holds is not taken for whole.
     ///
     /// # Errors
     /// Whatever the engine says when a partition cannot be read whole.
@@ -95,15 +112,33 @@ impl<W> Data<W> {
             keyspace: params.keyspace,
             ..params.options
         };
+        let memory = engine.note()?.and_then(|note| Memory::decode(&note));
         let mut shards: Vec<Vec<Partition>> = (0..SHARDS).map(|_| Vec::new()).collect();
         for id in params.keyspace.all() {
             let actor = ActorId {
                 node: params.me,
                 incarnation: rng.next_u64(),
             };
-            let partition = Partition::open(id, actor, engine.clone(), options)?;
+            let mut partition = Partition::open(id, actor, engine.clone(), options)?;
+            if memory.is_none() {
+                partition.presume_rebuilding();
+            }
             if let Some(shard) = shards.get_mut(shard_of(id)) {
                 shard.push(partition);
+            }
+        }
+        let control = Control::new(
+            params.me,
+            params.keyspace,
+            params.replicas,
+            params.member.clone(),
+            memory.unwrap_or_default(),
+        );
+        let view = control.view();
+        // What a repair has taken for whole there, though it was only not there.
+        for partition in shards.iter_mut().flatten() {
+            if partition.clock().is_empty() && !view.group(partition.id()).is_wanted {
+                partition.presume_rebuilding();
             }
         }
         Ok(Self {
@@ -111,6 +146,7 @@ impl<W> Data<W> {
             durability: params.durability,
             dirty: AtomicBool::new(false),
             syncs: SyncCount::default(),
+            fetched_bytes: AtomicU64::new(0),
             keyspace: params.keyspace,
             shards: shards
                 .into_iter()
@@ -130,10 +166,24 @@ impl<W> Data<W> {
             losses: Mutex::default(),
             engine: RwLock::new(engine.clone()),
             gate: Arc::default(),
-            view: RwLock::default(),
+            view: RwLock::new(Arc::new(view)),
+            control: Mutex::new(control),
+            holdings: Mutex::new(Holdings::new(rng.next_u64())),
+            progress: Mutex::default(),
+            place_due: Mutex::new(now.mono),
             view_since: Mutex::new(now.mono),
             housekeeping_due: Mutex::new(now.mono + HOUSEKEEPING_INTERVAL),
+            rng: Mutex::new(rng),
         })
+    }
+
+    /// The same, where data that was damaged lies aside: copies that are not whole had more
+    /// once than what is in them.
+    pub fn beside_a_quarantine(self) -> Self {
+        for shard in &self.shards {
+            shard.lock().hides_nothing = false;
+        }
+        self
     }
 
     /// The same, taking in changes only while `gate` is open.
@@ -142,42 +192,14 @@ impl<W> Data<W> {
         self
     }
 
-    /// Runs a client's request as far as this node can. `None`: the reply comes later, as
-    /// an effect for the waiter that `waiter` makes.
-    pub fn submit(
-        &self,
-        now: Now,
-        request: Request,
-        consistency: Consistency,
-        waiter: impl FnOnce() -> W,
-        effects: &mut Vec<Effect<W>>,
-    ) -> Option<Reply> {
-        let id = self.keyspace.partition_of(request.key());
-        let view = self.view.read().clone();
-        let task = Task {
-            now,
-            partition: id,
-            consistency,
-            view: &view,
-        };
-        let is_write = request.is_write();
-        if is_write && let Some(why) = self.gate.why_closed() {
-            return Some(Reply::Failed(RequestError::WritesStopped(why)));
-        }
-        let reply = self.shard(id).lock().submit(task, request, waiter, effects);
-        if is_write {
-            self.note_commit(consistency.durability);
-        }
-        reply
-    }
-
-    /// Membership or the links changed.
-    pub fn view_changed(&self, now: Now, view: View, effects: &mut Vec<Effect<W>>) {
+    /// What this node sees of the cluster changed.
+    pub(super) fn view_changed(&self, now: Now, view: View, effects: &mut Vec<Effect<W>>) {
         let view = Arc::new(view);
         let before = std::mem::replace(&mut *self.view.write(), view.clone());
-        if before != view {
-            *self.view_since.lock() = now.mono;
+        if before == view {
+            return;
         }
+        *self.view_since.lock() = now.mono;
         for shard in &self.shards {
             shard.lock().view_changed(now, &view, effects);
         }
@@ -187,14 +209,14 @@ impl<W> Data<W> {
         self.tell_sync(now, Input::Reachable(view.reachable.clone()), effects);
     }
 
+    /// How the cluster cuts its keyspace.
+    pub fn keyspace(&self) -> Keyspace {
+        self.keyspace
+    }
+
     /// What membership and the links last said.
     pub fn view(&self) -> Arc<View> {
         self.view.read().clone()
-    }
-
-    /// A push to `peer` was dropped: its queue was full or its link went down.
-    pub fn push_dropped(&self, now: Now, peer: NodeId, effects: &mut Vec<Effect<W>>) {
-        self.tell_sync(now, Input::PushDropped(peer), effects);
     }
 
     /// Does what is due.
@@ -213,11 +235,15 @@ impl<W> Data<W> {
                 for shard in &self.shards {
                     shard.lock().tidy(now, &view, my_turn, effects);
                 }
-                let settled = now.mono.since(*self.view_since.lock()) >= SETTLED_AFTER;
-                self.close_dead_actors(&view, settled && view.is_whole(), effects);
+                let may_close = self.is_settled(now) && view.is_whole();
+                self.close_dead_actors(&view, may_close, effects);
                 self.note_commit(self.durability);
             }
             self.tell_of_losses(effects);
+            self.tend_place_soon(now.mono);
+        }
+        if self.place_is_due(now) {
+            self.tend_place(now, effects);
         }
         let due = self.pacer.lock().take_due(now.mono);
         for (partition, peer) in due {
@@ -225,7 +251,13 @@ impl<W> Data<W> {
         }
         let mut sync = self.sync.lock();
         sync.handle_timeout(now);
-        self.drain_sync(sync, effects);
+        self.drain_sync(now, sync, effects);
+    }
+
+    /// Whether the view has been what it is for long enough that no news of a member are on
+    /// their way.
+    pub(super) fn is_settled(&self, now: Now) -> bool {
+        now.mono.since(*self.view_since.lock()) >= SETTLED_AFTER
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
@@ -234,7 +266,7 @@ impl<W> Data<W> {
             .shards
             .iter()
             .filter_map(|shard| shard.lock().deadline());
-        let own = [*self.housekeeping_due.lock()];
+        let own = [*self.housekeeping_due.lock(), *self.place_due.lock()];
         let sync = self.sync.lock().poll_timeout();
         let paced = self.pacer.lock().deadline();
         waits.chain(own).chain(sync).chain(paced).min()
@@ -243,39 +275,6 @@ impl<W> Data<W> {
     /// Whether this node has, since it started, once had everything that some peer had.
     pub fn is_caught_up(&self) -> bool {
         self.sync.lock().is_caught_up()
-    }
-
-    /// Sums over all partitions.
-    pub fn stats(&self) -> DataStats {
-        let mut sums = DataStats {
-            sync_backlog: self.sync.lock().backlog() as u64,
-            ..DataStats::default()
-        };
-        for shard in &self.shards {
-            let shard = shard.lock();
-            sums.waiting += shard.waiting() as u64;
-            for stats in shard.stats() {
-                sums.keys += stats.keys as u64;
-                sums.ending += stats.ending as u64;
-                sums.dots_live += stats.dots_live as u64;
-                sums.holes += stats.holes as u64;
-                sums.frozen += stats.frozen as u64;
-                sums.dot_conflicts += stats.dot_conflicts;
-                sums.rows_residual += stats.residual_rows as u64;
-                sums.log_rows += stats.log_rows as u64;
-                sums.bytes += stats.bytes as u64;
-                sums.cached_bytes += stats.cached_bytes as u64;
-                sums.unread += stats.unread;
-                sums.rebuilding += u64::from(stats.rebuilding);
-                sums.own_writes_lost += stats.writes_lost;
-            }
-        }
-        sums
-    }
-
-    /// Number of keys, those included whose value has ended and is not removed yet.
-    pub fn key_count(&self) -> u64 {
-        self.stats().keys
     }
 
     /// Calls `inspect` with every partition, in order of shards. For tests and the simulator.
@@ -298,8 +297,23 @@ impl<W> Data<W> {
     /// Replicas take turns at what all of them could do, so that they seldom do it at once.
     fn is_my_turn(&self, now: Now, view: &View) -> bool {
         let turn = now.wall_ms / HOUSEKEEPING_INTERVAL.as_millis() as u64;
-        let turns = view.replicas.len() as u64 + 1;
+        let turns = view.members.len() as u64 + 1;
         turn.wrapping_add(self.me.0).is_multiple_of(turns)
+    }
+
+    /// Whether `holds` of some partition.
+    pub(super) fn any(&self, holds: impl Fn(&Partition) -> bool) -> bool {
+        let any_of = |shard: &Mutex<Shard<W>>| shard.lock().partitions().any(&holds);
+        self.shards.iter().any(any_of)
+    }
+
+    fn place_is_due(&self, now: Now) -> bool {
+        let mut due = self.place_due.lock();
+        let is_due = *due <= now.mono;
+        if is_due {
+            *due = now.mono + HOUSEKEEPING_INTERVAL;
+        }
+        is_due
     }
 
     fn housekeeping_is_due(&self, now: Now) -> bool {

@@ -14,7 +14,7 @@ use super::effect::Effect;
 use super::gathering::write_reply;
 use super::shard::Shard;
 use crate::machine::Now;
-use crate::replication::Durability;
+use crate::replication::{Durability, Message};
 
 /// Confirmations that one shard lets wait for the disk. Beyond it they are not given:
 /// the coordinators' writes time out, and stand.
@@ -61,6 +61,19 @@ impl<W> Data<W> {
                     effects.extend(ended.map(write_reply));
                 }
                 Confirmation::Peer(push) => effects.push(push.told()),
+                Confirmation::Held {
+                    partition,
+                    id,
+                    asker,
+                    actor,
+                } => effects.push(Effect::Send {
+                    to: asker,
+                    message: Message::Held {
+                        partition,
+                        id,
+                        to: actor,
+                    },
+                }),
             }
         }
     }

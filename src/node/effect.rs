@@ -1,15 +1,16 @@
 //! What a call leaves to be done, in order: sends, then replies.
 
 use super::request::Reply;
-use crate::clock::NodeId;
-use crate::placement::PartitionId;
+use crate::clock::{ActorId, NodeId};
+use crate::placement::{PartitionId, Phase, RosterError};
 use crate::replication::{Message, Tally};
 use crate::store::{Refusal, StoreError};
 
 /// Something to do after a call, in order.
 #[derive(Debug, PartialEq)]
 pub enum Effect<W> {
-    /// Send this to a peer. May be dropped; then say [`Data::push_dropped`](super::Data::push_dropped) if it was a push.
+    /// Send this to a peer. May be dropped; then say so
+    /// ([`Data::dropped`](super::Data::dropped)).
     Send {
         /// The peer.
         to: NodeId,
@@ -70,7 +71,39 @@ pub enum Note {
         /// The partition.
         partition: PartitionId,
     },
-    /// A partition whose copy here had been damaged is whole again.
+    /// This node has joined its cluster, or has come to own in it.
+    Phase(Phase),
+    /// The members of this node's cluster met those of an elder one.
+    Merged,
+    /// A member that was out of reach for too long was removed for good.
+    Evicted {
+        /// The member.
+        member: NodeId,
+    },
+    /// A copy of a partition was given up: all of it is with its owners.
+    Dropped {
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// What a node knows of the cluster's members could not be kept on its disk.
+    RosterUnkept {
+        /// The engine's words.
+        error: String,
+    },
+    /// A peer said what cannot be of the cluster's members.
+    RosterRefused {
+        /// The peer.
+        peer: NodeId,
+        /// Why it cannot be.
+        reason: RosterError,
+    },
+    /// No member has a whole copy of a partition, and none has more than what is here: this
+    /// is what is left of it.
+    LeftOver {
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// A partition whose copy here was not whole is so now.
     Rebuilt {
         /// With whom it was compared.
         peer: NodeId,
@@ -94,6 +127,48 @@ pub enum Note {
         /// The engine's words.
         error: String,
     },
+}
+
+/// Who waits for a reply: somebody here, or a node that serves somebody.
+pub(super) enum Client<W> {
+    Here(W),
+    Peer(Asker),
+}
+
+/// A node that has forwarded a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker {
+    pub(super) node: NodeId,
+    pub(super) partition: PartitionId,
+    /// The request's own.
+    pub(super) id: u64,
+    /// The opening that asked.
+    pub(super) actor: ActorId,
+}
+
+impl Asker {
+    /// The answer to what it asked; none if this node does not serve the partition.
+    pub(super) fn answer<W>(self, reply: Option<Reply>) -> Effect<W> {
+        Effect::Send {
+            to: self.node,
+            message: Message::Forwarded {
+                partition: self.partition,
+                id: self.id,
+                to: self.actor,
+                reply,
+            },
+        }
+    }
+}
+
+impl<W> Client<W> {
+    /// The answer.
+    pub(super) fn reply(self, reply: Reply) -> Effect<W> {
+        match self {
+            Self::Here(waiter) => Effect::Reply { waiter, reply },
+            Self::Peer(asker) => asker.answer(Some(reply)),
+        }
+    }
 }
 
 impl<W> Effect<W> {

@@ -157,16 +157,6 @@ impl<W> Shard<W> {
         let Some(partition) = self.partitions.get(&request.partition) else {
             return;
         };
-        if partition.is_rebuilding() {
-            effects.push(Effect::Send {
-                to: from,
-                message: Message::Unsure {
-                    partition: request.partition,
-                    asker: request.asker,
-                },
-            });
-            return;
-        }
         let session = self.next_session;
         self.next_session = self.next_session.wrapping_add(1);
         let source = match partition.full_source(request, session) {
@@ -274,6 +264,7 @@ impl<W> Shard<W> {
         let Some(partition) = self.partitions.get_mut(&id) else {
             return Pulled::Stale;
         };
+        let vouches = end.vouches;
         let lost = partition.note_lost(&end.clock);
         self.losses.add(from, id, lost);
         let applied = noting_end(&mut self.ended, partition, |p| {
@@ -288,7 +279,9 @@ impl<W> Shard<W> {
                     peer: from,
                     partition: id,
                 }));
-                self.compared_to_the_end(from, id, effects);
+                if vouches {
+                    self.compared_to_the_end(from, id, effects);
+                }
                 Pulled::All(Brought::default())
             }
             Ok(Applied::Refused(refusal)) => {

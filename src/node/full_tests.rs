@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,13 +10,13 @@ use rand::rngs::SmallRng;
 
 use super::request::{Consistency, Request};
 use super::shard::Brought;
-use super::tests_support::params;
-use super::{Data, DataParams, Effect, Note, View};
+use super::tests_support::{params, remembering};
+use super::{Data, DataParams, Effect, Note};
 use crate::clock::NodeId;
 use crate::machine::{Instant, Now};
 use crate::replication::{Message, Strength};
 use crate::store::Options;
-use crate::store::engine::{Engine, Memory};
+use crate::store::engine::Memory;
 
 const ASKER: usize = 0;
 const SOURCE: usize = 1;
@@ -79,12 +78,8 @@ impl Pair {
     fn connect(&mut self) {
         for at in [ASKER, SOURCE] {
             let peer = id(1 - at);
-            let view = View {
-                replicas: [peer].into(),
-                reachable: [peer].into(),
-            };
             let mut effects = Vec::new();
-            self.nodes[at].view_changed(self.now(), view, &mut effects);
+            self.nodes[at].reach(self.now(), [peer].into(), &mut effects);
             self.carry_out(at, effects);
         }
     }
@@ -145,7 +140,7 @@ fn node(at: usize, sync_rate: NonZeroU64) -> Data<()> {
         },
         ..params(id(at))
     };
-    let engine: Arc<dyn Engine> = Arc::new(Memory::new());
+    let engine = remembering(Memory::new(), &[id(0), id(1)]);
     let rng = SmallRng::seed_from_u64(at as u64);
     Data::open(&params, &engine, rng, Now::default()).unwrap()
 }

@@ -9,6 +9,7 @@
 //! Order is the contract: a shard commits to its engine inside the call, and the
 //! [`Effect`]s that the call leaves (sends, then replies) are executed after it returns.
 
+mod away;
 mod backup;
 mod catch_up;
 pub mod change;
@@ -19,16 +20,28 @@ mod compare;
 mod confirmation;
 #[cfg(test)]
 mod confirmation_tests;
+mod control;
 mod data;
 mod durable;
 mod effect;
+mod errands;
+mod forwards;
 mod full;
 #[cfg(test)]
 mod full_tests;
 mod gate;
 mod gathering;
+mod handing;
+mod holdings;
+#[cfg(test)]
+mod holdings_tests;
 mod listing;
 mod losses;
+mod member;
+mod memory;
+#[cfg(test)]
+mod place_tests;
+mod progress;
 mod pull;
 mod receive;
 mod recovery;
@@ -40,6 +53,9 @@ mod reopen_tests;
 pub mod request;
 mod requests;
 mod restore;
+mod rostering;
+mod seats;
+mod serving;
 mod shard;
 mod stats;
 mod sync_count;
@@ -58,5 +74,8 @@ pub use data::{Data, DataParams};
 pub use durable::Syncing;
 pub use effect::{Effect, Note};
 pub use gate::Gate;
+pub use member::{JoinError, LeaveError, MemberParams, RemoveError};
+pub use memory::{SettledError, settled};
+pub use progress::Progress;
 pub use stats::DataStats;
-pub use view::View;
+pub use view::{Group, View};

@@ -29,6 +29,7 @@ impl<W> Shard<W> {
         fingerprint: u32,
         effects: &mut Vec<Effect<W>>,
     ) -> bool {
+        let hides_nothing = self.hides_nothing;
         let Some(partition) = self.partitions.get_mut(&digest.partition) else {
             return false;
         };
@@ -51,6 +52,9 @@ impl<W> Shard<W> {
             DeltaAnswer::Unsure => Message::Unsure {
                 partition: id,
                 asker,
+                is_all: hides_nothing
+                    && partition.is_rebuilding()
+                    && digest.clock.dominates(partition.clock()),
             },
             DeltaAnswer::Delta(delta) => Message::Delta(delta),
             DeltaAnswer::Full => Message::TooFarBehind {

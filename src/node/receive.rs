@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use super::Data;
-use super::effect::Effect;
+use super::effect::{Asker, Effect};
 use super::shard::{Brought, Pulled, Shard};
 use crate::clock::{ActorId, NodeId};
 use crate::machine::Now;
@@ -26,6 +26,10 @@ impl<W> Data<W> {
                 durability,
             } => {
                 let push = Arc::unwrap_or_clone(push);
+                // What it holds is with others already, and only that.
+                if self.view().is_departing {
+                    return;
+                }
                 if let Some(shard) = self.known_shard(push.partition) {
                     let asked = (id, durability);
                     shard.lock().push(now, from, asked, push, effects);
@@ -33,6 +37,10 @@ impl<W> Data<W> {
                 }
             }
             Message::Pushed { partition, id, to } => {
+                // Who is no owner has it too, and does not count.
+                if !self.view().group(partition).owners.contains(&from) {
+                    return;
+                }
                 if let Some(mut shard) = self.shard_of_opening(partition, to) {
                     shard.pushed(now, from, id, effects);
                 }
@@ -63,9 +71,6 @@ impl<W> Data<W> {
                     self.differ(now, from, vec![partition], true, effects);
                 }
             }
-            Message::Root(root) => self.answer_root(now, from, root, effects),
-            Message::Same(root) => self.same(now, from, root, effects),
-            Message::Hashes(hashes) => self.compare_hashes(now, from, &hashes, effects),
             Message::Digest {
                 digest,
                 fingerprint,
@@ -85,6 +90,73 @@ impl<W> Data<W> {
             Message::Closing { closing, mutual } => {
                 if let Some(shard) = self.known_shard(closing.partition) {
                     shard.lock().closing(from, closing, mutual, effects);
+                }
+            }
+            other => self.receive_comparison(now, from, other, effects),
+        }
+    }
+
+    /// Takes in what peers say to find out what differs, and who holds what.
+    fn receive_comparison(
+        &self,
+        now: Now,
+        from: NodeId,
+        message: Message,
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        match message {
+            Message::Root(root) => self.answer_root(now, from, root, effects),
+            Message::Same(root) => self.same(now, from, root, effects),
+            Message::Hashes { roster, partitions } => {
+                self.compare_hashes(now, from, roster, &partitions, effects);
+            }
+            Message::Roster {
+                founding,
+                fingerprint,
+                records,
+                mutual,
+            } => {
+                self.learn(now, from, founding, (fingerprint, &records), effects);
+                if mutual {
+                    self.tell_roster(from, false, effects);
+                }
+            }
+            Message::Forward {
+                partition,
+                id,
+                asker: actor,
+                consistency,
+                request,
+            } => {
+                let asker = Asker {
+                    node: from,
+                    partition,
+                    id,
+                    actor,
+                };
+                self.forwarded(now, asker, request, consistency, effects);
+            }
+            Message::Forwarded {
+                partition,
+                id,
+                to,
+                reply,
+            } => {
+                let view = self.view();
+                if let Some(mut shard) = self.shard_of_opening(partition, to) {
+                    let group = view.group(partition);
+                    shard.forwards.answered(group, from, id, reply, effects);
+                }
+            }
+            Message::Holding {
+                partition,
+                id,
+                asker,
+                clock,
+            } => self.holding(now, from, partition, (id, asker), &clock, effects),
+            Message::Held { partition, id, to } => {
+                if self.shard_of_opening(partition, to).is_some() {
+                    self.held(now, from, partition, id, effects);
                 }
             }
             answer => self.receive_answer(now, from, answer, effects),
@@ -133,7 +205,14 @@ impl<W> Data<W> {
             Message::CaughtUp { partition, asker } => {
                 self.nothing_more(now, from, (partition, asker), true, effects);
             }
-            Message::Unsure { partition, asker } => {
+            Message::Unsure {
+                partition,
+                asker,
+                is_all,
+            } => {
+                if is_all {
+                    self.bereft_of(now, from, (partition, asker), effects);
+                }
                 self.nothing_more(now, from, (partition, asker), false, effects);
             }
             Message::TooFarBehind { partition, asker } => {
@@ -144,6 +223,13 @@ impl<W> Data<W> {
                     self.pulled(now, from, partition, more, effects);
                 }
             }
+            other => self.receive_full(now, from, other, effects),
+        }
+    }
+
+    /// Takes in the pieces of full syncs, and questions for them. All else was dealt with.
+    fn receive_full(&self, now: Now, from: NodeId, message: Message, effects: &mut Vec<Effect<W>>) {
+        match message {
             Message::FullRequest(request) => {
                 if let Some(shard) = self.known_shard(request.partition) {
                     shard.lock().serve_full(now, from, &request, effects);
@@ -175,22 +261,13 @@ impl<W> Data<W> {
                     self.pulled(now, from, partition, pulled, effects);
                 }
             }
-            // Dealt with by `receive`.
-            Message::Push { .. }
-            | Message::Pushed { .. }
-            | Message::Read { .. }
-            | Message::Known { .. }
-            | Message::Root(_)
-            | Message::Same(_)
-            | Message::Hashes(_)
-            | Message::Closing { .. }
-            | Message::Digest { .. } => {}
+            _ => {}
         }
     }
 
     /// The shard of a partition, if `asker` is this node's opening of it: then what is addressed
     /// so is to something that this life has asked.
-    fn shard_of_opening(
+    pub(super) fn shard_of_opening(
         &self,
         partition: PartitionId,
         asker: ActorId,

@@ -10,10 +10,10 @@ use rand::rngs::SmallRng;
 
 use super::request::{Consistency, Reply, Request, RequestError, Strength};
 use super::tests_support::params;
-use super::{Data, DataParams, Effect, Note, View};
+use super::{Data, DataParams, Effect, Note, settled};
 use crate::clock::NodeId;
 use crate::machine::{Instant, Now};
-use crate::placement::PartitionId;
+use crate::placement::{PartitionId, Phase};
 use crate::replication::Message;
 use crate::store::Options;
 use crate::store::engine::{Batch, Engine, Memory, Simulated};
@@ -24,17 +24,23 @@ struct Nodes {
     elapsed: Duration,
     queue: VecDeque<(usize, usize, Message)>,
     notes: Vec<(usize, Note)>,
+    replies: Vec<Reply>,
 }
 
 impl Nodes {
     /// One node for each engine.
     fn on(engines: &[Arc<dyn Engine>]) -> Self {
         let nodes = engines.iter().enumerate();
+        let members: Vec<NodeId> = (0..engines.len()).map(id).collect();
+        for engine in engines {
+            engine.keep_note(&settled(&members).unwrap()).unwrap();
+        }
         Self {
             nodes: nodes.map(|(at, engine)| node(at, engine, 0)).collect(),
             elapsed: Duration::ZERO,
             queue: VecDeque::new(),
             notes: Vec::new(),
+            replies: Vec::new(),
         }
     }
 
@@ -71,6 +77,20 @@ impl Nodes {
         assert_eq!(reply, Reply::Stored);
     }
 
+    /// A read is answered, in the end, with that nobody can.
+    fn refuses(&mut self, at: usize, key: &'static str) {
+        let key = Bytes::from_static(key.as_bytes());
+        let mut effects = Vec::new();
+        let (now, strength) = (self.now(), Consistency::default());
+        let request = Request::Get { key };
+        let reply = self.nodes[at].submit(now, request, strength, || (), &mut effects);
+        assert_eq!(reply, None, "another owner is asked");
+        self.carry_out(at, effects);
+        self.replies.clear();
+        self.pass(1);
+        assert_eq!(self.replies, [LOADING]);
+    }
+
     fn get(&mut self, at: usize, key: &'static str) -> Reply {
         let key = Bytes::from_static(key.as_bytes());
         self.ask(at, Request::Get { key })
@@ -81,16 +101,8 @@ impl Nodes {
         for &at in linked {
             let others = linked.iter().filter(|other| **other != at);
             let peers = others.map(|other| id(*other)).collect();
-            let view = View {
-                replicas: peers,
-                ..View::default()
-            };
-            let view = View {
-                reachable: view.replicas.clone(),
-                ..view
-            };
             let mut effects = Vec::new();
-            self.nodes[at].view_changed(self.now(), view, &mut effects);
+            self.nodes[at].reach(self.now(), peers, &mut effects);
             self.carry_out(at, effects);
         }
     }
@@ -103,7 +115,8 @@ impl Nodes {
                     self.queue.push_back((at, to, message));
                 }
                 Effect::Note(note) => self.notes.push((at, note)),
-                _ => {}
+                Effect::Reply { reply, .. } => self.replies.push(reply),
+                Effect::SyncNow => {}
             }
         }
     }
@@ -203,13 +216,12 @@ fn a_damaged_partition_answers_once_it_was_compared_with_a_whole_one() {
 fn two_damaged_partitions_do_not_vouch_for_each_other() {
     let mut nodes = Nodes::on(&[damaged(), damaged(), whole()]);
     nodes.put(2, "before");
-    nodes.connect(&[0, 1]);
-    nodes.pass(10);
     nodes.put(0, "from 0");
     nodes.put(1, "from 1");
+    nodes.connect(&[0, 1]);
     nodes.pass(10);
     assert_eq!([nodes.rebuilding(0), nodes.rebuilding(1)], [1, 1]);
-    assert_eq!(nodes.get(0, "from 1"), LOADING);
+    nodes.refuses(0, "from 1");
     assert_eq!(nodes.nodes[0].stats().dots_live, 2, "writes are passed on");
     assert_eq!(nodes.nodes[1].stats().dots_live, 2);
 
@@ -220,6 +232,32 @@ fn two_damaged_partitions_do_not_vouch_for_each_other() {
         for key in ["before", "from 0", "from 1"] {
             let value = Bytes::from_static(key.as_bytes());
             assert_eq!(nodes.get(at, key), Reply::Value(Some(value)));
+        }
+    }
+}
+
+/// When all members are there, none has a whole copy and none ever had more than what it has,
+/// then that is what is left; not where something was set aside.
+#[test]
+fn what_no_member_has_whole_is_taken_for_whole_when_all_are_there() {
+    for hidden in [false, true] {
+        let mut nodes = Nodes::on(&[damaged(), damaged(), damaged()]);
+        if hidden {
+            let node = nodes.nodes.remove(1);
+            nodes.nodes.insert(1, node.beside_a_quarantine());
+        }
+        nodes.put(1, "left");
+        nodes.connect(&[0, 1]);
+        nodes.pass(30);
+        assert_eq!([nodes.rebuilding(0), nodes.rebuilding(1)], [1, 1]);
+        nodes.connect(&[0, 1, 2]);
+        nodes.pass(60);
+        for at in 0..3 {
+            assert_eq!(nodes.rebuilding(at), u64::from(hidden), "node {at}");
+        }
+        if !hidden {
+            let value = Bytes::from_static(b"left");
+            assert_eq!(nodes.get(2, "left"), Reply::Value(Some(value)));
         }
     }
 }
@@ -276,4 +314,47 @@ fn writes_of_this_node_that_only_a_peer_still_has_are_told_of_once() {
     assert_eq!(nodes.nodes[0].stats().own_writes_lost, 2);
     let value = Reply::Value(Some(Bytes::from_static(b"lost")));
     assert_eq!(nodes.get(0, "lost"), value, "it is back");
+}
+
+/// Halves of a cluster that removed each other: nobody is a member any more. One founds the
+/// cluster anew with what it has, the others join it again with what they have.
+#[test]
+fn members_that_removed_each_other_own_again_what_they_had() {
+    let mut nodes = Nodes::on(&[whole(), whole(), whole()]);
+    nodes.connect(&[0, 1, 2]);
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        nodes.put(0, key);
+    }
+    nodes.pass(5);
+    let mut roster = nodes.nodes[0].roster();
+    for at in 0..3 {
+        roster.depart(id(at)).unwrap();
+    }
+    for at in 0..3 {
+        let records = roster.records().map(|(id, r)| (id, r.clone())).collect();
+        let message = Message::Roster {
+            founding: None,
+            fingerprint: roster.fingerprint(),
+            records,
+            mutual: false,
+        };
+        let mut effects = Vec::new();
+        let from = id((at + 1) % 3);
+        nodes.nodes[at].receive(nodes.now(), from, message, &mut effects);
+        nodes.carry_out(at, effects);
+    }
+    nodes.pass(5);
+    for at in 0..3 {
+        assert_eq!(nodes.nodes[at].phase(), None);
+    }
+    let mut effects = Vec::new();
+    assert!(nodes.nodes[0].found(nodes.now(), &mut effects));
+    nodes.carry_out(0, effects);
+    nodes.pass(60);
+    for at in 0..3 {
+        assert_eq!(nodes.nodes[at].phase(), Some(Phase::Active));
+        assert_eq!(nodes.rebuilding(at), 0);
+        let value = Bytes::from_static(b"f");
+        assert_eq!(nodes.get(at, "f"), Reply::Value(Some(value)));
+    }
 }

@@ -9,7 +9,7 @@ use rand::rngs::SmallRng;
 use super::request::{Consistency, Reply, Request, RequestError};
 use super::tests_support::params;
 use super::transfer::{TransferError, TransferRequest};
-use super::{Data, Effect, Gate, View};
+use super::{Data, Effect, Gate, settled};
 use crate::clock::{ActorId, NodeId};
 use crate::machine::Now;
 use crate::replication::{Durability, Message, Strength};
@@ -22,14 +22,12 @@ type Node = Data<&'static str>;
 
 fn node(me: NodeId, disk: &Arc<Simulated>, gate: &Arc<Gate>) -> Node {
     let engine: Arc<dyn Engine> = disk.clone();
+    engine.keep_note(&settled(&[A, B]).unwrap()).unwrap();
     let rng = SmallRng::seed_from_u64(me.0);
     let node = Data::open(&params(me), &engine, rng, Now::default()).unwrap();
-    let view = View {
-        replicas: [NodeId(3 - me.0)].into(),
-        reachable: [NodeId(3 - me.0)].into(),
-    };
     let node = node.behind(gate.clone());
-    node.view_changed(Now::default(), view, &mut Vec::new());
+    let peers = [NodeId(3 - me.0)].into();
+    node.reach(Now::default(), peers, &mut Vec::new());
     node
 }
 

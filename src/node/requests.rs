@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::confirmation::{AppliedPush, Confirmation};
-use super::effect::Effect;
-use super::gathering::{Gathering, Question, read_reply, write_reply};
+use super::effect::{Client, Effect};
+use super::gathering::{Gathering, Question, Writing, read_reply, write_reply};
+use super::listing::listed;
 use super::request::{Consistency, Reply, Request, RequestError};
 use super::shard::{Shard, push_to};
-use super::view::View;
+use super::view::{Group, View};
 use crate::clock::{ActorId, NodeId, VersionVector};
 use crate::machine::Now;
 use crate::object::{KEY_BYTES_MAX, Object, VALUE_BYTES_MAX};
@@ -27,6 +28,13 @@ pub(super) struct Task<'a> {
     pub(super) view: &'a View,
 }
 
+impl<'a> Task<'a> {
+    /// The replicas of its partition.
+    pub(super) fn group(&self) -> &'a Group {
+        self.view.group(self.partition)
+    }
+}
+
 impl<W> Shard<W> {
     /// Runs a client's request on one of its partitions. `None`: the reply comes later, as
     /// an effect for the waiter.
@@ -34,14 +42,14 @@ impl<W> Shard<W> {
         &mut self,
         task: Task<'_>,
         request: Request,
-        waiter: impl FnOnce() -> W,
+        client: impl FnOnce() -> Client<W>,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
         match request {
-            Request::Get { key } => self.read(task, key, Question::Value, waiter, effects),
-            Request::Lookup { key } => self.read(task, key, Question::Version, waiter, effects),
-            Request::Exists { key } => self.read(task, key, Question::Existence, waiter, effects),
-            Request::Inspect { key } => self.read(task, key, Question::Object, waiter, effects),
+            Request::Get { key } => self.read(task, key, Question::Value, client, effects),
+            Request::Lookup { key } => self.read(task, key, Question::Version, client, effects),
+            Request::Exists { key } => self.read(task, key, Question::Existence, client, effects),
+            Request::Inspect { key } => self.read(task, key, Question::Object, client, effects),
             Request::Put {
                 key,
                 value,
@@ -52,13 +60,18 @@ impl<W> Shard<W> {
                     expire_at_ms: None,
                 };
                 let write = (write, Reply::Stored);
-                self.write(task, key, write, context.as_deref(), waiter, effects)
+                self.write(task, key, write, context.as_deref(), client, effects)
             }
             Request::Delete { key, context } => {
                 let write = (Write::Delete, Reply::Deleted(true));
-                self.write(task, key, write, context.as_deref(), waiter, effects)
+                self.write(task, key, write, context.as_deref(), client, effects)
             }
-            Request::Update { key, change } => self.update(task, key, change, waiter, effects),
+            Request::Count { .. } | Request::Scan { .. } | Request::Names { .. } => {
+                let partition = self.partitions.get(&task.partition)?;
+                let keys = listed(partition, task.now, &request);
+                Some(keys.unwrap_or_else(|error| Reply::Failed((&error).into())))
+            }
+            Request::Update { key, change } => self.update(task, key, change, client, effects),
         }
     }
 
@@ -67,17 +80,17 @@ impl<W> Shard<W> {
         task: Task<'_>,
         key: Bytes,
         question: Question,
-        waiter: impl FnOnce() -> W,
+        client: impl FnOnce() -> Client<W>,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
         let partition = self.partitions.get(&task.partition)?;
         let strength = task.consistency.read;
-        let needed = task.view.needed(strength);
+        let needed = task.group().needed(strength);
         if needed <= 1 {
             let reply = read_here(partition, &key, question, task.now);
             return Some(reply.unwrap_or_else(|error| Reply::Failed((&error).into())));
         }
-        if let Some(refused) = refused(&self.reads, strength, task.view) {
+        if let Some(refused) = refused(&self.reads, strength, task.group()) {
             return Some(Reply::Failed(refused));
         }
         let local = match partition.object(&key) {
@@ -87,7 +100,8 @@ impl<W> Shard<W> {
         let asker = partition.actor();
         let id = self.reads.next_id();
         let gathering = Gathering {
-            waiter: waiter(),
+            partition: task.partition,
+            client: client(),
             question,
             merged: local.clone(),
             local,
@@ -104,7 +118,7 @@ impl<W> Shard<W> {
             asker,
             key,
         };
-        effects.extend(task.view.reachable.iter().map(|peer| Effect::Send {
+        effects.extend(task.group().voters.iter().map(|peer| Effect::Send {
             to: *peer,
             message: message.clone(),
         }));
@@ -118,14 +132,14 @@ impl<W> Shard<W> {
         key: Bytes,
         (write, done): (Write, Reply),
         context: Option<&VersionVector>,
-        waiter: impl FnOnce() -> W,
+        client: impl FnOnce() -> Client<W>,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
         if let Err(error) = within_limits(&key, &write) {
             return Some(Reply::Failed(error));
         }
         let strength = task.consistency.write;
-        if let Some(refused) = refused(&self.writes, strength, task.view) {
+        if let Some(refused) = refused(&self.writes, strength, task.group()) {
             return Some(Reply::Failed(refused));
         }
         let partition = self.partitions.get_mut(&task.partition)?;
@@ -136,16 +150,21 @@ impl<W> Shard<W> {
         };
         let id = self.writes.next_id();
         let durability = task.consistency.durability;
-        effects.extend(push_to(task.view, id, &push, durability));
+        effects.extend(push_to(task.group(), id, &push, durability));
         let needs = Needs {
-            replicas: task.view.needed(strength),
+            replicas: task.group().needed(strength),
             strict: strength == Strength::StrictQuorum,
             own: durability != Durability::Always,
         };
         if needs.own && needs.replicas <= 1 {
             return Some(done);
         }
-        self.writes.wait(task.now.mono, id, (waiter(), done), needs);
+        let writing = Writing {
+            partition: task.partition,
+            client: client(),
+            done,
+        };
+        self.writes.wait(task.now.mono, id, writing, needs);
         if !needs.own {
             let partition = task.partition;
             self.confirm_when_synced(Confirmation::Own { partition, id }, effects);
@@ -262,12 +281,12 @@ fn within_limits(key: &Bytes, write: &Write) -> Result<(), RequestError> {
 }
 
 /// Why a request of this strength is not even begun, if so.
-fn refused<P>(waits: &Waits<P>, strength: Strength, view: &View) -> Option<RequestError> {
-    let (needed, reachable) = (view.needed(strength), view.within_reach());
+fn refused<P>(waits: &Waits<P>, strength: Strength, group: &Group) -> Option<RequestError> {
+    let (needed, reachable) = (group.needed(strength), group.within_reach());
     if needed > reachable {
         return Some(RequestError::NoReplicas {
             reachable,
-            replicas: view.replicas.len() + 1,
+            replicas: group.size(),
             needed,
         });
     }

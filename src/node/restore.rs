@@ -1,9 +1,11 @@
 //! Receiving a backup, partition by partition: put aside, then in effect all at once.
 //!
-//! What comes in spreads to the other members like everything that they lack: by comparison
-//! in the background, which is told at once that there is news.
+//! A partition is taken in by one of its owners that has a whole copy: another node knows not
+//! what the owners have agreed to refuse, nor what they have deleted. From there it spreads to
+//! the other replicas like everything that they lack: by comparison in the background, which is
+//! told at once that there is news.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +15,7 @@ use super::effect::Effect;
 use super::shard::Shard;
 use super::transfer::{TransferError, TransferReply, TransferRequest};
 use super::transfers::Restoring;
+use super::view::View;
 use crate::backup::{Flaw, decode_rows, decode_tail};
 use crate::clock::{Clock, NodeId};
 use crate::machine::Now;
@@ -42,11 +45,24 @@ impl<W> Data<W> {
         }
         match request {
             TransferRequest::BeginBackup => self.begin_backup(now, client, effects),
-            TransferRequest::NextPiece => self.next_piece(now, client, effects),
+            TransferRequest::LayoutOfBackup => self.with_backup(now, client, effects, |view, _| {
+                let layout = self.layout(view, |id| self.gives(view, id));
+                Ok(TransferReply::Layout(layout))
+            }),
+            TransferRequest::NextPiece { partition } => {
+                self.with_backup(now, client, effects, |view, backup| {
+                    self.piece(view, backup, PartitionId(partition))
+                })
+            }
             TransferRequest::BeginRestore {
                 partitions,
                 hash_seed,
             } => self.begin_restore(now, client, partitions, hash_seed),
+            TransferRequest::LayoutOfRestore => self.with_restore(now, client, |_| {
+                let view = self.view();
+                let layout = self.layout(&view, |id| self.takes(&view, id));
+                Ok(TransferReply::Layout(layout))
+            }),
             TransferRequest::RestoreRows { partition, payload } => {
                 self.with_restore(now, client, |restoring| {
                     self.restore_rows(restoring, partition, &payload)
@@ -56,7 +72,9 @@ impl<W> Data<W> {
                 let done = self.with_restore(now, client, |restoring| {
                     self.restore_end(now, restoring, partition, &payload)
                 })?;
-                self.tell_of_news(now, effects);
+                let view = self.view();
+                let replicas = &view.group(PartitionId(partition)).replicas;
+                self.tell_of_news(now, replicas, effects);
                 Ok(done)
             }
             TransferRequest::RestoreStatus => {
@@ -68,8 +86,8 @@ impl<W> Data<W> {
                     }
                     Ok(self.restore_status(restoring))
                 })?;
-                if tell {
-                    self.tell_of_news(now, effects);
+                if tell && let TransferReply::Status { behind, .. } = &status {
+                    self.tell_of_news(now, behind, effects);
                 }
                 Ok(status)
             }
@@ -94,7 +112,9 @@ impl<W> Data<W> {
         same("partitions", ours.partitions.into(), partitions.into())?;
         same("hash seed", ours.hash_seed, hash_seed)?;
         // What the others have agreed to refuse this node may not know yet, and would take in:
-        // they would differ for good.
+        // they would differ for good. They agree only while every member holds everything and
+        // is there, so whoever of them it has compared with knows. What it has come to hold
+        // since it does not take in before it is whole.
         if !self.is_caught_up() && !self.view().reachable.is_empty() {
             return Err(TransferError::NotCaughtUp);
         }
@@ -127,13 +147,31 @@ impl<W> Data<W> {
         done
     }
 
+    /// Whether this node takes a partition in: it owns it, and holds it whole unless no other
+    /// owner is there to ask.
+    fn takes(&self, view: &View, id: PartitionId) -> bool {
+        let group = view.group(id);
+        group.is_owner && (group.voters.is_empty() || self.is_whole(id))
+    }
+
+    /// A partition that this node takes in.
+    fn taken(&self, partition: u16) -> Result<PartitionId, TransferError> {
+        let id = PartitionId(partition);
+        self.known_shard(id)
+            .ok_or(TransferError::NoPartition(partition))?;
+        match self.takes(&self.view(), id) {
+            true => Ok(id),
+            false => Err(TransferError::NotServed(partition)),
+        }
+    }
+
     fn restore_rows(
         &self,
         restoring: &mut Restoring,
         partition: u16,
         payload: &Bytes,
     ) -> Result<TransferReply, TransferError> {
-        let id = PartitionId(partition);
+        let id = self.taken(partition)?;
         let rows = decode_rows(payload).map_err(|flaw| malformed(partition, &flaw))?;
         let restore = staged(restoring, id)?;
         let shard = self.known_shard(id).map(|shard| shard.lock());
@@ -151,7 +189,7 @@ impl<W> Data<W> {
         partition: u16,
         payload: &Bytes,
     ) -> Result<TransferReply, TransferError> {
-        let id = PartitionId(partition);
+        let id = self.taken(partition)?;
         let tail = decode_tail(payload).map_err(|flaw| malformed(partition, &flaw))?;
         staged(restoring, id)?;
         let (_, restore) = restoring.staged.take().unwrap_or_default();
@@ -170,16 +208,22 @@ impl<W> Data<W> {
     }
 
     fn restore_status(&self, restoring: &Restoring) -> TransferReply {
-        let has_all = |peer: NodeId| {
-            restoring.clocks.iter().all(|(id, clock)| {
-                let shard = self.shard(*id).lock();
-                let partition = shard.partition(*id);
-                partition.is_some_and(|partition| partition.is_known_to(peer, clock))
-            })
-        };
         let view = self.view();
-        let lacking = view.replicas.iter().copied().filter(|peer| !has_all(*peer));
-        let (behind, away) = lacking.partition(|peer| view.reachable.contains(peer));
+        let mut lacking: BTreeSet<NodeId> = BTreeSet::new();
+        for (id, clock) in &restoring.clocks {
+            let shard = self.shard(*id).lock();
+            let Some(partition) = shard.partition(*id) else {
+                continue;
+            };
+            let group = view.group(*id);
+            // A copy that was given up meanwhile is with all who own it now (PROTOCOL 3.11).
+            if !group.is_wanted && !partition.clock().dominates(clock) {
+                continue;
+            }
+            let replicas = group.replicas.iter().copied();
+            lacking.extend(replicas.filter(|peer| !partition.is_known_to(*peer, clock)));
+        }
+        let (behind, away) = (lacking.into_iter()).partition(|id| view.reachable.contains(id));
         TransferReply::Status {
             on_disk: self.syncs.is_kept(restoring.synced_by),
             behind,
@@ -187,9 +231,14 @@ impl<W> Data<W> {
         }
     }
 
-    /// Has this node compared with every other soon.
-    fn tell_of_news(&self, now: Now, effects: &mut Vec<Effect<W>>) {
-        for peer in &self.view().reachable {
+    /// Has this node compared with these peers soon.
+    fn tell_of_news<'a>(
+        &self,
+        now: Now,
+        peers: impl IntoIterator<Item = &'a NodeId>,
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        for peer in peers {
             self.tell_sync(now, Input::PushDropped(*peer), effects);
         }
     }

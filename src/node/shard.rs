@@ -4,7 +4,7 @@
 //! commits, and leaves [`Effect`]s to be executed after the lock is released. What clients
 //! ask is in `requests`, what replicas fetch from each other in `pull` and `full`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use bytes::Bytes;
 
 use super::confirmation::Confirmation;
 use super::effect::Effect;
-use super::gathering::{Gathering, read_reply, write_reply};
+use super::forwards::Forwards;
+use super::gathering::{Gathering, Writing, read_reply, write_reply};
 use super::losses::Losses;
-use super::request::Reply;
-use super::view::View;
-use crate::clock::NodeId;
+use super::view::{Group, View};
+use crate::clock::{ActorId, NodeId};
 use crate::machine::{Instant, Now};
 use crate::object::Row;
 use crate::placement::PartitionId;
@@ -44,6 +44,14 @@ pub(super) struct Source {
     pub(super) ended: bool,
 }
 
+/// Who has nothing that a copy lacks, and no whole one either, while the copy was that.
+#[derive(Default)]
+pub(super) struct Bereft {
+    /// The hash of the copy.
+    pub(super) hash: u64,
+    pub(super) members: BTreeSet<NodeId>,
+}
+
 /// A full sync that this shard fetches.
 pub(super) struct Fetch {
     pub(super) peer: NodeId,
@@ -56,8 +64,13 @@ pub(super) struct Fetch {
 /// Part of a node's partitions.
 pub(super) struct Shard<W> {
     pub(super) partitions: BTreeMap<PartitionId, Partition>,
-    pub(super) writes: Waits<(W, Reply)>,
+    pub(super) writes: Waits<Writing<W>>,
     pub(super) reads: Waits<Gathering<W>>,
+    pub(super) forwards: Forwards<W>,
+    /// Of copies that are not whole, who has nothing more and is not whole either.
+    pub(super) bereft: BTreeMap<PartitionId, Bereft>,
+    /// Whether copies here that are not whole hold all that this node ever had of them.
+    pub(super) hides_nothing: bool,
     /// What is confirmed once the disk has it. Bounded by what may wait.
     pub(super) unsynced: Vec<Confirmation>,
     pub(super) sources: BTreeMap<(NodeId, PartitionId), Source>,
@@ -108,6 +121,9 @@ impl<W> Shard<W> {
             partitions: partitions.into_iter().map(|p| (p.id(), p)).collect(),
             writes: Waits::new(timeout, WAITING_MAX),
             reads: Waits::new(timeout, WAITING_MAX),
+            forwards: Forwards::new(timeout, first_session),
+            bereft: BTreeMap::new(),
+            hides_nothing: true,
             unsynced: Vec::new(),
             sources: BTreeMap::new(),
             fetches: BTreeMap::new(),
@@ -127,11 +143,15 @@ impl<W> Shard<W> {
 
     /// The view changed: nothing waits for more replicas than can be reached.
     pub(super) fn view_changed(&mut self, now: Now, view: &View, effects: &mut Vec<Effect<W>>) {
-        let reachable = view.within_reach();
-        let writes = self.writes.lower(now.mono, reachable);
+        let reachable = |id| view.group(id).within_reach();
+        let writes = self.writes.lower(now.mono, |w| reachable(w.partition));
         effects.extend(writes.into_iter().map(write_reply));
-        let reads = self.reads.lower(now.mono, reachable);
+        let reads = self.reads.lower(now.mono, |read| reachable(read.partition));
         effects.extend(reads.into_iter().map(|read| read_reply(now, read)));
+        let is_there = |id| view.reachable.contains(&id);
+        self.forwards
+            .lost(now, |id| view.group(id), is_there, effects);
+        self.bereft.clear();
         self.sources
             .retain(|(peer, _), _| view.reachable.contains(peer));
         self.abandon(|fetch| !view.reachable.contains(&fetch.peer));
@@ -153,7 +173,7 @@ impl<W> Shard<W> {
             .retain(|_, source| now.mono.since(source.used) < SOURCE_IDLE);
         for partition in self.partitions.values_mut() {
             partition.trim();
-            partition.collect(&view.replicas);
+            partition.collect(&view.group(partition.id()).replicas);
             partition.forget(now.mono);
         }
     }
@@ -170,14 +190,20 @@ impl<W> Shard<W> {
         self.ask_again(now, effects);
         for (id, partition) in &mut self.partitions {
             let kept = partition.expire(now.wall_ms).and_then(|_| {
-                let keys_max = if my_turn { COLLAPSED_MAX } else { 0 };
+                let collapses = my_turn && view.group(*id).is_owner;
+                let keys_max = if collapses { COLLAPSED_MAX } else { 0 };
                 partition.collapse(keys_max)
             });
             match kept {
                 Ok(pushes) => {
                     for push in pushes.into_iter().map(Arc::new) {
                         let id = self.writes.next_id();
-                        effects.extend(push_to(view, id, &push, Durability::Interval));
+                        effects.extend(push_to(
+                            view.group(push.partition),
+                            id,
+                            &push,
+                            Durability::Interval,
+                        ));
                     }
                 }
                 Err(error) => effects.push(Effect::storage(*id, &error)),
@@ -191,30 +217,52 @@ impl<W> Shard<W> {
         effects.extend(writes.into_iter().map(write_reply));
         let reads = self.reads.expire(now.mono);
         effects.extend(reads.into_iter().map(|read| read_reply(now, read)));
+        self.forwards.expire(now, effects);
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let reads = self.reads.deadline();
-        reads.into_iter().chain(self.writes.deadline()).min()
+        let waits = [
+            self.reads.deadline(),
+            self.writes.deadline(),
+            self.forwards.deadline(),
+        ];
+        waits.into_iter().flatten().min()
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.writes.len() + self.reads.len()
+        self.writes.len() + self.reads.len() + self.forwards.len()
     }
 
-    pub(super) fn stats(&self) -> impl Iterator<Item = PartitionStats> {
-        self.partitions.values().map(Partition::stats)
+    pub(super) fn stats(&self) -> impl Iterator<Item = (PartitionId, PartitionStats)> {
+        self.partitions.iter().map(|(id, p)| (*id, p.stats()))
+    }
+
+    /// This node's opening of a partition that it does not serve: others own it, or what is
+    /// here is not whole and another owner can be asked.
+    pub(super) fn opening_elsewhere(&self, view: &View, id: PartitionId) -> Option<ActorId> {
+        let partition = self.partitions.get(&id)?;
+        let group = view.group(id);
+        let serves = group.is_owner && (!partition.is_rebuilding() || group.voters.is_empty());
+        (!serves).then(|| partition.actor())
+    }
+
+    /// Goes on with another opening of one partition.
+    pub(super) fn replace_one(&mut self, fresh: Partition) {
+        let id = fresh.id();
+        self.fetches.remove(&id);
+        self.sources.retain(|(_, partition), _| *partition != id);
+        self.partitions.insert(id, fresh);
     }
 }
 
-/// One push to every replica that can be reached.
+/// One push to everyone who keeps the writes and can be reached.
 pub(super) fn push_to<W>(
-    view: &View,
+    group: &Group,
     id: u64,
     push: &Arc<Push>,
     durability: Durability,
 ) -> impl Iterator<Item = Effect<W>> {
-    view.reachable.iter().map(move |peer| Effect::Send {
+    group.pushed.iter().map(move |peer| Effect::Send {
         to: *peer,
         message: Message::Push {
             id,

@@ -2,12 +2,17 @@
 //!
 //! Both run in steps that the client asks for one by one. A node remembers per client how far
 //! it is, for a while: a client that falls silent is forgotten, and nothing is left behind.
+//!
+//! A node gives and takes only the partitions that it serves, and says who owns which. A client
+//! that wants all of them does the same with as many nodes as it takes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::backup::Ranges;
 use crate::clock::NodeId;
 use crate::placement::PartitionId;
 use crate::store::{Refusal, Restored};
@@ -17,8 +22,14 @@ use crate::store::{Refusal, Restored};
 pub enum TransferRequest {
     /// Begin a backup; one of the same client that runs is given up.
     BeginBackup,
-    /// The next piece of the backup.
-    NextPiece,
+    /// Which partitions the node gives, and who else may.
+    LayoutOfBackup,
+    /// The next piece of a partition of the backup; the first one, if the last one asked for was
+    /// of another partition.
+    NextPiece {
+        /// The partition.
+        partition: u16,
+    },
     /// Begin a restore; one of the same client that runs is given up.
     BeginRestore {
         /// Number of partitions of the cluster that was backed up.
@@ -26,6 +37,8 @@ pub enum TransferRequest {
         /// Seed of its key hash.
         hash_seed: u64,
     },
+    /// Which partitions the node takes, and who else may.
+    LayoutOfRestore,
     /// Some rows of a partition, to be put aside.
     RestoreRows {
         /// The partition.
@@ -49,7 +62,11 @@ impl TransferRequest {
     pub(super) fn is_change(&self) -> bool {
         match self {
             Self::BeginRestore { .. } | Self::RestoreRows { .. } | Self::RestoreEnd { .. } => true,
-            Self::BeginBackup | Self::NextPiece | Self::RestoreStatus => false,
+            Self::BeginBackup
+            | Self::LayoutOfBackup
+            | Self::NextPiece { .. }
+            | Self::LayoutOfRestore
+            | Self::RestoreStatus => false,
         }
     }
 }
@@ -61,6 +78,8 @@ pub enum TransferReply {
     Begun(Origin),
     /// The node still fetches what these members had when the backup began: ask again.
     CatchingUp(Vec<NodeId>),
+    /// Who serves what.
+    Layout(Layout),
     /// Some rows.
     Rows {
         /// Of this partition.
@@ -74,10 +93,10 @@ pub enum TransferReply {
         partition: u16,
         /// Counts and clock, as a backup has them.
         payload: Vec<u8>,
+        /// What only these members have of it is not there, because they could not be reached
+        /// or did not answer when the backup began.
+        unheard: Vec<NodeId>,
     },
-    /// The backup is complete. What only these members have is not in it, because they could
-    /// not be reached or did not answer.
-    Complete(Vec<NodeId>),
     /// Ready for the next step.
     Ready,
     /// What became of a partition's versions.
@@ -86,11 +105,20 @@ pub enum TransferReply {
     Status {
         /// Whether all of it is on this node's disk.
         on_disk: bool,
-        /// The members within reach that are not known to have all of it.
+        /// The replicas within reach that are not known to have all of their share of it.
         behind: Vec<NodeId>,
-        /// The same of members that cannot be reached.
+        /// The same of replicas that cannot be reached.
         away: Vec<NodeId>,
     },
+}
+
+/// Who serves which partitions, as one node sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Those that this node gives or takes now.
+    pub here: Ranges,
+    /// Those that each member owns, this node included.
+    pub owned: BTreeMap<NodeId, Ranges>,
 }
 
 /// What a backup says about where it comes from.
@@ -102,7 +130,7 @@ pub struct Origin {
     pub hash_seed: u64,
     /// When, in milliseconds since the Unix epoch.
     pub taken_ms: u64,
-    /// How many keys there were then.
+    /// How many keys this node held then.
     pub keys: u64,
 }
 
@@ -139,6 +167,9 @@ pub enum TransferError {
     /// What was agreed on about writers of the past may not have arrived here.
     #[error("node has not caught up with the other members yet; try again in a moment")]
     NotCaughtUp,
+    /// A partition of which this node is no owner, or its copy is not whole.
+    #[error("node does not serve partition {0} now; use another one that owns it")]
+    NotServed(u16),
     /// A partition that there is not.
     #[error("there is no partition {0}")]
     NoPartition(u16),

@@ -1,7 +1,6 @@
 //! Backups and restores of whole nodes, without sockets.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,14 +9,14 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::request::{Consistency, Reply, Request};
-use super::tests_support::params;
-use super::transfer::{TransferError, TransferReply, TransferRequest};
-use super::{Data, DataParams, Effect, View};
+use super::tests_support::{params, remembering};
+use super::transfer::{Layout, TransferError, TransferReply, TransferRequest};
+use super::{Data, DataParams, Effect};
 use crate::clock::NodeId;
 use crate::machine::{Instant, Now};
 use crate::placement::Keyspace;
 use crate::replication::{Message, Strength};
-use crate::store::engine::{Engine, Memory};
+use crate::store::engine::Memory;
 
 const ME: u64 = 1;
 const OTHER: u64 = 2;
@@ -37,7 +36,7 @@ fn id(at: usize) -> NodeId {
 }
 
 /// A node whose openings are those of no other test's.
-fn node(me: NodeId) -> Data<()> {
+fn node(me: NodeId, replicas: u8) -> Data<()> {
     static SEED: AtomicU64 = AtomicU64::new(0);
     let seed = SEED.fetch_add(1, Ordering::Relaxed);
     let params = DataParams {
@@ -45,9 +44,10 @@ fn node(me: NodeId) -> Data<()> {
             partitions: 8,
             hash_seed: 0,
         },
+        replicas,
         ..params(me)
     };
-    let engine: Arc<dyn Engine> = Arc::new(Memory::new());
+    let engine = remembering(Memory::new(), &[id(0), id(1)]);
     let now = Now {
         mono: Instant::from_elapsed(Duration::ZERO),
         wall_ms: 1_000_000,
@@ -56,9 +56,14 @@ fn node(me: NodeId) -> Data<()> {
 }
 
 impl Pair {
+    /// Both hold everything.
     fn new() -> Self {
+        Self::of(u8::MAX)
+    }
+
+    fn of(replicas: u8) -> Self {
         Self {
-            nodes: [node(id(0)), node(id(1))],
+            nodes: [node(id(0), replicas), node(id(1), replicas)],
             elapsed: Duration::ZERO,
             queue: VecDeque::new(),
         }
@@ -74,12 +79,9 @@ impl Pair {
     /// Who of them sees the other.
     fn view(&mut self, at: usize, reachable: bool) {
         let peer = id(1 - at);
-        let view = View {
-            replicas: [peer].into(),
-            reachable: reachable.then_some(peer).into_iter().collect(),
-        };
+        let reachable = reachable.then_some(peer).into_iter().collect();
         let mut effects = Vec::new();
-        self.nodes[at].view_changed(self.now(), view, &mut effects);
+        self.nodes[at].reach(self.now(), reachable, &mut effects);
         self.carry_out(at, effects);
     }
 
@@ -96,8 +98,8 @@ impl Pair {
         }
     }
 
-    /// A write whose push does not arrive.
-    fn put(&mut self, at: usize, key: &str) {
+    /// A write whose push does not arrive; the push, if there was one.
+    fn put(&mut self, at: usize, key: &str) -> Option<Message> {
         let request = Request::Put {
             key: Bytes::from(key.to_owned()),
             value: Bytes::from_static(b"value"),
@@ -107,13 +109,35 @@ impl Pair {
             write: Strength::One,
             ..Consistency::default()
         };
-        let done = self.nodes[at].submit(self.now(), request, consistency, || (), &mut Vec::new());
+        let mut effects = Vec::new();
+        let done = self.nodes[at].submit(self.now(), request, consistency, || (), &mut effects);
         assert_eq!(done, Some(Reply::Stored));
+        effects.into_iter().find_map(|effect| match effect {
+            Effect::Send { message, .. } => Some(message),
+            _ => None,
+        })
     }
 
+    /// The keys that a node serves.
     fn keys(&self, at: usize) -> Vec<String> {
-        let (keys, _) = self.nodes[at].scan(self.now(), 0, 1_000).unwrap();
-        let mut keys: Vec<_> = keys
+        let mut found = Vec::new();
+        let view = self.nodes[at].view();
+        let served = view.placement.keyspace().all();
+        for partition in served.filter(|id| view.group(*id).is_owner) {
+            let (from, count) = (0, 1_000);
+            let scan = Request::Scan {
+                partition,
+                from,
+                count,
+            };
+            let (now, here) = (self.now(), Consistency::default());
+            let reply = self.nodes[at].submit(now, scan, here, || (), &mut Vec::new());
+            let Some(Reply::Keys { keys, next: None }) = reply else {
+                panic!("{reply:?}");
+            };
+            found.extend(keys);
+        }
+        let mut keys: Vec<_> = found
             .iter()
             .map(|key| String::from_utf8_lossy(key).into_owned())
             .collect();
@@ -163,15 +187,36 @@ impl Pair {
         done
     }
 
-    /// Everything that a backup gives, and the peers that were not heard.
+    /// Everything that a backup of one node gives, and the peers that were not heard.
     fn backup(&mut self, at: usize, arrives: bool) -> (Vec<TransferReply>, Vec<NodeId>) {
         let begun = self.ask(at, CLIENT, TransferRequest::BeginBackup).unwrap();
         let mut pieces = vec![begun];
+        let mut all = BTreeSet::new();
+        for partition in self
+            .layout(at, TransferRequest::LayoutOfBackup, arrives)
+            .here
+            .0
+        {
+            loop {
+                let next = TransferRequest::NextPiece { partition };
+                let piece = self.ask(at, CLIENT, next).unwrap();
+                pieces.push(piece.clone());
+                if let TransferReply::End { unheard, .. } = piece {
+                    all.extend(unheard);
+                    break;
+                }
+            }
+        }
+        (pieces, all.into_iter().collect())
+    }
+
+    /// Who serves what, once that is said.
+    fn layout(&mut self, at: usize, request: TransferRequest, arrives: bool) -> Layout {
         loop {
-            match self.ask(at, CLIENT, TransferRequest::NextPiece).unwrap() {
-                TransferReply::Complete(unheard) => return (pieces, unheard),
+            match self.ask(at, CLIENT, request.clone()).unwrap() {
                 TransferReply::CatchingUp(_) => self.pass(Duration::from_millis(100), arrives),
-                piece => pieces.push(piece),
+                TransferReply::Layout(layout) => return layout,
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -194,7 +239,9 @@ fn step(piece: TransferReply) -> TransferRequest {
             partition,
             payload: payload.into(),
         },
-        TransferReply::End { partition, payload } => TransferRequest::RestoreEnd {
+        TransferReply::End {
+            partition, payload, ..
+        } => TransferRequest::RestoreEnd {
             partition,
             payload: payload.into(),
         },
@@ -236,7 +283,9 @@ fn a_backup_waits_for_nobody_for_long_and_says_so() {
 #[test]
 fn what_is_restored_spreads_and_says_how_far_it_is() {
     let mut alone = Pair::new();
-    (0..50).for_each(|at| alone.put(0, &format!("key {at}")));
+    for at in 0..50 {
+        alone.put(0, &format!("key {at}"));
+    }
     let (pieces, _) = alone.backup(0, true);
 
     let mut pair = Pair::new();
@@ -255,6 +304,114 @@ fn what_is_restored_spreads_and_says_how_far_it_is() {
     pair.pass(Duration::from_secs(4), true);
     assert_eq!(ask(&mut pair), status(true, vec![]));
     assert_eq!(pair.keys(1), alone.keys(0));
+}
+
+/// Keys that live where `at` is their only owner, as many as there are among the first 100.
+fn keys_of(pair: &Pair, at: usize) -> Vec<String> {
+    let keyspace = pair.nodes[at].keyspace();
+    let view = pair.nodes[at].view();
+    let keys = (0..100).map(|n| format!("key {n}"));
+    keys.filter(|key| view.group(keyspace.partition_of(key.as_bytes())).is_owner)
+        .collect()
+}
+
+#[test]
+fn a_node_gives_what_it_owns_and_says_who_owns_the_rest() {
+    let mut pair = Pair::of(1);
+    pair.connect();
+    let keys = [keys_of(&pair, 0), keys_of(&pair, 1)];
+    let mut given = Vec::new();
+    let mut here = Vec::new();
+    for (at, keys) in keys.iter().enumerate() {
+        for key in keys {
+            pair.put(at, key);
+        }
+        let (pieces, unheard) = pair.backup(at, true);
+        assert_eq!(unheard, []);
+        let layout = pair.layout(at, TransferRequest::LayoutOfBackup, true);
+        assert_eq!(layout.owned[&id(at)], layout.here);
+        here.push(layout.here.clone());
+        given.push((pieces, layout));
+    }
+    assert_eq!(given[0].1.owned, given[1].1.owned);
+    let all: BTreeSet<u16> = here[0].0.union(&here[1].0).copied().collect();
+    assert_eq!(all, (0..8).collect());
+    assert!(here[0].0.is_disjoint(&here[1].0) && !here[0].0.is_empty());
+
+    // What the other owns is neither given nor taken in.
+    let theirs = *here[1].0.first().unwrap();
+    let refused = pair.ask(0, CLIENT, TransferRequest::NextPiece { partition: theirs });
+    assert_eq!(refused, Err(TransferError::NotServed(theirs)));
+    let mut fresh = Pair::of(1);
+    fresh.connect();
+    fresh.pass(Duration::from_secs(2), true);
+    let foreign = given[1].0[1].clone();
+    fresh.ask(0, CLIENT, BEGIN).unwrap();
+    let refused = fresh.ask(0, CLIENT, step(foreign));
+    assert_eq!(refused, Err(TransferError::NotServed(theirs)));
+
+    // Each to its owner, and nobody else is waited for.
+    for at in 0..2 {
+        fresh.restore(at, given[at].0.clone());
+        fresh.pass(Duration::from_millis(200), true);
+        let status = fresh.ask(at, CLIENT, TransferRequest::RestoreStatus);
+        let done = TransferReply::Status {
+            on_disk: true,
+            behind: vec![],
+            away: vec![],
+        };
+        assert_eq!(status, Ok(done));
+        let layout = fresh.layout(at, TransferRequest::LayoutOfRestore, true);
+        assert_eq!(layout, given[at].1);
+        let mut wanted = keys[at].clone();
+        wanted.sort();
+        assert_eq!(fresh.keys(at), wanted);
+    }
+}
+
+#[test]
+fn a_backup_has_what_is_kept_for_its_owner_elsewhere() {
+    let mut donor = Pair::new();
+    donor.connect();
+    let mut pair = Pair::of(1);
+    pair.connect();
+    pair.pass(Duration::from_secs(2), true);
+    let key = &keys_of(&pair, 0)[0];
+    let push = donor.put(0, key).unwrap();
+    // The other stood in for the owner, which has not heard of it.
+    let stranger = NodeId(9);
+    pair.nodes[1].receive(pair.now(), stranger, push, &mut Vec::new());
+    assert_eq!(pair.keys(0), [""; 0]);
+    let (_, unheard) = pair.backup(0, true);
+    assert_eq!(unheard, []);
+    assert_eq!(pair.keys(0), std::slice::from_ref(key));
+}
+
+#[test]
+fn who_shares_nothing_of_it_is_not_missed() {
+    let mut pair = Pair::of(1);
+    let (_, unheard) = pair.backup(0, true);
+    assert_eq!(unheard, []);
+    assert_eq!(pair.elapsed, Duration::ZERO);
+}
+
+#[test]
+fn a_partition_begins_again_when_another_was_asked_for() {
+    let mut pair = Pair::new();
+    for at in 0..50 {
+        pair.put(0, &format!("key {at}"));
+    }
+    let (whole, _) = pair.backup(0, true);
+    let next = |partition| TransferRequest::NextPiece { partition };
+    pair.ask(0, CLIENT, TransferRequest::BeginBackup).unwrap();
+    pair.layout(0, TransferRequest::LayoutOfBackup, true);
+    for partition in [3, 5, 3] {
+        let first = pair.ask(0, CLIENT, next(partition)).unwrap();
+        assert!(matches!(first, TransferReply::Rows { .. }));
+        assert!(whole.contains(&first));
+    }
+    let beyond = pair.ask(0, CLIENT, next(8));
+    assert_eq!(beyond, Err(TransferError::NotServed(8)));
 }
 
 #[test]
@@ -303,13 +460,13 @@ fn sessions_are_few_and_end_with_their_clients() {
     pair.ask(0, 1, BEGIN).unwrap();
     assert!(pair.ask(0, 2, BEGIN).is_err());
     pair.pass(Duration::from_secs(50), true);
-    pair.ask(0, 3, TransferRequest::NextPiece).unwrap();
+    pair.ask(0, 3, TransferRequest::LayoutOfBackup).unwrap();
     pair.pass(Duration::from_secs(20), true);
     // All but the one that has asked for something.
     assert_eq!(pair.nodes[0].transfers.lock().backups.len(), 1);
     assert_eq!(pair.nodes[0].transfers.lock().restores.len(), 0);
     for (client, request) in [
-        (2, TransferRequest::NextPiece),
+        (2, TransferRequest::LayoutOfBackup),
         (1, TransferRequest::RestoreStatus),
     ] {
         let gone = pair.ask(0, client, request).unwrap_err();
@@ -320,7 +477,9 @@ fn sessions_are_few_and_end_with_their_clients() {
 #[test]
 fn steps_out_of_turn_and_bytes_that_are_none_end_the_restore() {
     let mut alone = Pair::new();
-    (0..50).for_each(|at| alone.put(0, &format!("key {at}")));
+    for at in 0..50 {
+        alone.put(0, &format!("key {at}"));
+    }
     let (pieces, _) = alone.backup(0, true);
     let rows = |pieces: &[TransferReply]| {
         let is_rows = |piece: &&TransferReply| matches!(piece, TransferReply::Rows { .. });

@@ -26,10 +26,16 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Backup {
     pub(super) catch_up: CatchUp,
-    /// The partition that is being sent, and its next piece.
-    pub(super) source: Option<(PartitionId, FullSource, u32)>,
-    /// The partition after it.
-    pub(super) next: u16,
+    pub(super) sending: Option<Sending>,
+}
+
+/// The partition that is being sent.
+#[derive(Debug)]
+pub(super) struct Sending {
+    pub(super) partition: PartitionId,
+    pub(super) source: FullSource,
+    /// Its next piece.
+    pub(super) sequence: u32,
 }
 
 /// A restore that runs.
@@ -105,6 +111,10 @@ impl<T> Running<T> {
     /// Forgets the client's.
     pub(super) fn forget(&mut self, client: u64) {
         self.slots.remove(&client);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
     }
 
     fn forget_idle(&mut self, now: Instant) {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::change::{Change, TooLong, decide};
-use super::effect::Effect;
+use super::effect::{Client, Effect};
 use super::request::{Reply, RequestError};
 use super::requests::Task;
 use super::shard::Shard;
@@ -17,7 +17,7 @@ impl<W> Shard<W> {
         task: Task<'_>,
         key: Bytes,
         change: Change,
-        waiter: impl FnOnce() -> W,
+        client: impl FnOnce() -> Client<W>,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
         let partition = self.partitions.get(&task.partition)?;
@@ -37,7 +37,7 @@ impl<W> Shard<W> {
         };
         let changed = Reply::Changed(decision.changed);
         match decision.write {
-            Some(write) => self.write(task, key, (write, changed), None, waiter, effects),
+            Some(write) => self.write(task, key, (write, changed), None, client, effects),
             None => Some(changed),
         }
     }

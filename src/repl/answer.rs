@@ -2,6 +2,7 @@
 
 use crate::resp::Value;
 
+use super::fields::{Fields, items, scalar};
 use super::text;
 use super::{Kind, Outcome, time};
 
@@ -115,9 +116,7 @@ pub fn members(reply: &Value, prefix: &str, now_ms: u64) -> Outcome {
 }
 
 fn member_row(fields: &Fields<'_>, now_ms: u64) -> [String; 6] {
-    let me = fields
-        .text("me")
-        .is_some_and(|me| me == "1" || me == "true");
+    let me = fields.is("me");
     let since = fields.text("since_ms").and_then(|ms| ms.parse().ok());
     [
         format!("{}{}", fields.cell("name"), if me { " (me)" } else { "" }),
@@ -160,7 +159,7 @@ pub fn status(reply: &Value) -> Outcome {
 }
 
 /// The outcome of an error, or of an answer that fits no question.
-fn unexpected(reply: &Value) -> Outcome {
+pub fn unexpected(reply: &Value) -> Outcome {
     Outcome::failed(match reply {
         Value::Error(error) => format!("Error: {}", text::line(error)),
         _ => "Error: the node's answer was not understood; is it a netdb node of this version?"
@@ -168,62 +167,10 @@ fn unexpected(reply: &Value) -> Outcome {
     })
 }
 
-/// The fields of a map, which RESP2 sends as names and values in turn.
-struct Fields<'a>(Vec<(String, &'a Value)>);
-
-impl<'a> Fields<'a> {
-    fn of(value: &'a Value) -> Option<Self> {
-        let fields = match value {
-            Value::Map(pairs) => pairs
-                .iter()
-                .map(|(name, value)| Some((scalar(name)?, value)))
-                .collect(),
-            Value::Array(flat) if flat.len().is_multiple_of(2) => flat
-                .chunks_exact(2)
-                .map(|pair| match pair {
-                    [name, value] => Some((scalar(name)?, value)),
-                    _ => None,
-                })
-                .collect(),
-            _ => None,
-        };
-        fields.map(Self)
-    }
-
-    fn text(&self, name: &str) -> Option<String> {
-        let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
-        scalar(value)
-    }
-
-    /// The field as a table shows it.
-    fn cell(&self, name: &str) -> String {
-        let text = self.text(name).filter(|text| !text.is_empty());
-        text.map_or("-".to_owned(), |text| text::line(&text))
-    }
-}
-
-fn items(value: &Value) -> Option<&[Value]> {
-    match value {
-        Value::Array(items) | Value::Set(items) => Some(items),
-        _ => None,
-    }
-}
-
 fn bytes(value: &Value) -> Option<Vec<u8>> {
     match value {
         Value::Bulk(bytes) => Some(bytes.to_vec()),
         Value::Simple(text) => Some(text.clone().into_bytes()),
-        _ => None,
-    }
-}
-
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::Simple(text) => Some(text.clone()),
-        Value::Bulk(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-        Value::Integer(number) => Some(number.to_string()),
-        Value::Boolean(yes) => Some(yes.to_string()),
-        Value::Double(number) => Some(number.to_string()),
         _ => None,
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::config::nearest;
 
+use super::placing::{self, Join};
 use super::text;
 use super::words::{self, WordsError};
 
@@ -37,9 +38,35 @@ pub enum Command {
     },
     /// Show what the node says of itself.
     Status,
+    /// Show the members' places.
+    Placement,
+    /// Show who holds a key.
+    Owners {
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// Show how far the change of members is.
+    Rebalance,
+    /// Show what a change of members would move.
+    Plan {
+        /// Who would join.
+        joins: Vec<Join>,
+        /// Who would leave.
+        leaves: Vec<String>,
+    },
+    /// Make the node leave the cluster for good.
+    Leave {
+        /// Without waiting until others have what it holds.
+        force: bool,
+    },
+    /// Remove a dead member for good.
+    Remove {
+        /// Its name.
+        name: String,
+    },
     /// Explain the commands, or one of them.
     Help(Option<&'static Entry>),
-    /// Leave.
+    /// End the session.
     Quit,
 }
 
@@ -147,6 +174,65 @@ pub static COMMANDS: &[Entry] = &[
         parse: |words| words.is_empty().then_some(Command::Status),
     },
     Entry {
+        names: &["placement"],
+        arguments: "",
+        summary: "show the members' places: zone, weight, phase, partitions",
+        details: "A member is joining (it fetches its share), active or leaving (it hands off what \
+                  it holds). It owns partitions now, and will own others when that is done.",
+        parse: |words| words.is_empty().then_some(Command::Placement),
+    },
+    Entry {
+        names: &["owners"],
+        arguments: "KEY",
+        summary: "show which members hold a key",
+        details: "",
+        parse: |words| match words {
+            [key] => Some(Command::Owners { key: key.clone() }),
+            _ => None,
+        },
+    },
+    Entry {
+        names: &["rebalance"],
+        arguments: "",
+        summary: "show how far the last change of members is",
+        details: "",
+        parse: |words| words.is_empty().then_some(Command::Rebalance),
+    },
+    Entry {
+        names: &["plan"],
+        arguments: "[join NAME [zone ZONE] [weight N]]... [leave NAME]...",
+        summary: "show what a change of members would move",
+        details: "Nothing is changed.",
+        parse: |words| {
+            let (joins, leaves) = placing::parse_plan(words)?;
+            Some(Command::Plan { joins, leaves })
+        },
+    },
+    Entry {
+        names: &["leave"],
+        arguments: "[force]",
+        summary: "make the node leave the cluster for good, handing off what it holds",
+        details: "With force it does not wait until others have what it holds, and what only it \
+                  holds is lost. To end this session, type quit.",
+        parse: |words| match words {
+            [] => Some(Command::Leave { force: false }),
+            [word] if word.eq_ignore_ascii_case(b"force") => Some(Command::Leave { force: true }),
+            _ => None,
+        },
+    },
+    Entry {
+        names: &["remove"],
+        arguments: "NAME",
+        summary: "remove a dead member for good",
+        details: "What it held is made again on others. One that comes back joins anew.",
+        parse: |words| match words {
+            [name] => Some(Command::Remove {
+                name: String::from_utf8_lossy(name).into_owned(),
+            }),
+            _ => None,
+        },
+    },
+    Entry {
         names: &["help"],
         arguments: "[COMMAND]",
         summary: "explain the commands, or one of them",
@@ -160,7 +246,7 @@ pub static COMMANDS: &[Entry] = &[
     Entry {
         names: &["quit", "exit"],
         arguments: "",
-        summary: "leave",
+        summary: "end this session",
         details: "So does Ctrl-D. A node that was started with this prompt leaves the cluster.",
         parse: |words| words.is_empty().then_some(Command::Quit),
     },

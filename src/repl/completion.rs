@@ -15,8 +15,13 @@ pub fn complete(before: &str, members: &[String]) -> (usize, Vec<String>) {
         (None, _) => commands(word),
         (Some(command), None) => match Entry::named(command.as_bytes()).map(Entry::name) {
             Some("help") => commands(word),
-            Some("members") => names(word, members),
+            Some("plan") => plan_words(word),
+            Some("members" | "remove") => names(word, members),
             _ => Vec::new(),
+        },
+        (Some(command), Some(_)) if is_plan(command) => match earlier.next_back() {
+            Some(last) if is_word(last, "leave") => names(word, members),
+            _ => plan_words(word),
         },
         _ => Vec::new(),
     };
@@ -29,6 +34,24 @@ fn commands(word: &str) -> Vec<String> {
     names
         .filter(|name| name.starts_with(&word))
         .map(|name| format!("{name} "))
+        .collect()
+}
+
+fn is_plan(command: &str) -> bool {
+    Entry::named(command.as_bytes()).is_some_and(|entry| entry.name() == "plan")
+}
+
+fn is_word(typed: &str, word: &str) -> bool {
+    typed.eq_ignore_ascii_case(word)
+}
+
+/// What announces the parts of a plan.
+fn plan_words(word: &str) -> Vec<String> {
+    let word = word.to_ascii_lowercase();
+    let words = ["join", "leave", "zone", "weight"].into_iter();
+    words
+        .filter(|known| known.starts_with(&word))
+        .map(|known| format!("{known} "))
         .collect()
 }
 
@@ -59,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_first_word_is_a_command() {
-        assert_eq!(completed("p"), (0, vec!["put ".to_owned()]));
+        assert_eq!(completed("pu"), (0, vec!["put ".to_owned()]));
         assert_eq!(
             completed("  DE"),
             (2, vec!["delete ".to_owned(), "del ".to_owned()])
@@ -75,6 +98,16 @@ mod tests {
             (8, vec!["node-1".to_owned(), "\"node 2\"".to_owned()])
         );
         assert_eq!(completed("members ot"), (8, vec!["other".to_owned()]));
+        assert_eq!(completed("remove ot"), (7, vec!["other".to_owned()]));
+        assert_eq!(completed("plan j"), (5, vec!["join ".to_owned()]));
+        assert_eq!(
+            completed("plan join a LEAVE ot"),
+            (18, vec!["other".to_owned()])
+        );
+        assert_eq!(
+            completed("plan leave a w"),
+            (13, vec!["weight ".to_owned()])
+        );
         assert_eq!(completed("get no"), (4, vec![]));
         assert_eq!(completed("members node-1 o"), (15, vec![]));
     }

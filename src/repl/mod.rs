@@ -14,8 +14,11 @@ mod command;
 mod completion;
 #[cfg(test)]
 mod fake;
+mod fields;
 mod history;
 mod piped;
+mod placing;
+mod rebalancing;
 mod remote;
 mod session;
 mod terminal;
@@ -28,11 +31,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use command::{COMMANDS, Command, Entry, parse, parse_line};
 pub use history::History;
 pub use piped::{LINE_BYTES_MAX, run_piped};
+pub use placing::Join;
+pub use rebalancing::Rebalancing;
 pub use remote::{Patience, Remote, RemoteNode};
 pub use session::{CallError, Connection, Node, Session};
 pub use terminal::run_terminal;
-pub use text::SHOWN_BYTES_MAX;
-pub use time::utc;
+pub use text::{SHOWN_BYTES_MAX, bytes};
+pub use time::{duration, utc};
 
 /// What became of one command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,9 +112,14 @@ impl Kind {
 /// Runs one command that was given as words: the whole of `netdb exec`.
 pub async fn run_words<N: Node>(session: &mut Session<N>, words: &[Vec<u8>]) -> Outcome {
     match parse(words) {
-        Ok(command) => session.run(command, wall_ms()).await,
+        Ok(command) => run_command(session, command).await,
         Err(words) => Outcome::usage(words),
     }
+}
+
+/// Runs one command.
+pub async fn run_command<N: Node>(session: &mut Session<N>, command: Command) -> Outcome {
+    session.run(command, wall_ms()).await
 }
 
 /// Runs one line; none if it is blank.

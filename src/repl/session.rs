@@ -13,6 +13,8 @@ use crate::resp::Value;
 
 use super::answer::{self, KEYS_SHOWN_MAX};
 use super::command::{self, Command};
+use super::placing;
+use super::rebalancing::Rebalancing;
 use super::{Outcome, text};
 
 /// Why a call has no answer. Each has the words to tell.
@@ -110,6 +112,31 @@ impl<N: Node> Session<N> {
                 answer::members(&reply, &prefix, now_ms)
             }
             Command::Status => answer::status(&self.call(&netdb("STATUS")).await?),
+            Command::Placement => placing::placement(&self.call(&netdb("PLACEMENT")).await?),
+            Command::Owners { key } => {
+                let [netdb, owners] = netdb("OWNERS");
+                placing::owners(&self.call(&[netdb, owners, key]).await?)
+            }
+            Command::Rebalance => {
+                let reply = self.call(&netdb("REBALANCE")).await?;
+                match Rebalancing::of(&reply) {
+                    Some(rebalancing) => Outcome::done(rebalancing.report()),
+                    None => answer::unexpected(&reply),
+                }
+            }
+            Command::Plan { joins, leaves } => {
+                placing::plan(&self.call(&placing::plan_words(&joins, &leaves)).await?)
+            }
+            Command::Leave { force } => {
+                let mut words = netdb("LEAVE").to_vec();
+                words.extend(force.then(|| b"FORCE".to_vec()));
+                placing::leave(&self.call(&words).await?)
+            }
+            Command::Remove { name } => {
+                let [netdb, remove] = netdb("REMOVE");
+                let reply = self.call(&[netdb, remove, name.into_bytes()]).await?;
+                placing::remove(&reply)
+            }
             Command::Help(topic) => Outcome::done(command::help(topic)),
             Command::Quit => Outcome::quit(),
         })

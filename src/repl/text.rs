@@ -54,6 +54,24 @@ pub fn line(text: &str) -> String {
         .collect()
 }
 
+/// So many bytes, in the unit that says something.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if count < 1_000 {
+        return format!("{count} bytes");
+    }
+    let mut scaled = count as f64 / 1e3;
+    let mut units = UNITS.iter();
+    let mut unit = units.next();
+    while scaled >= 999.95
+        && let Some(next) = units.next()
+    {
+        scaled /= 1e3;
+        unit = Some(next);
+    }
+    format!("{scaled:.1} {}", unit.unwrap_or(&"TB"))
+}
+
 /// Rows under a heading, each column as wide as its widest cell.
 pub fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];

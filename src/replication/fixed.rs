@@ -28,22 +28,3 @@ pub(super) mod half {
         Ok(u32::from_le_bytes(Deserialize::deserialize(deserializer)?))
     }
 }
-
-/// Many hashes.
-pub(super) mod each {
-    use super::*;
-
-    pub(in super::super) fn serialize<S: Serializer>(
-        hashes: &[u64],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(hashes.iter().map(|hash| hash.to_le_bytes()))
-    }
-
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Vec<u64>, D::Error> {
-        let hashes: Vec<[u8; 8]> = Deserialize::deserialize(deserializer)?;
-        Ok(hashes.into_iter().map(u64::from_le_bytes).collect())
-    }
-}

@@ -7,12 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use super::durability::Durability;
 use super::fixed;
-use crate::clock::ActorId;
+use super::request::{Consistency, Reply, Request};
+use crate::clock::{ActorId, Clock, NodeId};
 use crate::object::Object;
-use crate::placement::PartitionId;
+use crate::placement::{Founding, PartitionId, Record};
 use crate::store::exchange::{
     Closing, Delta, Digest, FullEnd, FullNext, FullRequest, FullRows, Push,
 };
+
+/// What a node has of a partition, as one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionHash {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The hash of its clock and rows, and of what else replicas compare.
+    #[serde(with = "fixed")]
+    pub hash: u64,
+}
 
 /// One message between peers. Any of them may be lost, repeated or late.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,12 +68,78 @@ pub enum Message {
         /// Everything that the answerer knows of the key.
         object: Object,
     },
-    /// "This is the hash of everything that I hold. Is yours the same?"
+    /// "This is the hash of the roster that I know and of everything that we both get the
+    /// writes of. Is yours the same?"
     Root(#[serde(with = "fixed")] u64),
     /// "It is the same": the answer to [`Message::Root`] when nothing differs.
     Same(#[serde(with = "fixed")] u64),
-    /// "It is not the same": the sender's hash of each partition, in order.
-    Hashes(#[serde(with = "fixed::each")] Vec<u64>),
+    /// "It is not the same": of what the sender holds.
+    Hashes {
+        /// The fingerprint of its roster.
+        #[serde(with = "fixed")]
+        roster: u64,
+        /// The hash of each partition that it should hold.
+        partitions: Vec<PartitionHash>,
+    },
+    /// What the sender knows of who belongs to the cluster, or a part of it.
+    Roster {
+        /// When the cluster of its copies began; none if it has none that is whole.
+        founding: Option<Founding>,
+        /// The fingerprint of all that it knows.
+        #[serde(with = "fixed")]
+        fingerprint: u64,
+        /// Facts by member.
+        records: Vec<(NodeId, Record)>,
+        /// Whether it wants to hear what the receiver knows.
+        mutual: bool,
+    },
+    /// A client's request for a key that the sender does not serve.
+    Forward {
+        /// The key's partition.
+        partition: PartitionId,
+        /// Chosen by the sender, echoed in [`Message::Forwarded`].
+        id: u64,
+        /// The actor of the sender's opening, echoed too.
+        asker: ActorId,
+        /// At which strength.
+        consistency: Consistency,
+        /// What to do.
+        request: Request,
+    },
+    /// The answer to [`Message::Forward`].
+    Forwarded {
+        /// The partition of the request.
+        partition: PartitionId,
+        /// Its `id`.
+        id: u64,
+        /// Its `asker`: an answer to an earlier opening is none.
+        to: ActorId,
+        /// The answer; none if the node that was asked does not serve the partition.
+        reply: Option<Reply>,
+    },
+    /// "I hold this of a partition that is none of mine, or that I am about to give up. Do you
+    /// have all of it, on disk?" (PROTOCOL 3.11)
+    Holding {
+        /// The partition.
+        partition: PartitionId,
+        /// Chosen by the asker, anew when what it knows of the roster or what it holds has
+        /// changed; echoed in [`Message::Held`].
+        id: u64,
+        /// The actor of the asker's opening, echoed too.
+        asker: ActorId,
+        /// What it holds.
+        clock: Clock,
+    },
+    /// "I get the writes of this partition by the roster that I know, and what you hold of it
+    /// is on my disk."
+    Held {
+        /// The partition.
+        partition: PartitionId,
+        /// The question's `id`.
+        id: u64,
+        /// The question's `asker`: an answer to an earlier opening is none.
+        to: ActorId,
+    },
     /// "This is what I have of a partition; send what I lack" (PROTOCOL 3.4).
     Digest {
         /// The asker's clock.
@@ -113,12 +190,14 @@ pub enum Message {
     /// The end of a full sync: now everything staged takes effect at once.
     FullEnd(FullEnd),
     /// The asker of a digest lacked nothing that the answerer can send, which is no proof that
-    /// it has all: the answerer is rebuilding its own copy, or cannot read it.
+    /// it has all: the answerer's own copy is not whole, or cannot be read.
     Unsure {
         /// The partition asked about.
         partition: PartitionId,
         /// The actor in whose name was asked.
         asker: ActorId,
+        /// Whether the answerer never had more than what it has, and the asker has all of it.
+        is_all: bool,
     },
 }
 

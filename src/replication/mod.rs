@@ -11,18 +11,22 @@
 //! Absent on purpose: a queue of writes for replicas that are away (anti-entropy is that
 //! queue), retransmission, and any opinion about who is alive.
 
+mod change;
 mod durability;
 mod fixed;
 mod message;
 mod pacer;
+mod request;
 mod strength;
 mod sync;
 mod waits;
 mod words;
 
+pub use change::{Change, Changed, Ends, EndsIf, OnlyIf};
 pub use durability::Durability;
-pub use message::Message;
+pub use message::{Message, PartitionHash};
 pub use pacer::Pacer;
+pub use request::{Consistency, KEYS_BYTES_MAX, Reply, Request, RequestError};
 pub use strength::Strength;
 pub use sync::{Input, Output, Pull, SyncParams, Synchronizer, Tally};
 pub use waits::{Ended, Needs, Waits};

@@ -1,9 +1,11 @@
 //! How many replicas take part before a request is answered.
 
+use serde::{Deserialize, Serialize};
+
 use super::words;
 
 /// How many replicas must have a write before it is acknowledged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Strength {
     /// This node alone.
     One,

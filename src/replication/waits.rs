@@ -151,10 +151,11 @@ impl<P> Waits<P> {
         }
     }
 
-    /// Only `reachable` replicas can answer now, the coordinator included, so no wait that
-    /// is not strict needs more. Returns the waits that this ends.
-    pub fn lower(&mut self, now: Instant, reachable: usize) -> Vec<Ended<P>> {
+    /// Only so many replicas of what waits can answer now, the coordinator included, so no
+    /// wait that is not strict needs more. Returns the waits that this ends.
+    pub fn lower(&mut self, now: Instant, reachable: impl Fn(&P) -> usize) -> Vec<Ended<P>> {
         for waiting in self.waiting.values_mut().filter(|w| !w.needs.strict) {
+            let reachable = reachable(&waiting.payload);
             waiting.needs.replicas = waiting.needs.replicas.min(reachable);
         }
         self.end_where(now, Waiting::is_met)
@@ -269,11 +270,11 @@ mod tests {
     #[test]
     fn a_lost_replica_lowers_what_is_needed_and_never_raises_it() {
         let (mut waits, id) = waiting_for(3);
-        assert!(waits.lower(at(1), 4).is_empty());
-        assert!(waits.lower(at(1), 2).is_empty());
+        assert!(waits.lower(at(1), |_| 4).is_empty());
+        assert!(waits.lower(at(1), |_| 2).is_empty());
         assert!(waits.answer(at(2), id, NodeId(1)).unwrap().is_met());
         let (mut waits, _) = waiting_for(3);
-        assert_eq!(waits.lower(at(1), 1).len(), 1);
+        assert_eq!(waits.lower(at(1), |_| 1).len(), 1);
     }
 
     #[test]
@@ -285,7 +286,7 @@ mod tests {
             ..needs(3)
         };
         waits.wait(at(0), id, "client", strict);
-        assert!(waits.lower(at(1), 1).is_empty());
+        assert!(waits.lower(at(1), |_| 1).is_empty());
         assert!(!waits.expire(at(2_000))[0].is_met());
     }
 

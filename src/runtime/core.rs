@@ -1,5 +1,6 @@
 //! What the tasks of one node share.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +22,9 @@ use super::storage::{Opening, Watched};
 use super::time::Clock;
 use crate::clock::NodeId;
 use crate::membership::Fingerprint;
+use crate::node::Data;
 use crate::node::request::Consistency;
 use crate::node::request::Reply;
-use crate::node::{Data, View};
 use crate::wire::KeyRing;
 
 /// Who waits for a reply.
@@ -84,16 +85,15 @@ impl Core {
         self.roster.borrow().clone()
     }
 
-    /// Who can be written to, by what membership and the links say now.
+    /// Who can be reached, by what membership and the links say now.
     ///
     /// A suspect whose link is up counts as reachable: the link's own heartbeat says more
     /// than a lost datagram.
-    pub(super) fn view(&self) -> View {
+    pub(super) fn reachable(&self) -> BTreeSet<NodeId> {
         let roster = self.roster();
         let up = self.links.up();
-        View::of(roster.members.values(), self.profile.id, |id| {
-            up.contains(&id)
-        })
+        let active = roster.active_others().map(|member| member.identity.id);
+        active.filter(|id| up.contains(id)).collect()
     }
 
     /// The opening of the engine that is in use.

@@ -80,6 +80,7 @@ counters! {
         pushes_dropped,
         /// Other messages to peers dropped for the same reasons.
         messages_dropped,
+        copies_dropped,
         /// Replies whose client had gone.
         replies_unclaimed,
         /// Comparisons with a peer after which everything that differed was fetched.

@@ -39,18 +39,18 @@ impl Core {
         }
     }
 
-    /// Puts a message on its link. A dropped push leaves its peer behind, so the data plane
-    /// is told; whatever that makes it send is no push.
+    /// Puts a message on its link. A dropped push leaves its peer behind, and a dropped
+    /// request its client, so the data plane is told. What that makes it send is no push, and
+    /// a request goes to each owner once: this ends.
     fn send(&self, to: NodeId, message: Message) {
         let Err(message) = self.links.send(to, message) else {
             return;
         };
         self.count_dropped(&message);
-        if matches!(message, Message::Push { .. }) {
-            let mut effects = Vec::new();
-            self.data.push_dropped(self.clock.now(), to, &mut effects);
-            self.execute(effects);
-        }
+        let mut effects = Vec::new();
+        let now = self.clock.now();
+        self.data.dropped(now, to, &message, &mut effects);
+        self.execute(effects);
     }
 
     /// Counts a message that will not be written.
@@ -107,7 +107,7 @@ impl Core {
             }
             Note::Rebuilt { peer, partition } => {
                 if let Some(more) = self.limiter.admit("rebuilt") {
-                    info!(%peer, %partition, more, "a damaged partition is whole again");
+                    info!(%peer, %partition, more, "a partition is whole here");
                 }
             }
             Note::OwnWritesLost {
@@ -129,6 +129,48 @@ impl Core {
                     error!(%partition, error, more, "the storage engine failed");
                 }
             }
+            other => self.note_place(other),
+        }
+    }
+
+    /// What became of this node's place in the cluster and of its copies.
+    fn note_place(&self, note: &Note) {
+        let counters = &self.counters;
+        match note {
+            Note::Dropped { partition } => {
+                counters.copies_dropped.one();
+                if let Some(more) = self.limiter.admit("dropped") {
+                    info!(%partition, more, "gave up a copy that its owners have");
+                }
+            }
+            Note::LeftOver { partition } => {
+                if let Some(more) = self.limiter.admit("left over") {
+                    warn!(
+                        %partition, more,
+                        "no member has a whole copy of a partition: going on with what is left"
+                    );
+                }
+            }
+            Note::Phase(phase) => info!(%phase, "place in the cluster"),
+            Note::Evicted { member } => {
+                warn!(%member, "was away for too long: removed from the cluster for good");
+            }
+            Note::Merged => {
+                info!("met an elder cluster: what is here is compared with it before it is served")
+            }
+            Note::RosterUnkept { error } => {
+                counters.storage_errors.one();
+                if let Some(more) = self.limiter.admit("roster") {
+                    error!(error, more, "the roster could not be kept on the disk");
+                }
+            }
+            Note::RosterRefused { peer, reason } => {
+                counters.data_refused.one();
+                if let Some(more) = self.limiter.admit("roster refused") {
+                    warn!(%peer, %reason, more, "dropped a fact about the cluster's members");
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::node::JoinError;
 use crate::wire::KeyError;
 
 /// Why a node does not start. Each message is one line that says what was wrong and what
@@ -77,6 +78,12 @@ pub enum StartError {
         name: String,
         /// Where the other one is.
         addr: SocketAddr,
+    },
+    /// The node does not join its cluster.
+    #[error("node does not join its cluster: {reason}")]
+    NotJoined {
+        /// Why not.
+        reason: JoinError,
     },
     /// The cluster key cannot be used.
     #[error("cluster key cannot be used: {0}")]

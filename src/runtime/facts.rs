@@ -20,6 +20,8 @@ use tracing::{error, warn};
 
 use super::core::Core;
 use super::facts_lane::FactsTransport;
+use super::place::own_progress;
+use super::place_views::SeatProgress;
 use super::state::{Command, FactsTable, NodeFacts};
 use crate::clock::NodeId;
 use crate::membership::{Identity, MEMBERS_MAX};
@@ -51,6 +53,15 @@ const NAME: &str = "name";
 const CLIENT: &str = "client";
 const CLUSTER: &str = "cluster";
 const VERSION: &str = "version";
+/// What a node has still to move, has moved, the bytes of it, since when and until when:
+/// `3,5,1000,1795660788895,0`.
+const MOVES: &str = "moves";
+/// Which placement that is about, the roster's version and a hash: `7:00000000000000aa`. Set
+/// after [`MOVES`], so whoever knows this one knows that one too.
+const ROSTER: &str = "roster";
+
+/// How often what a node says of its progress may change: it is gossip, and news for people.
+const MOVES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs chitchat until the node has stopped, and starts it anew when it ends: it panics
 /// when its digest outgrows a datagram, and a node must survive that.
@@ -140,6 +151,7 @@ async fn serve(core: &Core, handle: &ChitchatHandle, generation: u64) -> End {
     let mut ticks = tokio::time::interval(READ_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told = Instant::now();
+    let mut said = None;
     loop {
         tokio::select! {
             () = core.stopped.cancelled() => return End::Stopped,
@@ -151,6 +163,7 @@ async fn serve(core: &Core, handle: &ChitchatHandle, generation: u64) -> End {
         if core.roster().me.generation != generation {
             return End::NewGeneration;
         }
+        say_progress(core, handle, &mut said).await;
         let (table, lives) = handle
             .with_chitchat(|chitchat| (read(chitchat), chitchat.node_states().len()))
             .await;
@@ -167,6 +180,59 @@ async fn serve(core: &Core, handle: &ChitchatHandle, generation: u64) -> End {
         }
         publish(core, table);
     }
+}
+
+/// Says how far this node is, if that has changed since it was `said`.
+async fn say_progress(
+    core: &Core,
+    handle: &ChitchatHandle,
+    said: &mut Option<(Instant, [String; 2])>,
+) {
+    if (said.as_ref()).is_some_and(|(when, _)| when.elapsed() < MOVES_INTERVAL) {
+        return;
+    }
+    let (progress, placement) = own_progress(core);
+    let words = progress_words(&progress, placement);
+    if said.as_ref().is_none_or(|(_, known)| *known != words) {
+        let set = |chitchat: &mut Chitchat| {
+            let facts = chitchat.self_node_state();
+            facts.set(MOVES, &words[0]);
+            facts.set(ROSTER, &words[1]);
+        };
+        handle.with_chitchat(set).await;
+    }
+    *said = Some((Instant::now(), words));
+}
+
+fn progress_words(progress: &SeatProgress, (version, hash): (u64, u64)) -> [String; 2] {
+    let SeatProgress {
+        to_move,
+        moved,
+        bytes,
+        since_ms,
+        until_ms,
+        ..
+    } = progress;
+    [
+        format!("{to_move},{moved},{bytes},{since_ms},{until_ms}"),
+        format!("{version}:{hash:016x}"),
+    ]
+}
+
+/// What a node says of its progress, if it is that.
+fn progress_of(moves: &str, roster: &str) -> Option<(SeatProgress, (u64, u64))> {
+    let mut numbers = moves.split(',').map(|number| number.parse().ok());
+    let progress = SeatProgress {
+        to_move: numbers.next()??,
+        moved: numbers.next()??,
+        bytes: numbers.next()??,
+        since_ms: numbers.next()??,
+        until_ms: numbers.next()??,
+        is_current: true,
+    };
+    let (version, hash) = roster.split_once(':')?;
+    let hash = u64::from_str_radix(hash, 16).ok()?;
+    Some((progress, (version.parse().ok()?, hash)))
 }
 
 fn publish(core: &Core, table: FactsTable) {
@@ -254,6 +320,8 @@ fn facts_of(id: &ChitchatId, state: &NodeState) -> Option<(NodeId, NodeFacts)> {
             .and_then(|addr| SocketAddr::from_str(addr).ok()),
         cluster_addr: id.gossip_advertise_addr,
         version: printable(state.get(VERSION).unwrap_or_default()),
+        progress: (state.get(MOVES).zip(state.get(ROSTER)))
+            .and_then(|(moves, roster)| progress_of(moves, roster)),
         live: false,
     };
     Some((node_of(id)?, facts))
@@ -264,4 +332,34 @@ fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '?' } else { c })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_says_of_its_progress_is_understood_or_ignored() {
+        let progress = SeatProgress {
+            to_move: 3,
+            moved: u64::MAX,
+            bytes: 0,
+            since_ms: 5,
+            until_ms: 6,
+            is_current: true,
+        };
+        let [moves, roster] = progress_words(&progress, (7, 0xab));
+        assert_eq!(roster, "7:00000000000000ab");
+        assert_eq!(progress_of(&moves, &roster), Some((progress, (7, 0xab))));
+        for (moves, roster) in [
+            ("", "7:ab"),
+            ("1,2,3,4", "7:ab"),
+            ("1,2,-3,4,5", "7:ab"),
+            ("1,2,3,4,5", "7"),
+            ("1,2,3,4,5", "x:ab"),
+            ("1,2,3,4,5", "7:xyz"),
+        ] {
+            assert_eq!(progress_of(moves, roster), None, "{moves} {roster}");
+        }
+    }
 }

@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::core::Core;
 use super::error::StartError;
-use super::views::{MemberView, ScanPage, Status, Submitted};
+use super::views::{MemberView, Status, Submitted};
 use super::{lifecycle, status};
 use crate::node::request::{Consistency, Reply, Request, RequestError};
-use crate::store::StoreError;
+use crate::placement::Keyspace;
 
 /// A running node. Clones are handles to the same node.
 ///
@@ -74,10 +74,8 @@ impl Handle {
         match (reply, receiver) {
             (Some(reply), _) => Submitted::Ready(reply),
             (None, Some(receiver)) => Submitted::Waiting(receiver),
-            // Every member holds every partition, so this does not happen.
-            (None, None) => Submitted::Ready(Reply::Failed(RequestError::Storage(
-                "the key's partition is not on this node".to_owned(),
-            ))),
+            // Either there is an answer or somebody waits for it.
+            (None, None) => Submitted::Ready(Reply::Failed(RequestError::Interrupted)),
         }
     }
 
@@ -133,54 +131,14 @@ impl Handle {
         }
     }
 
-    /// About `count` keys from `cursor` on; start with 0, go on with the page's cursor
-    /// until that is 0. A key that exists throughout is seen at least once.
-    ///
-    /// # Errors
-    /// [`RequestError::Storage`] if keys cannot be read.
-    pub fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, RequestError> {
-        // The cursor is the hash to go on from. It is never 0: at least one key, of a
-        // smaller hash, came before it.
-        let count = count.max(1);
-        let now = self.core.clock.now();
-        let found = self.core.data.scan(now, cursor, count);
-        let (keys, next) = found.map_err(unreadable)?;
-        Ok(ScanPage {
-            cursor: next.unwrap_or(0),
-            keys,
-        })
-    }
-
-    /// The next `count` keys after `after` that begin with `prefix`, in ascending order; fewer
-    /// when there are no more. Costs the keys that begin so, not all keys.
-    ///
-    /// # Errors
-    /// [`RequestError::Storage`] if keys cannot be read.
-    pub fn list(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        count: usize,
-    ) -> Result<Vec<Bytes>, RequestError> {
-        let now = self.core.clock.now();
-        let found = self.core.data.list(now, prefix, after, count);
-        found.map_err(unreadable)
+    /// How the cluster cuts its keyspace.
+    pub fn keyspace(&self) -> Keyspace {
+        self.core.data.keyspace()
     }
 
     /// The wall clock of the node, by which values end, in milliseconds since the Unix epoch.
     pub fn wall_ms(&self) -> u64 {
         self.core.clock.now().wall_ms
-    }
-
-    /// Number of keys that have a value here. After a burst of endings those of the burst that
-    /// are not removed yet may be counted.
-    ///
-    /// # Errors
-    /// [`RequestError::Storage`] if keys cannot be read, [`RequestError::Rebuilding`] while a
-    /// partition that was damaged is being fetched.
-    pub fn key_count(&self) -> Result<u64, RequestError> {
-        let now = self.core.clock.now();
-        self.core.data.live_key_count(now).map_err(unreadable)
     }
 
     /// Every member, ordered by name.
@@ -223,12 +181,8 @@ impl Handle {
     }
 }
 
-fn unreadable(error: StoreError) -> RequestError {
-    RequestError::from(&error)
-}
-
 /// What is wrong with a reply that is not the one to this request.
-fn failure(reply: Reply) -> RequestError {
+pub(super) fn failure(reply: Reply) -> RequestError {
     match reply {
         Reply::Failed(error) => error,
         other => RequestError::Storage(format!("unexpected reply {other:?}")),

@@ -24,7 +24,7 @@ pub(super) fn name(configured: Option<&str>, cluster: SocketAddr) -> Result<Stri
 }
 
 /// Names become file names and appear in logs and tables, so they are plain.
-fn check_name(name: &str) -> Result<(), StartError> {
+pub(super) fn check_name(name: &str) -> Result<(), StartError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let fits = (1..=NAME_BYTES_MAX).contains(&name.len());
     if fits && name.chars().all(plain) && !name.starts_with(['.', '-']) {

@@ -28,7 +28,7 @@ use super::state::{Command, FactsTable, Roster};
 use super::storage::{Opening, Watched};
 use super::time::Clock;
 use super::udp::{self, COMMANDS_MAX, Lane};
-use super::{accept, facts, fsync, peers, reopen, seeds, timer};
+use super::{accept, facts, founding, fsync, peers, reopen, seeds, timer};
 use crate::config::{Config, Network};
 use crate::membership::{Identity, Membership, Params};
 use crate::node::Data;
@@ -158,6 +158,11 @@ fn start_others(core: &Arc<Core>, peers: TcpListener, config: &Config, guessed: 
     core.spawn_vital("timer", timer::run(core.clone()));
     core.spawn_vital("fsync", fsync::run(core.clone()));
     core.spawn_vital("disk", reopen::run(core.clone()));
+    // Without seeds there is nobody to wait for.
+    if core.ready_wait.is_zero() {
+        founding::found(core);
+    }
+    core.spawn(founding::run(core.clone()));
     core.spawn(seeds::run(core.clone(), config.seeds.clone(), guessed));
 }
 

@@ -10,6 +10,7 @@ use super::core::Core;
 use super::error::StartError;
 use super::state::Command;
 use crate::membership::State;
+use crate::placement::Phase;
 
 /// How long seeds may stay silent before a node is ready alone.
 pub(super) const SILENT_SEEDS_WAIT: Duration = Duration::from_secs(2);
@@ -19,7 +20,7 @@ pub(super) const GUESSED_SEEDS_WAIT: Duration = Duration::from_millis(600);
 
 /// How long joining may take once somebody has answered. A node that restarts at once may
 /// have to wait until its earlier life has been declared failed.
-const JOIN_WAIT: Duration = Duration::from_secs(10);
+pub(super) const JOIN_WAIT: Duration = Duration::from_secs(10);
 
 /// How long the first link may take after joining.
 const LINK_WAIT: Duration = Duration::from_secs(3);
@@ -28,7 +29,7 @@ const LINK_WAIT: Duration = Duration::from_secs(3);
 const SYNC_WAIT: Duration = Duration::from_secs(30);
 
 /// How often conditions without a notification are looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// How long leaving may take: the others confirm within milliseconds, or the farewell is
 /// repeated until it is given up.
@@ -39,7 +40,11 @@ const TASKS_WAIT: Duration = Duration::from_secs(5);
 
 /// See [`Handle::ready`](super::Handle::ready).
 pub(super) async fn ready(core: &Core) -> Result<(), StartError> {
-    if !joined(core).await? {
+    let has_joined = joined(core).await?;
+    while !owns(core)? && !core.stopping.is_cancelled() {
+        sleep(LOOK_AGAIN).await;
+    }
+    if !has_joined {
         return Ok(());
     }
     let linked = || !core.data.view().reachable.is_empty();
@@ -49,6 +54,14 @@ pub(super) async fn ready(core: &Core) -> Result<(), StartError> {
         warn!("not caught up with any member after {SYNC_WAIT:?}; ready nevertheless");
     }
     Ok(())
+}
+
+/// Whether this node has come to own what it should: a new member fetches it first.
+fn owns(core: &Core) -> Result<bool, StartError> {
+    if let Some(reason) = core.data.join_error() {
+        return Err(StartError::NotJoined { reason });
+    }
+    Ok(core.data.phase().is_some_and(Phase::is_current))
 }
 
 /// Waits until there is another member, or nobody answers. Returns whether there is one.

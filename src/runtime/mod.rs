@@ -22,6 +22,7 @@
 //! | timer (`timer`) | nothing | the data plane's next timeout, 100 ms at most | |
 //! | fsync (`fsync`) | nothing | a tick, then the disk, on a blocking thread | |
 //! | disk (`reopen`) | the engine's next opening | a tick, a failure or much that was written, then the disk, on a blocking thread | |
+//! | founding (`founding`; ends when the node stops or has left) | nothing | a tick | |
 //! | seeds (`seeds`; ends early if there are no names to resolve) | the seeds' addresses | name lookups | |
 //!
 //! Requests run on the task of whoever submits them, and messages of peers on the task of
@@ -52,6 +53,7 @@ mod error;
 mod events;
 mod facts;
 mod facts_lane;
+mod founding;
 mod fsync;
 mod handle;
 mod identity;
@@ -59,9 +61,12 @@ mod launch;
 mod lifecycle;
 mod limiter;
 mod links;
+mod listing;
 mod memory;
 mod outbox;
 mod peers;
+mod place;
+mod place_views;
 mod ports;
 mod queue;
 mod reopen;
@@ -83,5 +88,9 @@ mod tests;
 pub use error::StartError;
 pub use handle::Handle;
 pub use identity::NAME_BYTES_MAX;
+pub use place_views::{
+    OwnerView, OwnersView, PlacementView, PlanView, PlannedJoin, PlannedMember, RebalanceView,
+    SeatProgress, SeatView,
+};
 pub use start::start;
 pub use views::{DiskView, MemberView, ScanPage, Status, Submitted};

@@ -3,7 +3,7 @@
 //! One task owns both answers, so that the data plane sees them in one order. It is not
 //! the membership task, because telling the data plane takes locks that storage may hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,6 @@ use super::core::Core;
 use super::dial;
 use crate::clock::NodeId;
 use crate::membership::Identity;
-use crate::node::View;
 
 /// A member that is being linked to.
 struct Dialled {
@@ -25,7 +24,7 @@ struct Dialled {
 pub(super) async fn run(core: Arc<Core>) {
     let mut roster = core.roster.subscribe();
     let mut dialled = BTreeMap::new();
-    let mut told = View::default();
+    let mut told = BTreeSet::new();
     loop {
         redial(&core, &mut dialled);
         tell(&core, &mut told);
@@ -72,18 +71,14 @@ fn is_same_process(a: &Identity, b: &Identity) -> bool {
 }
 
 /// Tells the data plane who is there, if that has changed.
-fn tell(core: &Core, told: &mut View) {
-    let view = core.view();
-    if view == *told {
+fn tell(core: &Core, told: &mut BTreeSet<NodeId>) {
+    let reachable = core.reachable();
+    if reachable == *told {
         return;
     }
-    debug!(
-        replicas = view.replicas.len(),
-        reachable = view.reachable.len(),
-        "view changed"
-    );
-    *told = view.clone();
+    debug!(reachable = reachable.len(), "other nodes can be reached");
+    told.clone_from(&reachable);
     let mut effects = Vec::new();
-    core.data.view_changed(core.clock.now(), view, &mut effects);
+    core.data.reach(core.clock.now(), reachable, &mut effects);
     core.execute(effects);
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::replication::Message;
+use crate::replication::{Message, Reply};
 
 /// Most messages that wait for one peer. At 50,000 writes a second it is more than a
 /// second of them, the time after which a silent link is given up anyway.
@@ -71,7 +71,11 @@ fn weight(message: &Message) -> usize {
         Message::Push { push, .. } => push.key.len().saturating_add(push.versions.value_bytes()),
         Message::Delta(delta) => rows_weight(delta.rows.iter()),
         Message::FullRows(rows) => rows_weight(rows.rows.iter()),
-        Message::Hashes(hashes) => hashes.len().saturating_mul(8),
+        Message::Hashes { partitions, .. } => partitions.len().saturating_mul(16),
+        Message::Roster { records, .. } => records.len().saturating_mul(MESSAGE_BYTES),
+        Message::Forward { request, .. } => request.bytes(),
+        Message::Forwarded { reply, .. } => reply.as_ref().map_or(0, Reply::bytes),
+        Message::Known { object, .. } => object.versions.value_bytes(),
         _ => 0,
     };
     body.saturating_add(MESSAGE_BYTES)
@@ -85,6 +89,8 @@ fn rows_weight<'a>(rows: impl Iterator<Item = &'a (bytes::Bytes, crate::object::
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::placement::PartitionId;
+    use crate::replication::PartitionHash;
 
     #[test]
     fn a_full_queue_gives_the_message_back() {
@@ -104,7 +110,14 @@ mod tests {
     #[test]
     fn bytes_are_bounded_too_but_one_message_always_fits() {
         let queue = Queue::default();
-        let huge = || Message::Hashes(vec![0; QUEUE_BYTES_MAX / 8 + 1]);
+        let hash = PartitionHash {
+            partition: PartitionId(0),
+            hash: 0,
+        };
+        let huge = || Message::Hashes {
+            roster: 0,
+            partitions: vec![hash; QUEUE_BYTES_MAX / 16 + 1],
+        };
         assert!(queue.put(huge()).is_ok());
         assert!(queue.put(Message::Root(1)).is_err());
         queue.take();

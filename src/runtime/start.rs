@@ -18,18 +18,15 @@ use super::{advertise, identity, memory, ports};
 use crate::config::Config;
 use crate::membership::{CLUSTER_BYTES_MAX, Fingerprint};
 use crate::node::request::Consistency;
-use crate::node::{Data, DataParams};
-use crate::placement::Keyspace;
+use crate::node::{Data, DataParams, MemberParams};
+use crate::placement::{Keyspace, Profile as Member};
 use crate::replication::SyncParams;
 use crate::store::Options;
 use crate::store::engine::Engine;
 use crate::wire::{ClusterKey, KeyRing};
 
 /// Version of what nodes say to each other. Members of one cluster speak the same one.
-const PROTOCOL: u16 = 2;
-
-/// In the fingerprint: every member holds every partition.
-const REPLICAS_ALL: u8 = 0;
+const PROTOCOL: u16 = 3;
 
 /// Starts a node and returns as soon as it serves: it listens, has loaded its data, and
 /// looks for its seeds. [`Handle::ready`] tells when it has joined and caught up.
@@ -110,7 +107,7 @@ fn fingerprint(config: &Config) -> Fingerprint {
     Fingerprint {
         cluster: config.cluster.name.clone(),
         partitions: config.cluster.partitions,
-        replicas: REPLICAS_ALL,
+        replicas: config.cluster.replicas,
         hash_seed: config.cluster.hash_seed,
         protocol: PROTOCOL,
     }
@@ -124,7 +121,21 @@ fn data_params(config: &Config, profile: &Profile) -> DataParams {
     let partitions = u64::from(config.cluster.partitions).max(1);
     DataParams {
         me: profile.id,
+        member: MemberParams {
+            profile: Member {
+                zone: config.zone.clone(),
+                host: profile.cluster_addr.ip().to_string(),
+                weight: config.weight,
+                ..Member::new(profile.id, &profile.name)
+            },
+            // That of this start is known when the store is open.
+            generation: 0,
+            replace: (config.replace.as_ref())
+                .map(|name| identity::node_id(&config.cluster.name, name)),
+            evict_after: Duration::from_millis(config.evict_after_ms),
+        },
         keyspace,
+        replicas: config.cluster.replicas,
         timeout: Duration::from_millis(config.write_timeout_ms),
         sync: SyncParams {
             interval: Duration::from_millis(config.sync_interval_ms),
@@ -153,9 +164,15 @@ async fn open_store(place: Place, params: DataParams, clock: Clock) -> Result<St
         engine.look();
         let shared: Arc<dyn Engine> = engine.clone();
         let rng = SmallRng::from_rng(&mut rand::rng());
+        let mut params = params;
+        params.member.generation = generation;
         let data = Data::open(&params, &shared, rng, clock.now())
             .map_err(|error| StartError::Storage(error.to_string()))?
             .behind(disk.gate());
+        let data = match opened.quarantine.is_some() {
+            true => data.beside_a_quarantine(),
+            false => data,
+        };
         let took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         info!(
             data = place.words(),

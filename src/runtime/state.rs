@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::place_views::SeatProgress;
 use crate::clock::NodeId;
 use crate::membership::{Identity, Member, Membership};
 
@@ -64,6 +65,9 @@ pub(super) struct NodeFacts {
     pub(super) client_addr: Option<SocketAddr>,
     pub(super) cluster_addr: SocketAddr,
     pub(super) version: String,
+    /// How far it is with what it has to fetch and to give up, and by which placement: the
+    /// roster's version, and a hash over all owners.
+    pub(super) progress: Option<(SeatProgress, (u64, u64))>,
     /// Whether chitchat hears from it.
     pub(super) live: bool,
 }

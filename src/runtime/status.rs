@@ -49,7 +49,7 @@ fn view(core: &Core, member: &Member, facts: &FactsTable) -> MemberView {
     }
 }
 
-fn word(state: State) -> &'static str {
+pub(super) fn word(state: State) -> &'static str {
     match state {
         State::Alive => "alive",
         State::Suspect => "suspect",
@@ -77,10 +77,12 @@ pub(super) fn status(core: &Core) -> Status {
         ("memory_budget", core.opening.memory_budget.unwrap_or(0)),
         ("rows_cached_bytes", data.cached_bytes),
         ("storage_reads_failed", data.unread),
+        ("partitions_owned", data.owned),
         ("quarantined_partitions", data.rebuilding),
         ("own_writes_lost", data.own_writes_lost),
         ("writes_waiting", data.waiting),
         ("sync_backlog", data.sync_backlog),
+        ("sync_bytes_fetched", data.fetched_bytes),
     ];
     counters.extend(core.counters.iter());
     counters.extend(roster.counters.iter().copied());

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use rand::Rng;
 use tracing::warn;
 
@@ -121,6 +122,15 @@ impl Engine for Watched {
 
     fn space(&self) -> Result<Option<Space>, EngineError> {
         self.engine.space()
+    }
+
+    fn note(&self) -> Result<Option<Bytes>, EngineError> {
+        self.engine.note()
+    }
+
+    /// One that fails leaves nothing behind that a second attempt could build on.
+    fn keep_note(&self, note: &[u8]) -> Result<(), EngineError> {
+        self.engine.keep_note(note)
     }
 
     fn check(&self) -> Result<(), EngineError> {

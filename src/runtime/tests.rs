@@ -21,6 +21,7 @@ fn config(name: &str, seeds: &[SocketAddr]) -> Config {
             name: "tests".to_owned(),
             partitions: 16,
             hash_seed: 0,
+            replicas: 3,
         },
         name: Some(name.to_owned()),
         listen: loopback(0),
@@ -126,7 +127,7 @@ async fn one_node_serves_alone() {
     assert_eq!(node.get("k").await.unwrap(), None);
     node.put("k", "v").await.unwrap();
     assert_eq!(node.get("k").await.unwrap().as_deref(), Some(&b"v"[..]));
-    assert_eq!(node.key_count(), Ok(1));
+    assert_eq!(node.key_count().await, Ok(1));
     assert!(node.delete("k").await.unwrap());
     assert!(!node.delete("k").await.unwrap());
     let status = node.status();
@@ -148,7 +149,7 @@ async fn a_scan_finds_every_key_once() {
     }
     let (mut found, mut cursor) = (Vec::new(), 0);
     loop {
-        let page = node.scan(cursor, 7).unwrap();
+        let page = node.scan(cursor, 7).await.unwrap();
         found.extend(page.keys);
         cursor = page.cursor;
         if cursor == 0 {
@@ -159,7 +160,7 @@ async fn a_scan_finds_every_key_once() {
     found.dedup();
     assert_eq!(found.len(), 500);
     assert!(
-        node.scan(0, 0).unwrap().keys.len() <= 1,
+        node.scan(0, 0).await.unwrap().keys.len() <= 1,
         "a count of 0 still makes progress"
     );
     node.shutdown().await;
@@ -192,7 +193,7 @@ async fn a_newcomer_is_ready_when_it_has_everything() {
     }
     let late = node("late", &[addr(&nodes[1])]).await;
     late.ready().await.unwrap();
-    assert_eq!(late.key_count(), Ok(300));
+    assert_eq!(late.key_count().await, Ok(300));
     late.shutdown().await;
     shut_down(nodes).await;
 }

@@ -8,7 +8,8 @@
 //! | too many writes in flight | `BUSY` | no; try again later |
 //! | storage failed | `IOERR` | by a read no; a write may come to be in effect later |
 //! | the node's disk has failed or is full | `MISCONF` | no; use another node, or try again later |
-//! | the key's partition was damaged here and is being fetched | `LOADING` | no; try again later |
+//! | the key's partition was damaged here and is being fetched, or the node has not joined yet | `LOADING` | no; try again later |
+//! | none of the key's owners can be reached | `CLUSTERDOWN` | no; try again later, or another node |
 //! | node is stopping | `SHUTDOWN` | no; use another node |
 //!
 //! A time-out is not Redis's `NOREPLICAS`, because clients take that one to mean that nothing
@@ -84,12 +85,14 @@ impl From<&RequestError> for Failure {
             RequestError::KeyTooLong { .. } | RequestError::ValueTooLong { .. } => "ERR",
             RequestError::Unconfirmed { .. }
             | RequestError::Unanswered { .. }
+            | RequestError::OwnerSilent { .. }
             | RequestError::Interrupted => "TIMEOUT",
             RequestError::NoReplicas { .. } => "NOREPLICAS",
+            RequestError::NoOwner { .. } => "CLUSTERDOWN",
             RequestError::Busy { .. } => "BUSY",
             RequestError::Storage(_) => "IOERR",
             RequestError::WritesStopped(_) => "MISCONF",
-            RequestError::Rebuilding(_) => "LOADING",
+            RequestError::Rebuilding(_) | RequestError::NotJoined => "LOADING",
             RequestError::ShuttingDown => "SHUTDOWN",
         };
         Self::new(format!("{code} {error}"))

@@ -229,6 +229,11 @@ fn encode_reply(reply: &Reply, protocol: Protocol, out: &mut BytesMut) {
             let values = values.map(|(_, version)| Value::Bulk(version.value.clone()));
             encode(&Value::Array(values.collect()), protocol, out);
         }
+        Reply::Keys { keys, .. } => {
+            let keys = keys.iter().cloned().map(Value::Bulk).collect();
+            encode(&Value::Array(keys), protocol, out);
+        }
+        Reply::Count(count) => encode_integer(i64::try_from(*count).unwrap_or(i64::MAX), out),
         Reply::Stored => encode_simple("OK", out),
         Reply::Failed(error) => encode_error(&Failure::from(error).0, out),
     }

@@ -11,7 +11,7 @@ use super::shared::{ClientRecord, Shared};
 use super::store::Store;
 use crate::node::change::Change;
 use crate::node::request::{Consistency, Reply, Request, Strength};
-use crate::resp::{Protocol, parse_i64};
+use crate::resp::{Protocol, Value, parse_i64};
 use crate::runtime::Submitted;
 
 /// Executes a command whose arity has been checked.
@@ -211,16 +211,54 @@ impl Context<'_> {
         self.submit(Request::Update { key, change })
     }
 
-    /// What this node alone answers to a read, at once.
-    pub(super) fn read_here(&self, request: Request) -> Result<Reply, Failure> {
-        let here = Consistency {
+    /// What work needs that takes several steps.
+    pub(super) fn worker(&self) -> Worker {
+        Worker {
+            store: Arc::clone(self.store),
+            consistency: self.consistency(),
+        }
+    }
+
+    /// Work of several steps. No later command of the connection begins before its end.
+    pub(super) fn work(
+        work: impl Future<Output = Result<Value, Failure>> + Send + 'static,
+    ) -> Outcome {
+        Outcome::Work(Box::pin(async {
+            work.await
+                .unwrap_or_else(|failure| Value::Error(failure.0.into_owned()))
+        }))
+    }
+}
+
+/// What does the steps of a command one after the other.
+pub(super) struct Worker {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) consistency: Consistency,
+}
+
+impl Worker {
+    /// What one replica answers to a read.
+    pub(super) async fn read(&self, request: Request) -> Result<Reply, Failure> {
+        let one = Consistency {
             read: Strength::One,
-            ..self.consistency()
+            ..self.consistency
         };
-        match self.store.submit(here, request) {
-            Submitted::Ready(Reply::Failed(error)) => Err(error.into()),
-            Submitted::Ready(reply) => Ok(reply),
-            Submitted::Waiting(_) => Err(Failure::new("ERR the node did not answer at once")),
+        match self.store.submit(one, request).wait().await {
+            Reply::Failed(error) => Err(error.into()),
+            reply => Ok(reply),
+        }
+    }
+
+    /// Begins a request at the connection's strength.
+    pub(super) fn submit(&self, request: Request) -> Submitted {
+        self.store.submit(self.consistency, request)
+    }
+
+    /// What becomes of a request at the connection's strength.
+    pub(super) async fn run(&self, request: Request) -> Result<Reply, Failure> {
+        match self.submit(request).wait().await {
+            Reply::Failed(error) => Err(error.into()),
+            reply => Ok(reply),
         }
     }
 }

@@ -1,12 +1,18 @@
 //! What the server needs of a node; the seam where tests put a store of their own.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::node::request::{Consistency, Request, RequestError};
 use crate::node::transfer::{TransferError, TransferReply, TransferRequest};
-use crate::runtime::{Handle, MemberView, ScanPage, Status, Submitted};
+use crate::node::{LeaveError, RemoveError};
+use crate::runtime::{
+    Handle, MemberView, OwnersView, PlacementView, PlanView, PlannedJoin, RebalanceView, ScanPage,
+    Status, Submitted,
+};
 
 /// The data and the views that commands work on. The methods are those of [`Handle`].
+#[async_trait]
 pub(super) trait Store: Send + Sync + 'static {
     /// The strength of requests that do not choose their own.
     fn consistency(&self) -> Consistency;
@@ -16,11 +22,11 @@ pub(super) trait Store: Send + Sync + 'static {
     fn submit(&self, consistency: Consistency, request: Request) -> Submitted;
 
     /// About `count` keys from `cursor` on.
-    fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, RequestError>;
+    async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, RequestError>;
 
     /// The next `count` keys after `after` that begin with `prefix`, in ascending order; fewer
     /// when there are no more.
-    fn list(
+    async fn list(
         &self,
         prefix: &[u8],
         after: Option<&[u8]>,
@@ -31,13 +37,31 @@ pub(super) trait Store: Send + Sync + 'static {
     fn wall_ms(&self) -> u64;
 
     /// Number of keys that have a value.
-    fn key_count(&self) -> Result<u64, RequestError>;
+    async fn key_count(&self) -> Result<u64, RequestError>;
 
     /// Every member.
     fn members(&self) -> Vec<MemberView>;
 
     /// What the node says of itself.
     fn status(&self) -> Status;
+
+    /// Who holds what.
+    fn placement(&self) -> PlacementView;
+
+    /// Who holds a key.
+    fn owners(&self, key: &[u8]) -> OwnersView;
+
+    /// How far the change is that is under way.
+    fn rebalance(&self) -> RebalanceView;
+
+    /// What would move if these nodes joined and these members left.
+    fn plan(&self, joins: &[PlannedJoin], leaves: &[String]) -> Result<PlanView, String>;
+
+    /// Begins to leave for good.
+    fn leave(&self, force: bool) -> Result<(), LeaveError>;
+
+    /// Removes a dead member for good.
+    fn remove(&self, name: &str) -> Result<(), RemoveError>;
 
     /// Does one step of a client's backup or restore.
     fn transfer(
@@ -50,6 +74,7 @@ pub(super) trait Store: Send + Sync + 'static {
     fn forget_transfers(&self, client: u64);
 }
 
+#[async_trait]
 impl Store for Handle {
     fn consistency(&self) -> Consistency {
         Handle::consistency(self)
@@ -59,25 +84,25 @@ impl Store for Handle {
         Handle::submit_at(self, consistency, request)
     }
 
-    fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, RequestError> {
-        Handle::scan(self, cursor, count)
+    async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, RequestError> {
+        Handle::scan(self, cursor, count).await
     }
 
-    fn list(
+    async fn list(
         &self,
         prefix: &[u8],
         after: Option<&[u8]>,
         count: usize,
     ) -> Result<Vec<Bytes>, RequestError> {
-        Handle::list(self, prefix, after, count)
+        Handle::list(self, prefix, after, count).await
     }
 
     fn wall_ms(&self) -> u64 {
         Handle::wall_ms(self)
     }
 
-    fn key_count(&self) -> Result<u64, RequestError> {
-        Handle::key_count(self)
+    async fn key_count(&self) -> Result<u64, RequestError> {
+        Handle::key_count(self).await
     }
 
     fn members(&self) -> Vec<MemberView> {
@@ -86,6 +111,30 @@ impl Store for Handle {
 
     fn status(&self) -> Status {
         Handle::status(self)
+    }
+
+    fn placement(&self) -> PlacementView {
+        Handle::placement(self)
+    }
+
+    fn owners(&self, key: &[u8]) -> OwnersView {
+        Handle::owners(self, key)
+    }
+
+    fn rebalance(&self) -> RebalanceView {
+        Handle::rebalance(self)
+    }
+
+    fn plan(&self, joins: &[PlannedJoin], leaves: &[String]) -> Result<PlanView, String> {
+        Handle::plan(self, joins, leaves)
+    }
+
+    fn leave(&self, force: bool) -> Result<(), LeaveError> {
+        Handle::leave(self, force)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), RemoveError> {
+        Handle::remove(self, name)
     }
 
     fn transfer(

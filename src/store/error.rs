@@ -28,8 +28,9 @@ pub enum StoreError {
         "partition {0} takes no writes since its storage engine failed, until that is opened again"
     )]
     Poisoned(PartitionId),
-    /// What was here was damaged and set aside, and has not come back from another replica yet.
-    #[error("partition {0} is being fetched from other members, its copy here was damaged")]
+    /// What was here was damaged and set aside, or dropped, or was never here, and has not come
+    /// from another replica yet.
+    #[error("partition {0} is being fetched from other members, its copy here is not whole")]
     Rebuilding(PartitionId),
     /// What the engine holds contradicts itself.
     #[error(

@@ -124,6 +124,8 @@ pub struct FullEnd {
     pub live_total: u64,
     /// The source's clock, from the snapshot of its rows (R7).
     pub clock: Clock,
+    /// Whether the source was whole: a receiver that rebuilds its copy is so then too.
+    pub vouches: bool,
 }
 
 /// What a replica says about dead actors, beside its digest (PROTOCOL 3.9).

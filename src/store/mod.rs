@@ -11,7 +11,8 @@
 //!
 //! Store does not know that there is a network, who is a member, or what time it is.
 //!
-//! Not here yet: dropping of a copy (PROTOCOL 3.11); counters and collections (8).
+//! Not here: when a copy may be dropped (PROTOCOL 3.11), which whoever knows the owners decides.
+//! Not here yet: counters and collections (8).
 
 mod budget;
 pub mod codec;

@@ -5,8 +5,7 @@
 //! partition's tests and the simulator must notice. The switch is there in tests only (feature
 //! `mutations`); a release build contains neither the switch nor the branches.
 //!
-//! Variants without a place in this code are absent: N15 (nothing drops a copy yet), N18
-//! (there are no hints), N30 and N31 (there are no delete markers), N35 and N36 (there are no
+//! Variants without a place in this code are absent: N18 (hints have dots), N30 and N31 (there are no delete markers), N35 and N36 (there are no
 //! counters).
 
 /// One mistake. The names are those of PROTOCOL's catalogue.
@@ -38,6 +37,8 @@ pub enum Mutation {
     N12,
     /// The clock is committed before the rows (R13).
     N14,
+    /// A copy is dropped when its owners were asked, not when they have it (R20).
+    N15,
     /// A partition that was dropped comes back with its actor (R1).
     N16,
     /// A dead actor is sealed before the replicas froze it (R19).
@@ -70,7 +71,8 @@ pub enum Mutation {
 
 #[cfg(any(test, feature = "mutations"))]
 impl Mutation {
-    /// All of them, in the order of the catalogue.
+    /// All that break a rule of partitions, in the order of the catalogue. N15 breaks one of
+    /// nodes.
     pub const ALL: [Self; 27] = [
         Self::N01,
         Self::N01w,
@@ -123,6 +125,7 @@ impl Mutation {
             Self::N28 | Self::N29 => "R17",
             Self::N24 => "R18",
             Self::N17 => "R19",
+            Self::N15 => "R20",
             Self::N21 => "R22",
         }
     }

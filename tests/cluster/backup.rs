@@ -1,5 +1,6 @@
 //! Backups of real nodes, and what restoring them does to empty and to living clusters.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,7 +12,11 @@ use tempfile::TempDir;
 
 /// Runs `netdb backup` or `netdb restore`.
 fn run(command: &str, node: &Node, file: &Path) -> Output {
-    let client = node.ports.client.to_string();
+    run_by(command, node.ports.client, file)
+}
+
+fn run_by(command: &str, client: SocketAddr, file: &Path) -> Output {
+    let client = client.to_string();
     let file = file.to_string_lossy();
     finish(&mut netdb([command, "--node", &client, &file]), "")
 }
@@ -19,7 +24,12 @@ fn run(command: &str, node: &Node, file: &Path) -> Output {
 /// The same, which must succeed; what it said.
 #[track_caller]
 fn done(command: &str, node: &Node, file: &Path) -> String {
-    let output = run(command, node, file);
+    done_by(command, node.ports.client, file)
+}
+
+#[track_caller]
+fn done_by(command: &str, client: SocketAddr, file: &Path) -> String {
+    let output = run_by(command, client, file);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let complained = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command}: {said}{complained}");
@@ -89,7 +99,7 @@ fn a_backup_under_writes_holds_all_that_was_acknowledged_before() {
     // Into an empty cluster of another size.
     let other = Cluster::start(2);
     let said = done("restore", &other.nodes[0], &file);
-    assert!(said.contains("every member has it"), "{said}");
+    assert!(said.contains("every replica has it"), "{said}");
     let after = acknowledged.load(Ordering::Acquire);
     for node in &other.nodes {
         for at in 0..=after {
@@ -101,6 +111,122 @@ fn a_backup_under_writes_holds_all_that_was_acknowledged_before() {
     // They go on from there.
     other.nodes[1].put("key-0", "written after");
     other.nodes[0].await_value("key-0", Some("written after"));
+}
+
+/// Waits until each node owns its share and holds it whole.
+fn await_shares(cluster: &Cluster) {
+    let replicas = cluster.nodes.len().min(3);
+    eventually("every partition is whole on its owners", LATER, || {
+        let mut owned = 0;
+        for node in &cluster.nodes {
+            let status = node.status()?;
+            let number = |name: &str| status[name].parse::<usize>().map_err(|e| e.to_string());
+            same(number("quarantined_partitions")?, 0)?;
+            owned += number("partitions_owned")?;
+        }
+        same(owned, 256 * replicas)
+    });
+}
+
+#[test]
+fn a_backup_of_a_cluster_of_which_no_node_holds_all() {
+    let mut cluster = Cluster::start(5);
+    await_shares(&cluster);
+    let (_directory, file) = scratch();
+    let mut doomed = cluster.nodes.remove(4);
+    let (acknowledged, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let before = std::thread::scope(|scope| {
+        let writer = cluster.nodes[0].ports.client;
+        let (acknowledged, stop) = (&acknowledged, &stop);
+        scope.spawn(move || {
+            let mut connection = Connection::open(writer).unwrap();
+            for at in 0.. {
+                if stop.load(Ordering::Acquire) {
+                    return;
+                }
+                let (key, value) = (format!("key-{at}"), long_value(at));
+                // While the owner that was asked dies nobody knows what became of it.
+                eventually(&key, LATER, || {
+                    same(connection.call(&["SET", &key, &value])?, Value::ok())
+                });
+                acknowledged.store(at + 1, Ordering::Release);
+            }
+        });
+        eventually("some writes", LATER, || {
+            let some = acknowledged.load(Ordering::Acquire);
+            (some > 1_000).then_some(()).ok_or(format!("{some}"))
+        });
+        let before = acknowledged.load(Ordering::Acquire);
+        let (asked, file) = (cluster.nodes[2].ports.client, &file);
+        let backup = scope.spawn(move || done_by("backup", asked, file));
+        doomed.kill();
+        backup.join().unwrap();
+        stop.store(true, Ordering::Release);
+        before
+    });
+    assert!(verify(&file).status.success());
+
+    // Into an empty cluster of another size, of which no node holds all either.
+    let other = Cluster::start(4);
+    await_shares(&other);
+    let said = done("restore", &other.nodes[1], &file);
+    assert!(said.contains("every replica has it"), "{said}");
+    let after = acknowledged.load(Ordering::Acquire);
+    for node in &other.nodes {
+        for at in (0..=after).step_by(3) {
+            let found = node.get(&format!("key-{at}")).unwrap();
+            assert!(found.is_some() || at >= before, "key-{at} of {before}");
+            assert!(found.is_none_or(|found| found == long_value(at)));
+        }
+    }
+    // All of it was there already when it comes again, by another node.
+    let said = done("restore", &other.nodes[3], &file);
+    assert!(said.contains(": 0 values taken in"), "{said}");
+}
+
+#[test]
+fn a_node_that_dies_while_it_gives_is_replaced_by_another_owner() {
+    let mut cluster = Cluster::start(5);
+    await_shares(&cluster);
+    let keys = 600;
+    let large = "x".repeat(40_000);
+    for at in 0..keys {
+        cluster.nodes[at % 5].put(&format!("key-{at}"), &large);
+    }
+    let (directory, file) = scratch();
+    // The one that is asked takes part for certain.
+    let doomed = cluster.nodes.remove(0);
+    let asked = doomed.ports.client;
+    let said = std::thread::scope(|scope| {
+        let backup = scope.spawn(|| done_by("backup", asked, &file));
+        // Some of it is in the file, and the rest is not.
+        eventually("the backup is on its way", SOON, || {
+            let entries = std::fs::read_dir(directory.path()).map_err(|e| e.to_string())?;
+            let lengths = entries.map(|entry| entry.and_then(|e| e.metadata()).map(|m| m.len()));
+            let length = lengths.flatten().max().unwrap_or(0);
+            (length > 1_000_000)
+                .then_some(())
+                .ok_or(format!("{length}"))
+        });
+        drop(doomed);
+        backup.join().unwrap()
+    });
+    assert!(said.contains(&format!("{keys} values")), "{said}");
+    assert!(verify(&file).status.success());
+
+    // Each partition has another owner, and only the dead one is missed.
+    let more = directory.path().join("more");
+    let said = done("backup", &cluster.nodes[1], &more);
+    assert!(said.contains("except what only n1 may have"), "{said}");
+    // Where all owners are gone it says which partitions are theirs, and leaves no file.
+    cluster.nodes.truncate(2);
+    let none = directory.path().join("none");
+    let output = run("backup", &cluster.nodes[1], &none);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let words = "netdb: no node that can be reached serves partition";
+    let last = said.lines().last().unwrap_or_default();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(last.starts_with(words) && !none.exists(), "{said}");
 }
 
 #[test]

@@ -198,6 +198,7 @@ fn kinds(data: &Path) -> BTreeMap<&'static str, Vec<PathBuf>> {
             "SYNCED" => "SYNCED",
             "KEYSPACE" => "KEYSPACE",
             "REPLICAS" => "REPLICAS",
+            "ROSTER" => "ROSTER",
             "LOCK" => "LOCK",
             "generation" => "generation",
             "version" => "version of the database",

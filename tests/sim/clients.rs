@@ -1,17 +1,20 @@
 //! What clients ask, and what is noted about it.
+//!
+//! The node that is asked may have an owner of the key do it. So what a write replaced is noted
+//! when it is accepted, wherever that is.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use netdb::clock::{Dot, VersionVector};
+use netdb::clock::{ActorId, Dot, VersionVector};
 use netdb::node::request::{Consistency, Durability, Reply, Request, RequestError};
-use netdb::replication::Strength;
+use netdb::replication::{Message, Strength};
 
 use crate::ghost::Dots;
 use crate::history::{Outcome, Value};
 use crate::node::keyspace;
 use crate::plan::{Kind, Operation};
-use crate::replicas::values;
+use crate::replicas::{object_of, values};
 use crate::world::World;
 
 /// What some client read of a key, and what that reading included.
@@ -22,7 +25,7 @@ pub struct Reading {
 }
 
 /// What a coordinator knew of a key when it was asked.
-struct Coordinator {
+pub struct Coordinator {
     known: Dots,
     live: usize,
     /// Dots issued so far under its actor for the key's partition.
@@ -43,8 +46,9 @@ impl World {
         let before = self.coordinator(node, operation.key);
         let (kind, durability) = (operation.kind, operation.durability);
         let key = operation.key;
-        let life = self.nodes[node].life;
-        let op = self.history.begin(operation, life, self.now);
+        let op = self.history.begin(operation, self.now);
+        self.contexts.extend(seen.map(|seen| (op, seen)));
+        self.submitting = Some(op);
         let request = request(kind, key_bytes(key), op as Value, context);
         let consistency = Consistency {
             read: match kind {
@@ -62,7 +66,9 @@ impl World {
                 .submit(now, request, consistency, || op, &mut effects);
             process.settle(now, effects)
         });
-        self.note_issue(op, &before, seen);
+        if self.submitting.take().is_some() {
+            self.note_served(op, node, &before);
+        }
         if let Some(reply) = reply {
             self.answer(op, reply);
         }
@@ -92,11 +98,7 @@ impl World {
                 let (clock, actor) = (partition.clock(), partition.actor());
                 found = Some(Coordinator {
                     known: self.ghost.knowledge(clock, key),
-                    live: partition
-                        .object(&bytes)
-                        .expect("a readable disk")
-                        .versions
-                        .len(),
+                    live: object_of(&self.nodes[node], partition, &bytes).len(),
                     own: Dot {
                         actor,
                         n: clock.base(actor),
@@ -108,21 +110,44 @@ impl World {
         found.expect("every node holds every partition")
     }
 
-    /// If the coordinator issued a dot, notes what it names.
-    fn note_issue(&mut self, op: usize, before: &Coordinator, seen: Option<Dots>) {
+    /// A node has an owner of the key do what the client asks of it right now.
+    pub fn see_forward(&mut self, asker: ActorId, id: u64) {
+        if let Some(op) = self.submitting.take() {
+            self.underway.insert((asker, id), op);
+        }
+    }
+
+    /// A message is about to reach a node; which request that is, if it is one, and what the
+    /// node knows before.
+    pub fn see_forwarded(&self, node: usize, message: &Message) -> Option<(usize, Coordinator)> {
+        let Message::Forward { asker, id, .. } = message else {
+            return None;
+        };
+        self.nodes[node].process.as_ref()?;
+        let op = *self.underway.get(&(*asker, *id))?;
+        let key = self.history.records[op].operation.key;
+        Some((op, self.coordinator(node, key)))
+    }
+
+    /// A node did what a client asked, unless it refused. If it issued a dot, notes what that
+    /// names.
+    pub fn note_served(&mut self, op: usize, node: usize, before: &Coordinator) {
         let operation = self.history.records[op].operation.clone();
-        let after = self.coordinator(operation.node, operation.key);
+        let after = self.coordinator(node, operation.key);
+        self.history.records[op].served = Some(after.own.actor);
         if after.own.n == before.own.n {
             return;
         }
-        if after.own.n != before.own.n + 1 {
+        if after.own.n != before.own.n + 1 || self.history.records[op].dot.is_some() {
             let what = format!("{:?}, and before {:?}", after.own, before.own);
             self.fail("one_write_issues_one_dot", what);
         }
+        self.see_accepted(node, &key_bytes(operation.key));
         let record = &mut self.history.records[op];
         record.dot = Some(after.own);
         let value = operation.kind.is_put().then_some(op as Value);
         let known = before.known.clone();
+        let seen = self.contexts.get(&op).cloned();
         let issued = self
             .ghost
             .issue(after.own, operation.key, value, known, seen);
@@ -146,6 +171,10 @@ impl World {
                 self.met.insert("request that too few replicas answered");
                 Outcome::Unconfirmed
             }
+            Reply::Failed(RequestError::OwnerSilent { .. }) => {
+                self.met.insert("request that its owner did not answer");
+                Outcome::Unconfirmed
+            }
             Reply::Failed(_) => Outcome::Refused,
             _ => Outcome::Ok,
         };
@@ -155,12 +184,11 @@ impl World {
             _ => Vec::new(),
         };
         if let Reply::Object(object) = reply {
-            let record = &self.history.records[op];
-            let before = self.coordinator(record.operation.node, record.operation.key);
+            let key = self.history.records[op].operation.key;
             self.readings.push(Reading {
-                key: record.operation.key,
+                key,
+                seen: self.ghost.included(&object.context, key),
                 context: Arc::new(object.context),
-                seen: before.known,
             });
         }
         self.history.end(op, self.now, outcome);
@@ -168,10 +196,12 @@ impl World {
 
     /// One client deletes every key that there is.
     pub fn delete_everything(&mut self) {
+        let running = (0..self.nodes.len()).filter(|node| self.nodes[*node].process.is_some());
+        let running: Vec<usize> = running.collect();
         for key in 0..self.plan.profile.keys {
             self.operate(Operation {
                 durability: Durability::Interval,
-                node: usize::from(key) % self.nodes.len(),
+                node: running[usize::from(key) % running.len()],
                 key,
                 kind: Kind::Delete,
                 reading: 0,

@@ -4,15 +4,17 @@
 //! exactly, and the invariants here and the checker there watch over each other. With
 //! `NETDB_SIM_HISTORIES=DIR` every history is also left in that directory, as lines of JSON.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufWriter;
 use std::time::Duration;
 
-use netdb::clock::NodeId;
+use netdb::clock::ActorId;
 
 use crate::checker::{self, About, Answer, History, Kind, Operation, Status};
+use crate::clients::key_bytes;
 use crate::history::{Outcome, Record, Value};
+use crate::node::keyspace;
 use crate::plan;
 use crate::world::World;
 
@@ -80,13 +82,12 @@ fn operation(world: &World, id: usize, record: &Record) -> Option<Operation> {
             .map(name)
             .collect()
     });
-    let (index, life) = (asked.node, record.life);
     Some(Operation {
-        session: index as u32,
-        node: match asked.kind {
+        session: asked.node as u32,
+        node: match (asked.kind, record.served) {
             // What several nodes said together is not what the one that was asked knows.
-            plan::Kind::GetQuorum => format!("quorum of operation {id}"),
-            _ => node_name(world.nodes[index].id, life),
+            (plan::Kind::GetQuorum, _) | (_, None) => format!("those of operation {id}"),
+            (_, Some(opening)) => name_of(opening),
         },
         key: key_name(asked.key),
         kind,
@@ -99,31 +100,32 @@ fn operation(world: &World, id: usize, record: &Record) -> Option<Operation> {
     })
 }
 
-/// What every node holds of every key that is told of.
+/// What the owners of every key that is told of hold.
 fn answers(world: &World, told: impl Fn(&u8) -> bool) -> Vec<Answer> {
-    let mut held: BTreeMap<(NodeId, u8), Vec<String>> = BTreeMap::new();
-    for ((node, _), replica) in world.replicas() {
-        for (key, versions) in replica.objects {
-            let values = versions.into_values().map(name).collect();
-            held.insert((node, key), values);
-        }
-    }
     let mut answers = Vec::new();
-    for (node, _) in world.running() {
+    for ((_, partition), mut replica) in world.replicas() {
+        // Who owns nothing of it answers nothing.
+        if !replica.is_whole {
+            continue;
+        }
         for key in (0..world.plan.profile.keys).filter(&told) {
-            answers.push(Answer {
-                node: node_name(node.id, node.life),
-                key: key_name(key),
-                values: held.remove(&(node.id, key)).unwrap_or_default(),
-            });
+            if keyspace().partition_of(&key_bytes(key)).0 == partition {
+                let versions = replica.objects.remove(&key).unwrap_or_default();
+                answers.push(Answer {
+                    node: name_of(replica.opening),
+                    key: key_name(key),
+                    values: versions.into_values().map(name).collect(),
+                });
+            }
         }
     }
     answers
 }
 
-/// A node that starts again may have less than it had: each life has a name of its own.
-fn node_name(id: NodeId, life: u64) -> String {
-    format!("{id}, life {life}")
+/// A node that starts again, or is an owner again, may have less than it had: each opening of a
+/// partition has a name of its own.
+fn name_of(opening: ActorId) -> String {
+    format!("{opening:?}")
 }
 
 fn key_name(key: u8) -> String {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netdb::clock::{ActorId, Clock, Dot};
+use netdb::clock::{ActorId, Clock, Dot, VersionVector};
 
 use crate::history::Value;
 
@@ -37,12 +37,24 @@ impl Ghost {
     pub fn knowledge(&self, clock: &Clock, key: u8) -> Dots {
         let mut known = Dots::new();
         for (dot, issue) in &self.issued {
-            let void = self.destroyed.contains(dot) && self.closed.contains(&dot.actor);
+            let void = self.is_void(*dot);
             if issue.key == key && !known.contains(dot) && clock.contains(*dot) && !void {
                 known.extend(issue.whole.iter().copied());
             }
         }
         known
+    }
+
+    /// The dots of `key` that what a client read of it includes (S4).
+    pub fn included(&self, context: &VersionVector, key: u8) -> Dots {
+        let of_key = self.issued.iter().filter(|(_, issue)| issue.key == key);
+        let dots = of_key.map(|(dot, _)| *dot);
+        dots.filter(|dot| context.contains(*dot) && !self.is_void(*dot))
+            .collect()
+    }
+
+    fn is_void(&self, dot: Dot) -> bool {
+        self.destroyed.contains(&dot) && self.closed.contains(&dot.actor)
     }
 
     /// What must be live at a replica that knows these dots of a key: the puts that nothing
@@ -55,6 +67,12 @@ impl Ghost {
         (known.difference(&replaced))
             .filter_map(|dot| Some((*dot, self.issued.get(dot)?.value?)))
             .collect()
+    }
+
+    /// A disk that was given up is back, with this dot. Returns whether the write was taken for
+    /// destroyed and is not.
+    pub fn revive(&mut self, dot: Dot) -> bool {
+        !self.closed.contains(&dot.actor) && self.destroyed.remove(&dot)
     }
 
     /// Looks at what replicas have: a destroyed write that a late message brought to one is

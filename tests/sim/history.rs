@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netdb::clock::Dot;
+use netdb::clock::{ActorId, Dot};
 
 use crate::plan::Operation;
 
@@ -24,8 +24,8 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub struct Record {
     pub operation: Operation,
-    /// Which life of its node was asked.
-    pub life: u64,
+    /// Which opening of the key's partition did it, the node's own or an owner's.
+    pub served: Option<ActorId>,
     pub began: Duration,
     pub ended: Option<Duration>,
     pub outcome: Outcome,
@@ -52,10 +52,10 @@ pub struct History {
 }
 
 impl History {
-    pub fn begin(&mut self, operation: Operation, life: u64, began: Duration) -> usize {
+    pub fn begin(&mut self, operation: Operation, began: Duration) -> usize {
         self.records.push(Record {
             operation,
-            life,
+            served: None,
             began,
             ended: None,
             outcome: Outcome::Unknown,

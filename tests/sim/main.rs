@@ -6,24 +6,28 @@
 //! storm disks also forget, links fail one way, processes stall, clocks jump, members leave
 //! and come back, and messages come after everybody has forgotten them; in some storms dot
 //! logs are short, messages are cut into pieces, and disks are synced seldom. A squall is a
-//! storm that is shorter and denser.
+//! storm that is shorter and denser. In resharding weather members join, leave, are removed,
+//! evicted and replaced, and come back, several at once and by rosters that differ.
 //!
 //! ```text
 //! cargo test --test sim                                       # the seeds of every submission
 //! NETDB_SIM_SEEDS=10000 cargo test --release --test sim -- --nocapture   # the long run
 //! NETDB_SIM_SEED=42 cargo test --test sim storm -- --nocapture           # one seed again
+//! NETDB_SIM_SEED=42 NETDB_SIM_TELL=1 cargo test --test sim storm -- --nocapture  # what happens
 //! NETDB_SIM_MUTATION_SEEDS=2000 cargo test --release --test sim broken_rule -- --nocapture
 //! ```
 //!
 //! The last line searches longer for seeds that show that the simulator sees broken rules of
 //! the protocol (`mutations`). Each submission must catch 23 of the 27 naive variants.
 
+mod changes;
 mod clients;
 mod export;
 mod faults;
 mod ghost;
 mod history;
 mod invariants;
+mod members;
 mod met;
 mod mutations;
 mod net;
@@ -45,6 +49,9 @@ use world::{Failure, Report, World};
 
 /// Seeds of each profile per submission unless `NETDB_SIM_SEEDS` says otherwise.
 const SEEDS_DEFAULT: u64 = 300;
+
+/// Seeds of the profile in which members come and go.
+const RESHARDING_SEEDS_DEFAULT: u64 = 200;
 
 /// Rare things that the storm must have met, or its seeds prove less than they seem to.
 /// Asked only of runs with enough seeds. Some are too rare to be asked for, like a late dot
@@ -74,16 +81,38 @@ const SOMETIMES: [&str; 22] = [
     "pause that outlasted suspicion",
 ];
 
+/// The same of the profile in which members come and go.
+const SOMETIMES_RESHARDING: [&str; 13] = [
+    "member that joined under load",
+    "member that left",
+    "member that left by force",
+    "member that was removed",
+    "member that was evicted",
+    "member that was replaced",
+    "member that came back after it was gone",
+    "orphan that was dropped",
+    "write of a stand-in that its owner got",
+    "write that a former owner accepted",
+    "forward that was refused",
+    "rosters that differed for long",
+    "transfer that went on after a crash",
+];
+
 fn number_from_env(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     let number = text.parse();
     Some(number.unwrap_or_else(|_| panic!("{name}={text} is not a number")))
 }
 
-fn seeds() -> std::ops::Range<u64> {
+/// Whether runs tell what happens, step by step, and failing ones are not shrunk.
+fn telling() -> bool {
+    std::env::var_os("NETDB_SIM_TELL").is_some()
+}
+
+fn seeds(default: u64) -> std::ops::Range<u64> {
     match number_from_env("NETDB_SIM_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number_from_env("NETDB_SIM_SEEDS").unwrap_or(SEEDS_DEFAULT),
+        None => 0..number_from_env("NETDB_SIM_SEEDS").unwrap_or(default),
     }
 }
 
@@ -111,13 +140,27 @@ fn run_all(seeds: std::ops::Range<u64>, profile: &Profile) -> Vec<(u64, Result<R
 }
 
 /// Runs the seeds of a profile; tells the story of the first that fails.
-fn hold(name: &str, profile: &Profile) -> BTreeSet<&'static str> {
+fn hold(name: &str, profile: &Profile, seeds_default: u64) -> BTreeSet<&'static str> {
     let began = Instant::now();
     let mut reports = Vec::new();
-    for (seed, result) in run_all(seeds(), profile) {
+    let results = run_all(seeds(seeds_default), profile);
+    for (seed, failure) in results
+        .iter()
+        .filter_map(|(s, r)| Some((s, r.as_ref().err()?)))
+    {
+        let Failure {
+            at,
+            invariant,
+            what,
+        } = failure;
+        let what: String = what.chars().take(200).collect();
+        println!("{name}: seed {seed} failed at {at:?}: {invariant}: {what}");
+    }
+    for (seed, result) in results {
         match result {
             Ok(report) => reports.push(report),
             Err(failure) => {
+                assert!(!telling(), "seed {seed} failed: {failure:?}");
                 let shrunk = shrink::shrink(Plan::draw(seed, profile));
                 panic!("{}", shrink::story(name, seed, &failure, &shrunk));
             }
@@ -145,17 +188,11 @@ fn hold(name: &str, profile: &Profile) -> BTreeSet<&'static str> {
     reports.into_iter().flat_map(|report| report.met).collect()
 }
 
-#[test]
-fn weather_then_calm() {
-    hold("weather", &Profile::weather());
-}
-
-#[test]
-fn storm_then_calm() {
-    let met = hold("storm", &Profile::storm());
+/// With enough seeds, all of these must have been met.
+fn ask_for(met: &BTreeSet<&'static str>, sometimes: &[&str], enough: u64) {
     println!("met: {met:?}");
-    if seeds().count() >= SEEDS_DEFAULT as usize {
-        let missed: Vec<_> = SOMETIMES
+    if seeds(enough).count() >= enough as usize {
+        let missed: Vec<_> = sometimes
             .iter()
             .filter(|what| !met.contains(*what))
             .collect();
@@ -163,10 +200,31 @@ fn storm_then_calm() {
     }
 }
 
+#[test]
+fn weather_then_calm() {
+    hold("weather", &Profile::weather(), SEEDS_DEFAULT);
+}
+
+#[test]
+fn storm_then_calm() {
+    let met = hold("storm", &Profile::storm(), SEEDS_DEFAULT);
+    ask_for(&met, &SOMETIMES, SEEDS_DEFAULT);
+}
+
+#[test]
+fn resharding_then_calm() {
+    let met = hold(
+        "resharding",
+        &Profile::resharding(None),
+        RESHARDING_SEEDS_DEFAULT,
+    );
+    ask_for(&met, &SOMETIMES_RESHARDING, RESHARDING_SEEDS_DEFAULT);
+}
+
 /// What the search for broken rules blames on them must not be the weather's own.
 #[test]
 fn squall_then_calm() {
-    hold("squall", &Profile::squall(None));
+    hold("squall", &Profile::squall(None), SEEDS_DEFAULT);
 }
 
 /// Without knocking again on members that were lost, some clusters never become whole: the

@@ -25,6 +25,8 @@ impl World {
     /// Something that an operator would read.
     pub fn note(&mut self, node: usize, note: Note) {
         self.trace.update(format!("{note:?}\n").as_bytes());
+        self.tell(|world| format!("{} {note:?}", world.nodes[node].id));
+        self.see_place_noted(node, &note);
         match note {
             Note::FullSynced { partition, .. } => {
                 self.met.insert("full sync");
@@ -57,6 +59,14 @@ impl World {
             } => {
                 self.met.insert("piece out of turn");
             }
+            // See `members`.
+            Note::Phase(_)
+            | Note::Merged
+            | Note::Evicted { .. }
+            | Note::Dropped { .. }
+            | Note::LeftOver { .. } => {}
+            Note::RosterUnkept { .. } => self.fail("no_roster_is_unkept", format!("{note:?}")),
+            Note::RosterRefused { .. } => self.fail("no_roster_is_nonsense", format!("{note:?}")),
             Note::Diverged { .. } => self.fail("no_node_sees_a_divergence", format!("{note:?}")),
             Note::Refused { .. } => self.fail("no_message_is_nonsense", format!("{note:?}")),
             Note::Storage { .. } => self.fail("no_commit_fails", format!("{note:?}")),
@@ -84,6 +94,10 @@ impl World {
                 let twice = running.is_some_and(|(before, twice)| *twice || before == next);
                 self.asked.insert((node, next.partition), (*next, twice));
             }
+            Message::Forward { asker, id, .. } => self.see_forward(*asker, *id),
+            Message::Forwarded { reply: None, .. } => {
+                self.met.insert("forward that was refused");
+            }
             _ => {}
         }
     }
@@ -106,6 +120,10 @@ impl World {
         }
         if early {
             self.met.insert("push that came before what it replaced");
+        }
+        let view = self.nodes[node].process.as_ref()?.data.view();
+        if !view.group(partition).is_replica {
+            self.stood_in.insert((node, dot));
         }
         Some(News { partition, dot })
     }

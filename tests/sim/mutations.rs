@@ -1,7 +1,8 @@
 //! The proof of the simulator: with a rule broken in every node some seed must fail, and the
 //! same seed must hold with the rule kept (PROTOCOL section 13).
 //!
-//! Each seed is a squall: a storm that is shorter, with more requests and more crashes. What
+//! Each seed is a squall: a storm that is shorter, with more requests and more crashes. The rule
+//! by which copies are given up has seeds of its own, in which members come and go. What
 //! it cannot catch, or too seldom, is listed with the reason and with the story of the
 //! partition's tests that does.
 
@@ -84,9 +85,8 @@ struct Catch {
 }
 
 /// Runs a seed with a rule broken; how it failed, if it did.
-fn broken(seed: u64, mutation: Mutation) -> Option<Catch> {
-    let profile = Profile::squall(Some(mutation));
-    let run = || World::new(Plan::draw(seed, &profile)).run();
+fn broken(seed: u64, profile: &Profile) -> Option<Catch> {
+    let run = || World::new(Plan::draw(seed, profile)).run();
     let (invariant, what) = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(_)) => return None,
         Ok(Err(Failure {
@@ -112,7 +112,8 @@ fn search(mutations: &[Mutation], seeds: u64) -> Vec<(Mutation, Option<Catch>)> 
     let work = || {
         let mut found = Vec::new();
         while let Some(&mutation) = mutations.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let caught = (0..seeds).find_map(|seed| broken(seed, mutation));
+            let profile = Profile::squall(Some(mutation));
+            let caught = (0..seeds).find_map(|seed| broken(seed, &profile));
             found.push((mutation, caught));
         }
         found
@@ -148,7 +149,7 @@ fn every_broken_rule_is_caught() {
     let mut caught = Vec::new();
     for (mutation, catch) in search(&mutations, seeds.unwrap_or(SEEDS_DEFAULT)) {
         if let Some(catch) = catch {
-            tell(mutation, &catch);
+            tell(mutation, &catch, &Profile::squall(None));
             caught.push(mutation);
         }
     }
@@ -166,7 +167,7 @@ fn every_broken_rule_is_caught() {
 }
 
 /// Prints a row of the table; the seed must hold when the rule is kept.
-fn tell(mutation: Mutation, catch: &Catch) {
+fn tell(mutation: Mutation, catch: &Catch, kept: &Profile) {
     let Catch {
         seed,
         invariant,
@@ -175,6 +176,25 @@ fn tell(mutation: Mutation, catch: &Catch) {
     let what: String = what.replace('\n', " ").chars().take(90).collect();
     let rule = mutation.rule();
     println!("{mutation:?} | {rule} | {seed} | {invariant} | {what}");
-    let kept = run(*seed, &Profile::squall(None));
+    let kept = run(*seed, kept);
     assert!(kept.is_ok(), "seed {seed} fails by itself: {kept:?}");
+}
+
+/// A copy that goes when its owners were asked, and not when all have said that they have what
+/// is in it, takes writes along (R20). That shows when it goes, and to who only looks at what
+/// clients lose.
+#[test]
+fn dropping_on_hope_is_caught() {
+    let mutation = Mutation::N15;
+    let seeds = number_from_env("NETDB_SIM_MUTATION_SEEDS").unwrap_or(SEEDS_DEFAULT);
+    for drops_watched in [true, false] {
+        let profile = |mutation| Profile {
+            drops_watched,
+            ..Profile::resharding(mutation)
+        };
+        let broken_rule = profile(Some(mutation));
+        let caught = (0..seeds).find_map(|seed| broken(seed, &broken_rule));
+        let catch = caught.unwrap_or_else(|| panic!("not caught: {mutation:?}"));
+        tell(mutation, &catch, &profile(None));
+    }
 }

@@ -83,13 +83,19 @@ impl World {
         let Some(target) = target.filter(|_| linked) else {
             if matches!(message, Message::Push { .. }) {
                 self.met.insert("push without a stream");
-                self.act(from, |process, now| process.push_dropped(now, to));
             }
+            self.act(from, |process, now| process.dropped(now, to, &message));
             return;
         };
         let sender = self.nodes[from].id;
-        for mut delay in self.fate(from, target) {
-            if self.rng.random_bool(self.plan.profile.straggling) {
+        let mut delays = self.fate(from, target);
+        // A stream may break, but carries nothing twice, nor into a later life of its ends.
+        let is_once = matches!(message, Message::Forward { .. } | Message::Forwarded { .. });
+        if is_once {
+            delays.truncate(1);
+        }
+        for mut delay in delays {
+            if !is_once && self.rng.random_bool(self.plan.profile.straggling) {
                 delay += STRAGGLING_MAX.mul_f64(self.rng.random());
             }
             let message = message.clone();

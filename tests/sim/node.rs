@@ -9,14 +9,17 @@ use std::time::Duration;
 use netdb::clock::{Clock, NodeId};
 use netdb::machine::{Instant, Machine, Now};
 use netdb::membership::{self, Event, Fingerprint, Identity, Membership, Packet, Params, State};
-use netdb::node::{Data, DataParams, Effect, View};
-use netdb::placement::Keyspace;
+use netdb::node::{Data, DataParams, Effect, MemberParams, settled};
+use netdb::placement::{self, Keyspace, PartitionId};
 use netdb::replication::{Durability, Message, SyncParams};
 use netdb::store::engine::{Engine, Reader, Simulated};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use crate::plan::{Disk, Profile};
+
+/// How long a node waits for a cluster to join.
+const FOUND_AFTER: Duration = Duration::from_secs(2);
 
 /// Partitions of a simulated cluster: few, so that keys share them.
 pub const PARTITIONS: u16 = 4;
@@ -33,6 +36,8 @@ pub struct Actions {
 pub struct Process {
     pub membership: Membership,
     pub data: Data<usize>,
+    /// When it started.
+    began: Instant,
     /// Peers that this process has a working stream to.
     pub linked: BTreeSet<NodeId>,
     /// The earliest wake-up already scheduled.
@@ -54,6 +59,22 @@ pub struct Node {
     pub paused_until: Duration,
     pub slow_until: Duration,
     pub leaving: bool,
+    /// Whose place it is to take.
+    pub replace: Option<NodeId>,
+    /// Its last stay among the members, as far as it has begun; none yet is beyond all.
+    pub stay: u64,
+    /// Whether some node has stated that this stay is over.
+    pub departed: bool,
+    /// Whether it is leaving for good, and whether by force.
+    pub departing: Option<bool>,
+    /// Whether it has left, and stops when others know.
+    pub farewell: bool,
+    /// Whether a crash interrupted its transfer.
+    pub interrupted: bool,
+    /// Whether its disk was ever replaced.
+    pub replaced: bool,
+    /// Partitions of which it ever gave up a copy.
+    pub dropped: BTreeSet<PartitionId>,
 }
 
 pub fn keyspace() -> Keyspace {
@@ -77,12 +98,31 @@ impl Node {
             paused_until: Duration::ZERO,
             slow_until: Duration::ZERO,
             leaving: false,
+            replace: None,
+            stay: u64::MAX,
+            departed: false,
+            departing: None,
+            farewell: false,
+            interrupted: false,
+            replaced: false,
+            dropped: BTreeSet::new(),
         }
     }
 
-    pub fn start(&mut self, now: Now, seed: SocketAddr, profile: &Profile, rng: &mut SmallRng) {
+    /// Whether what is on its disk can be counted on to come back.
+    pub fn counts(&self) -> bool {
+        self.process.is_some() || !self.departed
+    }
+
+    pub fn start(
+        &mut self,
+        now: Now,
+        seeds: Vec<SocketAddr>,
+        profile: &Profile,
+        rng: &mut SmallRng,
+    ) {
         self.life += 1;
-        self.leaving = false;
+        (self.leaving, self.departing, self.farewell) = (false, None, false);
         let identity = Identity {
             id: self.id,
             generation: self.life,
@@ -102,10 +142,17 @@ impl Node {
         };
         let membership_rng = SmallRng::seed_from_u64(rng.next_u64());
         let mut membership = Membership::new(identity, fingerprint, params, membership_rng, now);
-        membership.handle(now, membership::Input::Seeds(vec![seed]));
+        membership.handle(now, membership::Input::Seeds(seeds));
         let data_params = DataParams {
             me: self.id,
+            member: MemberParams {
+                profile: placement::Profile::new(self.id, &self.id.to_string()),
+                generation: self.life,
+                replace: self.replace,
+                evict_after: profile.evict_after,
+            },
             keyspace: keyspace(),
+            replicas: profile.replicas,
             timeout: Duration::from_secs(2),
             sync: SyncParams::default(),
             durability: Durability::default(),
@@ -118,6 +165,7 @@ impl Node {
         self.process = Some(Process {
             membership,
             data,
+            began: now.mono,
             linked: BTreeSet::new(),
             wake: None,
         });
@@ -127,6 +175,8 @@ impl Node {
     pub fn crash(&mut self, disk: Disk) {
         self.process = None;
         self.paused_until = Duration::ZERO;
+        self.replaced |= matches!(disk, Disk::Wiped | Disk::Restored);
+        self.interrupted &= disk != Disk::Wiped;
         match disk {
             Disk::Kept => self.engine.crash_keeping_tail(),
             Disk::LostSome(batches) => self.engine.crash_losing(batches),
@@ -138,6 +188,13 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// Its disk says that these have been members from the beginning.
+    pub fn remember(&mut self, members: &[NodeId]) {
+        self.stay = 1;
+        let note = settled(members).expect("distinct members");
+        self.engine.keep_note(&note).expect("a disk that works");
     }
 
     pub fn back_up(&mut self) {
@@ -192,9 +249,9 @@ impl Process {
         self.settle(now, Vec::new())
     }
 
-    pub fn push_dropped(&mut self, now: Now, peer: NodeId) -> Actions {
+    pub fn dropped(&mut self, now: Now, peer: NodeId, message: &Message) -> Actions {
         let mut effects = Vec::new();
-        self.data.push_dropped(now, peer, &mut effects);
+        self.data.dropped(now, peer, message, &mut effects);
         self.settle(now, effects)
     }
 
@@ -207,19 +264,38 @@ impl Process {
                 membership::Output::Event(event) => actions.events.push(event),
             }
         }
-        let view = self.view();
-        if view != *self.data.view() {
-            self.data.view_changed(now, view, &mut effects);
+        self.data.reach(now, self.reachable(), &mut effects);
+        if self.should_found(now) {
+            self.data.found(now, &mut effects);
         }
         actions.effects = effects;
         actions
     }
 
-    pub fn view(&self) -> View {
+    /// The members that are alive and linked to.
+    pub fn reachable(&self) -> BTreeSet<NodeId> {
         let me = self.membership.me().id;
-        View::of(self.membership.members(), me, |peer| {
-            self.linked.contains(&peer)
-        })
+        let active = self.membership.members().filter(|m| m.state.is_active());
+        let ids = active.map(|member| member.identity.id);
+        ids.filter(|id| *id != me && self.linked.contains(id))
+            .collect()
+    }
+
+    /// Whether it takes that member for alive.
+    pub fn is_active(&self, id: NodeId) -> bool {
+        let mut members = self.membership.members();
+        members.any(|member| member.identity.id == id && member.state.is_active())
+    }
+
+    /// Whether it has waited for a cluster to join for as long as a node does, and those who
+    /// are there leave it to this one to found one.
+    fn should_found(&self, now: Now) -> bool {
+        self.data.phase().is_none()
+            && now.mono.since(self.began) >= FOUND_AFTER
+            && self
+                .reachable()
+                .iter()
+                .all(|id| *id > self.membership.me().id)
     }
 
     pub fn next_timeout(&self) -> Option<Instant> {

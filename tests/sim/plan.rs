@@ -15,6 +15,12 @@ use rand::{RngExt, SeedableRng};
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub nodes: usize,
+    /// How many of them are members from the beginning.
+    pub members: usize,
+    /// How many members hold each key.
+    pub replicas: u8,
+    /// How long a member may be out of reach before it is removed for good.
+    pub evict_after: Duration,
     /// Keys that clients fight over.
     pub keys: u8,
     /// Client operations per run.
@@ -35,6 +41,11 @@ pub struct Profile {
     /// Whether disks forget, links fail one way, nodes stall, clocks jump and members come
     /// and go.
     pub storm: bool,
+    /// Whether members come and go for good.
+    pub resharding: bool,
+    /// Whether it is looked at once who has what a node gives up. Off, only what clients lose
+    /// by it is seen.
+    pub drops_watched: bool,
     /// The most crashes that a storm adds.
     pub crashes_max: usize,
     /// How often a node makes what it committed durable.
@@ -49,6 +60,9 @@ impl Profile {
     pub fn weather() -> Self {
         Self {
             nodes: 5,
+            members: 5,
+            replicas: 5,
+            evict_after: Duration::MAX,
             keys: 12,
             operations: 150,
             weather: Duration::from_secs(30),
@@ -58,6 +72,8 @@ impl Profile {
             duplication: 0.05,
             knocking: true,
             storm: false,
+            resharding: false,
+            drops_watched: true,
             crashes_max: 0,
             sync_interval: Duration::from_millis(100),
             options: Options::default(),
@@ -74,10 +90,31 @@ impl Profile {
         }
     }
 
+    /// A moderate storm over a cluster whose members come and go for good.
+    pub fn resharding(mutation: Option<Mutation>) -> Self {
+        Self {
+            nodes: 9,
+            members: 5,
+            replicas: 3,
+            evict_after: Duration::from_secs(7),
+            operations: 400,
+            weather: Duration::from_secs(40),
+            calm: Duration::from_secs(120),
+            resharding: true,
+            options: Options {
+                mutation,
+                ..Options::default()
+            },
+            ..Self::storm()
+        }
+    }
+
     /// A storm of fewer nodes that is shorter and denser, for the search for broken rules.
     pub fn squall(mutation: Option<Mutation>) -> Self {
         Self {
             nodes: 3,
+            members: 3,
+            replicas: 3,
             weather: Duration::from_secs(12),
             crashes_max: 6,
             options: Options {
@@ -113,6 +150,13 @@ pub enum Fault {
     Start { node: usize },
     /// The node leaves gracefully.
     Leave { node: usize },
+    /// The node starts: a new one, or one with what is on its disk. If it is no member it is to
+    /// take that other one's place.
+    Join { node: usize, replace: Option<usize> },
+    /// The node leaves for good; by force without handing off what it holds.
+    Depart { node: usize, force: bool },
+    /// The node is gone for good, says an operator to another one.
+    Remove { node: usize, on: usize },
     /// Somebody copies the node's disk.
     Backup { node: usize },
     /// Nothing passes between these nodes and the others, either way or outwards only.
@@ -191,7 +235,7 @@ pub struct Plan {
 }
 
 /// When the cluster has had time to form, and faults begin.
-const FORMED: Duration = Duration::from_secs(3);
+pub const FORMED: Duration = Duration::from_secs(3);
 
 impl Plan {
     pub fn draw(seed: u64, profile: &Profile) -> Self {
@@ -204,7 +248,9 @@ impl Plan {
         draw.rates();
         draw.partition(false);
         draw.crash(Disk::Kept);
-        if profile.storm {
+        if profile.resharding {
+            draw.resharding();
+        } else if profile.storm {
             draw.storm();
         }
         draw.operations();
@@ -225,9 +271,9 @@ impl Plan {
     }
 }
 
-struct Draw<'a> {
-    rng: &'a mut SmallRng,
-    profile: Profile,
+pub struct Draw<'a> {
+    pub rng: &'a mut SmallRng,
+    pub profile: Profile,
     steps: Vec<Step>,
 }
 
@@ -250,24 +296,24 @@ impl Draw<'_> {
         }
     }
 
-    fn step(&mut self, at: Duration, fault: Fault) {
+    pub fn step(&mut self, at: Duration, fault: Fault) {
         self.steps.push(Step { at, fault });
     }
 
-    fn between(&mut self, low: Duration, high: Duration) -> Duration {
+    pub fn between(&mut self, low: Duration, high: Duration) -> Duration {
         let span = high.saturating_sub(low).as_micros() as u64;
         low + Duration::from_micros(self.rng.random_range(0..span.max(1)))
     }
 
-    fn during(&mut self) -> Duration {
+    pub fn during(&mut self) -> Duration {
         self.between(FORMED, self.profile.weather)
     }
 
-    fn node(&mut self) -> usize {
+    pub fn node(&mut self) -> usize {
         self.rng.random_range(0..self.profile.nodes)
     }
 
-    fn partition(&mut self, one_way: bool) {
+    pub fn partition(&mut self, one_way: bool) {
         let size = self.rng.random_range(1..self.profile.nodes);
         let mut side: Vec<usize> = (0..self.profile.nodes).collect();
         while side.len() > size {
@@ -279,7 +325,7 @@ impl Draw<'_> {
         self.step(end, Fault::Heal);
     }
 
-    fn crash(&mut self, disk: Disk) {
+    pub fn crash(&mut self, disk: Disk) {
         let node = self.node();
         let begin = self.during();
         self.step(begin, Fault::Crash { node, disk });
@@ -313,6 +359,32 @@ impl Draw<'_> {
             };
             self.crash(disk);
         }
+        self.delays();
+        self.jumps();
+        self.restart();
+    }
+
+    /// Wall clocks jump.
+    pub fn jumps(&mut self) {
+        for _ in 0..self.rng.random_range(0..3) {
+            let (node, at) = (self.node(), self.during());
+            let ms = self.rng.random_range(-3_600_000..=3_600_000);
+            self.step(at, Fault::Jump { node, ms });
+        }
+    }
+
+    /// A node stops gracefully, and comes back.
+    pub fn restart(&mut self) {
+        if self.rng.random_bool(0.4) {
+            let (node, at) = (self.node(), self.during());
+            self.step(at, Fault::Leave { node });
+            let back = self.between(at + Duration::from_secs(2), self.profile.weather * 2);
+            self.step(back, Fault::Start { node });
+        }
+    }
+
+    /// Processes stand still, and links are slow.
+    pub fn delays(&mut self) {
         for _ in 0..self.rng.random_range(0..3) {
             let (node, at) = (self.node(), self.during());
             let length = self.between(Duration::from_millis(100), Duration::from_secs(6));
@@ -323,21 +395,10 @@ impl Draw<'_> {
             };
             self.step(at, fault);
         }
-        for _ in 0..self.rng.random_range(0..3) {
-            let (node, at) = (self.node(), self.during());
-            let ms = self.rng.random_range(-3_600_000..=3_600_000);
-            self.step(at, Fault::Jump { node, ms });
-        }
-        if self.rng.random_bool(0.4) {
-            let (node, at) = (self.node(), self.during());
-            self.step(at, Fault::Leave { node });
-            let back = self.between(at + Duration::from_secs(2), self.profile.weather * 2);
-            self.step(back, Fault::Start { node });
-        }
     }
 
     /// Copies of all disks: whichever is restored later, there is one.
-    fn back_up(&mut self) -> Disk {
+    pub fn back_up(&mut self) -> Disk {
         let at = self.between(FORMED, self.profile.weather / 2);
         for node in 0..self.profile.nodes {
             self.step(at, Fault::Backup { node });

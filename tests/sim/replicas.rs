@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netdb::clock::{Clock, Dot, NodeId};
+use netdb::clock::{ActorId, Clock, Dot, NodeId};
+use netdb::placement::Placement;
 use netdb::store::Partition;
+use netdb::store::engine::Reader;
 
 use crate::clients::{decode, key_bytes};
 use crate::history::Value;
@@ -13,6 +15,10 @@ use crate::world::World;
 /// What one node holds of one partition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Replica {
+    /// Which opening of the partition this is.
+    pub opening: ActorId,
+    /// Whether what is not in it is known to be absent.
+    pub is_whole: bool,
     pub clock: Clock,
     pub objects: BTreeMap<u8, BTreeMap<Dot, Value>>,
 }
@@ -33,14 +39,33 @@ impl World {
                 let objects = (0..self.plan.profile.keys)
                     .map(|key| (key, key_bytes(key)))
                     .filter(|(_, bytes)| keyspace().partition_of(bytes) == partition.id())
-                    .map(|(key, bytes)| (key, object_of(partition, &bytes)))
+                    .map(|(key, bytes)| (key, object_of(node, partition, &bytes)))
                     .filter(|(_, versions)| !versions.is_empty())
                     .collect();
-                let clock = partition.clock().clone();
-                replicas.insert((node.id, partition.id().0), Replica { clock, objects });
+                let replica = Replica {
+                    opening: partition.actor(),
+                    is_whole: !partition.is_rebuilding(),
+                    clock: partition.clock().clone(),
+                    objects,
+                };
+                replicas.insert((node.id, partition.id().0), replica);
             });
         }
         replicas
+    }
+
+    /// Where everything belongs by what all that run know together.
+    pub fn placement(&self) -> Placement {
+        Placement::of(
+            &self.newest_roster(),
+            keyspace(),
+            self.plan.profile.replicas,
+        )
+    }
+
+    pub fn index_of(&self, id: NodeId) -> usize {
+        let index = self.nodes.iter().position(|node| node.id == id);
+        index.expect("a node of this run")
     }
 
     /// Every value that is live anywhere.
@@ -55,7 +80,13 @@ impl World {
     }
 }
 
-fn object_of(partition: &Partition, key: &[u8]) -> BTreeMap<Dot, Value> {
+/// What a copy has of a key. One that is not whole tells no client, but has it on its disk.
+pub fn object_of(node: &Node, partition: &Partition, key: &[u8]) -> BTreeMap<Dot, Value> {
+    if partition.is_rebuilding() {
+        let row = node.engine.row(partition.id(), key);
+        let row = row.expect("a readable disk").unwrap_or_default();
+        return values(&row.versions);
+    }
     let object = partition.object(key).expect("a readable disk");
     values(&object.versions)
 }

@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use netdb::clock::NodeId;
+use netdb::clock::{ActorId, Clock, Dot, NodeId};
 use netdb::machine::{Instant, Now};
 use netdb::membership::Packet;
 use netdb::node::Effect;
+use netdb::placement::PartitionId;
 use netdb::replication::Message;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::clients::Reading;
-use crate::ghost::Ghost;
+use crate::ghost::{Dots, Ghost};
 use crate::history::History;
 use crate::invariants::{self, Broken, Watch};
 use crate::met::Asked;
@@ -103,15 +104,28 @@ pub struct World {
     pub history: History,
     pub ghost: Ghost,
     pub readings: Vec<Reading>,
+    /// What had been read by who asked for a write that replaces that, by operation.
+    pub contexts: BTreeMap<usize, Dots>,
+    /// The operation that a node is being asked for, until it is on its way to another.
+    pub submitting: Option<usize>,
+    /// Operations that nodes have owners do, by who asks and the request's number there.
+    pub underway: BTreeMap<(ActorId, u64), usize>,
     /// Whether a disk was replaced, or by an older copy of itself.
     pub disk_replaced: bool,
     pub met: BTreeSet<&'static str>,
     pub asked: Asked,
+    /// The copies of the node that acts, as they were before.
+    pub copies: BTreeMap<PartitionId, Clock>,
+    /// Writes that a node took though it does not get those of their partition.
+    pub stood_in: BTreeSet<(usize, Dot)>,
+    /// Since when nodes have known different rosters.
+    pub rosters_differ_since: Option<Duration>,
     /// What an event broke at once.
     broken: Option<Broken>,
     watch: Watch,
     pub trace: Xxh3,
     handled: u64,
+    telling: bool,
 }
 
 impl World {
@@ -127,13 +141,20 @@ impl World {
             history: History::default(),
             ghost: Ghost::default(),
             readings: Vec::new(),
+            contexts: BTreeMap::new(),
+            submitting: None,
+            underway: BTreeMap::new(),
             met: BTreeSet::new(),
             disk_replaced: false,
             asked: Asked::default(),
+            copies: BTreeMap::new(),
+            stood_in: BTreeSet::new(),
+            rosters_differ_since: None,
             broken: None,
             watch: Watch::default(),
             trace: Xxh3::new(),
             handled: 0,
+            telling: crate::telling(),
             plan,
         }
     }
@@ -141,9 +162,14 @@ impl World {
     /// Runs the plan: weather, then calm, in which everything must heal in time, and at
     /// last everything is deleted, which must leave nothing.
     pub fn run(mut self) -> Result<Report, Failure> {
-        for index in 0..self.nodes.len() {
+        let members = self.plan.profile.members;
+        let ids: Vec<NodeId> = self.nodes[..members].iter().map(|node| node.id).collect();
+        for index in 0..members {
+            self.nodes[index].remember(&ids);
             self.start(index);
-            self.schedule(self.plan.profile.sync_interval, Event::Sync { node: index });
+        }
+        for node in 0..self.nodes.len() {
+            self.schedule(self.plan.profile.sync_interval, Event::Sync { node });
         }
         self.schedule(LINK_RETRY, Event::LinkCheck);
         for index in 0..self.plan.steps.len() {
@@ -175,6 +201,7 @@ impl World {
         let deadline = self.now + self.plan.profile.calm;
         loop {
             self.run_until(self.now + CALM_CHECK)?;
+            self.let_join();
             match invariants::healed(self) {
                 Ok(()) => return Ok(()),
                 Err(_) if self.now < deadline => {}
@@ -214,9 +241,14 @@ impl World {
             self.nodes[index].paused_until = Duration::ZERO;
             self.nodes[index].slow_until = Duration::ZERO;
             self.nodes[index].leaving = false;
-            if self.nodes[index].process.is_none() {
-                self.start(index);
-            }
+        }
+        self.gather();
+    }
+
+    /// Says what happens, if somebody wants to hear it.
+    pub fn tell(&self, what: impl FnOnce(&Self) -> String) {
+        if self.telling {
+            println!("{:>9.3} s  {}", self.now.as_secs_f64(), what(self));
         }
     }
 
@@ -265,6 +297,7 @@ impl World {
             self.ghost.look(&clocks);
         }
         self.see_replicas();
+        self.see_rosters();
         let mut watch = std::mem::take(&mut self.watch);
         let verdict = invariants::anytime(self, &mut watch);
         self.watch = watch;
@@ -303,8 +336,17 @@ impl World {
 
     pub fn start(&mut self, index: usize) {
         let now = self.now_at(index);
-        let seed = self.nodes[0].addr;
-        self.nodes[index].start(now, seed, &self.plan.profile, &mut self.rng);
+        // Where members come and go no single one can be relied on to be there.
+        let count = if self.plan.profile.resharding {
+            self.nodes.len()
+        } else {
+            1
+        };
+        let seeds = self.nodes[..count].iter().map(|node| node.addr).collect();
+        if self.nodes[index].departed {
+            self.take_back(index);
+        }
+        self.nodes[index].start(now, seeds, &self.plan.profile, &mut self.rng);
         self.act(index, |process, now| process.settle(now, Vec::new()));
     }
 
@@ -323,8 +365,12 @@ impl World {
             }
             Event::Message { to, from, message } => {
                 let news = self.see_push(to, &message);
+                let asked = self.see_forwarded(to, &message);
                 self.act(to, |process, now| process.message(now, from, message));
                 self.see_pushed(to, news);
+                if let Some((op, before)) = asked {
+                    self.note_served(op, to, &before);
+                }
             }
             Event::SyncNow { node, life } => {
                 if self.nodes[node].life == life {
@@ -342,6 +388,9 @@ impl World {
             Event::Stop { node, life } => {
                 if self.nodes[node].life == life {
                     self.nodes[node].process = None;
+                    if self.nodes[node].departed {
+                        self.give_up(node);
+                    }
                 }
             }
             Event::Step(index) => {
@@ -354,11 +403,13 @@ impl World {
     /// Lets a node do something and carries out what it wants done.
     pub fn act(&mut self, index: usize, what: impl FnOnce(&mut Process, Now) -> Actions) {
         let now = self.now_at(index);
+        self.see_copies(index);
         let Some(process) = &mut self.nodes[index].process else {
             return;
         };
         let actions = what(process, now);
         self.carry_out(index, actions);
+        self.see_leaving(index);
         self.rearm(index);
     }
 

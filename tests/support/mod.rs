@@ -9,6 +9,7 @@
 pub mod client;
 pub mod faulty_disk;
 pub mod ports;
+pub mod reshard;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -534,6 +535,8 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     /// Their cluster's name.
     pub name: String,
+    /// Further arguments of `netdb start` for the next nodes.
+    pub more: Vec<String>,
     directory: TempDir,
     prepared: usize,
     seed: Option<String>,
@@ -556,6 +559,7 @@ impl Cluster {
         Self {
             nodes: Vec::new(),
             name: unique_cluster_name(),
+            more: Vec::new(),
             directory: TempDir::new().expect("temporary directory"),
             prepared: 0,
             seed: None,
@@ -565,7 +569,14 @@ impl Cluster {
     /// Starts one more node.
     #[track_caller]
     pub fn add(&mut self) -> &mut Node {
+        self.add_with(&[])
+    }
+
+    /// Starts one more node with further arguments.
+    #[track_caller]
+    pub fn add_with(&mut self, more: &[&str]) -> &mut Node {
         let mut node = self.prepare();
+        node.more.extend(more.iter().map(|word| (*word).to_owned()));
         node.start_first();
         if self.nodes.is_empty() {
             self.seed = Some(node.seed());
@@ -578,9 +589,15 @@ impl Cluster {
     pub fn prepare(&mut self) -> Node {
         self.prepared += 1;
         let name = format!("n{}", self.prepared);
-        let node = Node::new(&name, &self.name, self.directory.path());
+        let mut node = Node::new(&name, &self.name, self.directory.path());
+        node.more.clone_from(&self.more);
         let seed = self.seed.get_or_insert_with(|| node.seed()).clone();
         node.seeds([seed])
+    }
+
+    /// Where its nodes have their directories.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Waits until every node sees every node alive, and nothing else.

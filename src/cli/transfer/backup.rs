@@ -1,23 +1,25 @@
-//! `netdb backup`: a node's data into a file, while the node serves.
+//! `netdb backup`: a cluster's data into a file, while the cluster serves.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use netdb::backup::{Damage, Header, Totals, Writer};
 use netdb::config::HostPort;
 
+use super::nodes::{Nodes, Work};
 use super::progress::Progress;
-use super::steps::{Named, Next, Steps};
+use super::steps::{Named, Next};
 use super::target::Target;
 use super::text::{bytes, counted, listed, origin};
 use crate::cli::failure::Failure;
 use crate::cli::remote::{runtime, say};
 use crate::cli::signals::Signals;
 
-/// Pause before the node is asked again whether it has caught up.
+/// Pause before a node is asked again whether it has caught up.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Backs `node` up to `path`.
+/// Backs the cluster of `node` up to `path`.
 ///
 /// # Errors
 /// Nothing is at `path` then, or what was there before.
@@ -66,8 +68,13 @@ struct Taken {
 async fn take(node: &HostPort, target: Target) -> Result<Taken, Failure> {
     let begun = Instant::now();
     let mut progress = Progress::new();
-    let mut steps = Steps::connect(node).await?;
-    let header = header(Named::of(steps.call(&[b"BACKUP", b"BEGIN"]).await?)?)?;
+    let work = Work {
+        command: "BACKUP",
+        words: Vec::new(),
+    };
+    let (mut nodes, origin) = Nodes::begin(node, work).await?;
+    let header = header(Named::of(origin)?)?;
+    nodes.cover(0..header.partitions, &mut progress).await?;
     let (writer, first) = Writer::begin(&header).map_err(unusable)?;
     let mut file = Growing {
         target,
@@ -75,25 +82,31 @@ async fn take(node: &HostPort, target: Target) -> Result<Taken, Failure> {
         writer,
     };
     file.write(&first)?;
-    let unheard = loop {
-        match Next::of(steps.call(&[b"BACKUP", b"NEXT"]).await?)? {
-            Next::Wait(members) => {
-                progress.wait(&format!("fetching what {} had", listed(&members)));
-                tokio::time::sleep(ASK_AGAIN).await;
-            }
-            Next::Rows(partition, payload) => {
-                let frame = file.writer.rows(partition, &payload).map_err(unusable)?;
+    let mut unheard = BTreeSet::new();
+    let mut partition = 0;
+    while partition < header.partitions {
+        match piece(&mut nodes, partition, &mut file.writer, &mut progress).await {
+            Ok(Piece::None) => tokio::time::sleep(ASK_AGAIN).await,
+            Ok(Piece::Rows(frame)) => file.write(&frame)?,
+            Ok(Piece::End(frame, members)) => {
                 file.write(&frame)?;
+                unheard.extend(members);
+                nodes.done();
+                partition += 1;
             }
-            Next::End(partition, payload) => {
-                let frame = file.writer.end(partition, &payload).map_err(unusable)?;
-                file.write(&frame)?;
+            Err(failure) => {
+                file.restart()?;
+                let rest = partition..header.partitions;
+                nodes.go_on(failure, rest, &mut progress).await?;
             }
-            Next::Complete(unheard) => break unheard,
         }
-        let done = file.writer.totals().partitions;
-        progress.tell("backing up", done, header.partitions.into(), file.bytes);
-    };
+        progress.tell(
+            "backing up",
+            partition.into(),
+            header.partitions.into(),
+            file.bytes,
+        );
+    }
     progress.clear();
     let (totals, bytes) = file.keep()?;
     Ok(Taken {
@@ -101,7 +114,38 @@ async fn take(node: &HostPort, target: Target) -> Result<Taken, Failure> {
         totals,
         bytes,
         time: begun.elapsed(),
-        unheard,
+        unheard: unheard.into_iter().collect(),
+    })
+}
+
+/// What came of a partition.
+enum Piece {
+    /// Nothing yet.
+    None,
+    /// A frame of rows.
+    Rows(Vec<u8>),
+    /// The frame of its end, and who was not heard.
+    End(Vec<u8>, Vec<String>),
+}
+
+/// The next piece of a partition, as a frame.
+async fn piece(
+    nodes: &mut Nodes,
+    partition: u16,
+    writer: &mut Writer,
+    progress: &mut Progress,
+) -> Result<Piece, Failure> {
+    let text = partition.to_string();
+    let next = nodes.call(partition, &[b"NEXT", text.as_bytes()]).await?;
+    Ok(match Next::of(next)? {
+        Next::Wait(members) => {
+            progress.wait(&format!("fetching what {} had", listed(&members)));
+            Piece::None
+        }
+        Next::Rows(of, payload) => Piece::Rows(writer.rows(of, &payload).map_err(unusable)?),
+        Next::End(of, payload, unheard) => {
+            Piece::End(writer.end(of, &payload).map_err(unusable)?, unheard)
+        }
     })
 }
 
@@ -116,6 +160,12 @@ impl Growing {
     fn write(&mut self, frame: &[u8]) -> Result<(), Failure> {
         self.bytes += frame.len() as u64;
         self.target.write(frame)
+    }
+
+    /// The partition that has not ended begins again.
+    fn restart(&mut self) -> Result<(), Failure> {
+        self.bytes = self.writer.restart();
+        self.target.cut(self.bytes)
     }
 
     fn keep(mut self) -> Result<(Totals, u64), Failure> {

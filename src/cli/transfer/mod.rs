@@ -1,14 +1,15 @@
-//! `netdb backup`, `netdb restore` and `netdb verify`: a node's data in a file.
+//! `netdb backup`, `netdb restore` and `netdb verify`: a cluster's data in a file.
 //!
-//! The node sends and takes pieces (`NETDB BACKUP`, `NETDB RESTORE`), the file holds them in
-//! frames ([`netdb::backup`]). Both ways everything is checked: what is written can be read,
+//! Nodes send and take pieces (`NETDB BACKUP`, `NETDB RESTORE`), each of the partitions that it
+//! serves; the file holds those of all partitions in frames ([`netdb::backup`]). Both ways everything is checked: what is written can be read,
 //! and nothing of a file is sent before all of it has been read and found whole.
 
 mod backup;
-mod progress;
+mod nodes;
+pub mod progress;
 mod restore;
 mod source;
-mod steps;
+pub mod steps;
 mod target;
 pub mod text;
 mod verify;

@@ -33,17 +33,26 @@ impl Progress {
 
     /// `done` of `whole` are done, and so many bytes so far.
     pub fn tell(&mut self, what: &str, done: u64, whole: u64, bytes: u64) {
+        self.tell_with(what, done, whole, &text::bytes(bytes));
+    }
+
+    /// `done` of `whole` partitions are done.
+    pub fn tell_count(&mut self, what: &str, done: u64, whole: u64) {
+        self.tell_with(what, done, whole, &format!("{done} of {whole} partitions"));
+    }
+
+    fn tell_with(&mut self, what: &str, done: u64, whole: u64, so_far: &str) {
         if !self.is_due() {
             return;
         }
         let share = done.min(whole) as f64 / whole.max(1) as f64;
-        let (percent, bytes) = ((share * 100.0) as u64, text::bytes(bytes));
+        let percent = (share * 100.0) as u64;
         if self.draws {
             let filled = (share * BAR as f64) as usize;
             let (full, empty) = ("#".repeat(filled), "-".repeat(BAR - filled));
-            self.draw(&format!("{what} [{full}{empty}] {percent:3} %  {bytes}"));
+            self.draw(&format!("{what} [{full}{empty}] {percent:3} %  {so_far}"));
         } else {
-            self.line(&format!("{what}: {percent} %, {bytes}"));
+            self.line(&format!("{what}: {percent} %, {so_far}"));
         }
     }
 

@@ -1,29 +1,31 @@
-//! `netdb restore`: a backup into a node, empty or living.
+//! `netdb restore`: a backup into a cluster, empty or living.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use netdb::backup::{Header, Part};
 use netdb::config::HostPort;
 
+use super::nodes::{Nodes, Work};
 use super::progress::Progress;
 use super::source::Source;
-use super::steps::{Named, Steps};
+use super::steps::Named;
 use super::text::{counted, listed, origin};
 use super::verify::check;
 use crate::cli::failure::Failure;
 use crate::cli::remote::{runtime, say};
 
-/// How long to wait for the other members to have it. They fetch it anyway.
+/// How long to wait for the other replicas to have it. They fetch it anyway.
 const SPREAD_WAIT: Duration = Duration::from_secs(30);
 
-/// How long to wait for the node's disk.
+/// How long to wait for the nodes' disks.
 const DISK_WAIT: Duration = Duration::from_secs(60);
 
-/// Pause before the node is asked again how far it is.
+/// Pause before the nodes are asked again how far they are.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Merges the backup at `path` into `node`.
+/// Merges the backup at `path` into the cluster of `node`.
 ///
 /// # Errors
 /// Partitions that were merged before stay merged; doing it again is harmless.
@@ -33,13 +35,20 @@ pub fn restore(node: &HostPort, path: &Path) -> Result<u8, Failure> {
     let header = check(&mut source, &mut progress)?;
     source.rewind()?;
     runtime()?.block_on(async {
-        let mut steps = Steps::connect(node).await?;
-        let counts = send(&mut steps, &mut source, &header, &mut progress).await?;
+        let work = Work {
+            command: "RESTORE",
+            words: vec![header.partitions.to_string(), header.hash_seed.to_string()],
+        };
+        let nothing = |failure: Failure| failure.after(&left_behind(0, header.partitions));
+        let (mut nodes, _) = Nodes::begin(node, work).await.map_err(nothing)?;
+        let covered = nodes.cover(0..header.partitions, &mut progress).await;
+        covered.map_err(nothing)?;
+        let counts = send(&mut nodes, &mut source, &header, &mut progress).await?;
         progress.clear();
         for line in counts.lines(&header) {
             say(&line)?;
         }
-        let spread = settle(&mut steps, &mut progress).await?;
+        let spread = settle(&mut nodes, &mut progress).await?;
         progress.clear();
         say(&spread)
     })?;
@@ -104,7 +113,7 @@ impl Counts {
 }
 
 async fn send(
-    steps: &mut Steps,
+    nodes: &mut Nodes,
     source: &mut Source,
     header: &Header,
     progress: &mut Progress,
@@ -112,7 +121,7 @@ async fn send(
     let mut counts = Counts::default();
     let mut ended = 0;
     while let Some(part) = source.next()? {
-        let sent = step(steps, part, &mut counts).await;
+        let sent = step(nodes, part, &mut counts).await;
         sent.map_err(|failure| failure.after(&left_behind(ended, header.partitions)))?;
         ended = source.totals().partitions;
         progress.tell("restoring", source.read, source.length, source.read);
@@ -120,26 +129,21 @@ async fn send(
     Ok(counts)
 }
 
-async fn step(steps: &mut Steps, part: Part, counts: &mut Counts) -> Result<(), Failure> {
+async fn step(nodes: &mut Nodes, part: Part, counts: &mut Counts) -> Result<(), Failure> {
     match part {
-        Part::Header(header) => {
-            let partitions = header.partitions.to_string();
-            let seed = header.hash_seed.to_string();
-            let words = [partitions.as_bytes(), seed.as_bytes()];
-            let begin: [&[u8]; 4] = [b"RESTORE", b"BEGIN", words[0], words[1]];
-            steps.call(&begin).await?;
-        }
         Part::Rows { partition, payload } => {
-            let partition = partition.to_string();
-            let rows: [&[u8]; 4] = [b"RESTORE", b"ROWS", partition.as_bytes(), &payload];
-            steps.call(&rows).await?;
+            let text = partition.to_string();
+            let rows: [&[u8]; 3] = [b"ROWS", text.as_bytes(), &payload];
+            nodes.call(partition, &rows).await?;
         }
         Part::End { partition, payload } => {
-            let partition = partition.to_string();
-            let end: [&[u8]; 4] = [b"RESTORE", b"END", partition.as_bytes(), &payload];
-            counts.add(&Named::of(steps.call(&end).await?)?)?;
+            let text = partition.to_string();
+            let end: [&[u8]; 3] = [b"END", text.as_bytes(), &payload];
+            counts.add(&Named::of(nodes.call(partition, &end).await?)?)?;
+            nodes.done();
         }
-        Part::Trailer(_) => {}
+        // It was begun with the one, and the other was checked.
+        Part::Header(_) | Part::Trailer(_) => {}
     }
     Ok(())
 }
@@ -155,24 +159,20 @@ fn left_behind(ended: u64, partitions: u16) -> String {
     }
 }
 
-/// Waits until the node has it on its disk and the others have it, within bounds; says what is.
-async fn settle(steps: &mut Steps, progress: &mut Progress) -> Result<String, Failure> {
-    let node = Named::of(steps.call(&[b"STATUS"]).await?)?;
+/// Waits until the nodes have it on their disks and all replicas have it, within bounds; says
+/// what is.
+async fn settle(nodes: &mut Nodes, progress: &mut Progress) -> Result<String, Failure> {
     let begun = Instant::now();
     loop {
-        let status = Named::of(steps.call(&[b"RESTORE", b"STATUS"]).await?)?;
-        let (on_disk, behind) = (status.is("on_disk"), status.list("behind"));
+        let status = Spread::of(nodes).await?;
+        let behind: Vec<String> = status.behind.iter().cloned().collect();
         let waited = begun.elapsed();
-        let disk_waits = !on_disk && waited < DISK_WAIT;
+        let disk_waits = !status.not_on_disk.is_empty() && waited < DISK_WAIT;
         let spread_waits = !behind.is_empty() && waited < SPREAD_WAIT;
         if !disk_waits && !spread_waits {
-            let kept = match node.text("data")?.as_str() {
-                "memory" => "in the memory",
-                _ if on_disk => "on the disk",
-                _ => "not yet on the disk",
-            };
-            let kept = format!("It is {kept} of {}", node.text("name")?);
-            return Ok(spread(&kept, &behind, &status.list("away")));
+            let kept = status.kept(nodes).await?;
+            let away: Vec<String> = status.away.into_iter().collect();
+            return Ok(spread(&kept, &behind, &away));
         }
         progress.wait(&match &behind[..] {
             [] => "waiting for the disk".to_owned(),
@@ -182,9 +182,51 @@ async fn settle(steps: &mut Steps, progress: &mut Progress) -> Result<String, Fa
     }
 }
 
+/// How far what was restored has come.
+#[derive(Default)]
+struct Spread {
+    /// Nodes that took it in and do not have it on their disks.
+    not_on_disk: BTreeSet<String>,
+    behind: BTreeSet<String>,
+    away: BTreeSet<String>,
+}
+
+impl Spread {
+    async fn of(nodes: &mut Nodes) -> Result<Self, Failure> {
+        let mut all = Self::default();
+        for (name, status) in nodes.call_all(&[b"RESTORE", b"STATUS"]).await? {
+            let status = Named::of(status)?;
+            if !status.is("on_disk") {
+                all.not_on_disk.insert(name);
+            }
+            all.behind.extend(status.list("behind"));
+            all.away.extend(status.list("away"));
+        }
+        Ok(all)
+    }
+
+    /// Where it is, of those that took it in.
+    async fn kept(&self, nodes: &mut Nodes) -> Result<String, Failure> {
+        let mut kept: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (name, status) in nodes.call_all(&[b"STATUS"]).await? {
+            let place = match Named::of(status)?.text("data")?.as_str() {
+                "memory" => "in the memory",
+                _ if self.not_on_disk.contains(&name) => "not yet on the disk",
+                _ => "on the disk",
+            };
+            kept.entry(place).or_default().push(name);
+        }
+        let kept = kept.iter();
+        let kept: Vec<String> = kept
+            .map(|(place, names)| format!("{place} of {}", listed(names)))
+            .collect();
+        Ok(format!("It is {}", listed(&kept)))
+    }
+}
+
 fn spread(kept: &str, behind: &[String], away: &[String]) -> String {
     let mut words = match behind {
-        [] if away.is_empty() => format!("{kept}, and every member has it."),
+        [] if away.is_empty() => format!("{kept}, and every replica has it."),
         [] => format!("{kept}."),
         some => {
             let some = listed(some);

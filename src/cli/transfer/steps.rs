@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use netdb::backup::Ranges;
 use netdb::client::Client;
-use netdb::config::HostPort;
 use netdb::resp::Value;
 
 use crate::cli::failure::Failure;
@@ -19,8 +19,8 @@ impl Steps {
     ///
     /// # Errors
     /// The node is not there.
-    pub async fn connect(node: &HostPort) -> Result<Self, Failure> {
-        let connected = Client::connect(&node.to_string()).await;
+    pub async fn connect(address: &str) -> Result<Self, Failure> {
+        let connected = Client::connect(address).await;
         let client = connected
             .map_err(|error| Failure::broken(format!("{error}; is a node running there?")))?;
         Ok(Self { client })
@@ -83,6 +83,22 @@ impl Named {
         self.text(name)?.parse().map_err(|_| misunderstood(name))
     }
 
+    /// Some partitions.
+    ///
+    /// # Errors
+    /// They are not there.
+    fn partitions(&self, name: &str) -> Result<Ranges, Failure> {
+        Ranges::parse(&self.text(name)?).ok_or_else(|| misunderstood(name))
+    }
+
+    /// Takes out a list.
+    fn items(&mut self, name: &str) -> Vec<Value> {
+        match self.0.remove(name) {
+            Some(Value::Array(items)) => items,
+            _ => Vec::new(),
+        }
+    }
+
     /// Yes or no, in either dialect.
     pub fn is(&self, name: &str) -> bool {
         matches!(
@@ -100,16 +116,57 @@ impl Named {
     }
 }
 
+/// Who serves which partitions, in a node's words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Those that the node itself gives or takes.
+    pub here: Ranges,
+    /// By name of their owners.
+    pub owners: BTreeMap<String, Owner>,
+}
+
+/// A member that owns partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Where clients reach it, if that is known.
+    pub address: Option<String>,
+    /// What it owns.
+    pub owns: Ranges,
+}
+
+impl Layout {
+    /// Reads the reply to `LAYOUT`; while the node still fetches what other members have, the
+    /// names of these.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn of(reply: Value) -> Result<Result<Self, Vec<String>>, Failure> {
+        if let Value::Array(items) = &reply
+            && items.first().and_then(Value::as_bytes) == Some(b"wait")
+        {
+            return Ok(Err(texts(&items[1..])));
+        }
+        let mut named = Named::of(reply)?;
+        let here = named.partitions("here")?;
+        let mut owners = BTreeMap::new();
+        for owner in named.items("owned") {
+            let owner = Named::of(owner)?;
+            let address = owner.text("client").ok();
+            let owns = owner.partitions("partitions")?;
+            owners.insert(owner.text("name")?, Owner { address, owns });
+        }
+        Ok(Ok(Self { here, owners }))
+    }
+}
+
 /// What comes next of a backup.
 pub enum Next {
     /// The node still fetches what these members have.
     Wait(Vec<String>),
     /// Some rows of a partition.
     Rows(u16, Bytes),
-    /// The end of a partition.
-    End(u16, Bytes),
-    /// The end, without what only these members have.
-    Complete(Vec<String>),
+    /// The end of a partition, without what only these members have of it.
+    End(u16, Bytes, Vec<String>),
 }
 
 impl Next {
@@ -126,8 +183,8 @@ impl Next {
         let is_end = kind == b"end";
         match kind {
             b"wait" => Ok(Self::Wait(texts(&items[1..]))),
-            b"complete" => Ok(Self::Complete(texts(&items[1..]))),
-            b"rows" | b"end" => {
+            b"rows" | b"end" if items.len() >= 3 => {
+                let unheard = texts(&items.split_off(3));
                 let (Some(Value::Bulk(payload)), Some(partition)) = (items.pop(), items.pop())
                 else {
                     return Err(wrong());
@@ -136,7 +193,7 @@ impl Next {
                 let partition = text.and_then(|text| text.parse().ok());
                 let partition = partition.ok_or_else(wrong)?;
                 Ok(match is_end {
-                    true => Self::End(partition, payload),
+                    true => Self::End(partition, payload, unheard),
                     false => Self::Rows(partition, payload),
                 })
             }

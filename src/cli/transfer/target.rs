@@ -1,7 +1,7 @@
 //! The file that a backup goes to: there when it is whole and on the disk, and not before.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::cli::failure::Failure;
@@ -69,6 +69,17 @@ impl Target {
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let written = self.file.write_all(bytes);
         written.map_err(|error| broken(&self.temporary, &error))
+    }
+
+    /// Takes back all but the first `length` bytes.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn cut(&mut self, length: u64) -> Result<(), Failure> {
+        let cut = self.file.set_len(length);
+        let cut = cut.and_then(|()| self.file.seek(SeekFrom::Start(length)));
+        cut.map(drop)
+            .map_err(|error| broken(&self.temporary, &error))
     }
 
     /// Everything is written: forces it to the disk and gives it its name.

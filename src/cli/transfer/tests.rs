@@ -27,6 +27,8 @@ fn a_file_is_there_when_it_is_whole() {
     let mut target = Target::create(&path, false).unwrap();
     target.write(b"one").unwrap();
     assert!(!path.exists());
+    target.write(b"and what is taken back").unwrap();
+    target.cut(3).unwrap();
     target.write(b"two").unwrap();
     target.keep().unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"onetwo");

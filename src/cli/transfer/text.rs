@@ -3,23 +3,7 @@
 use netdb::backup::Header;
 use netdb::repl::utc;
 
-/// So many bytes, in the unit that says something.
-pub fn bytes(count: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if count < 1_000 {
-        return format!("{count} bytes");
-    }
-    let mut scaled = count as f64 / 1e3;
-    let mut units = UNITS.iter();
-    let mut unit = units.next();
-    while scaled >= 999.95
-        && let Some(next) = units.next()
-    {
-        scaled /= 1e3;
-        unit = Some(next);
-    }
-    format!("{scaled:.1} {}", unit.unwrap_or(&"TB"))
-}
+pub use netdb::repl::bytes;
 
 /// `1 value`, `2 values`.
 pub fn counted(count: u64, what: &str) -> String {

@@ -1,7 +1,7 @@
 //! Deleting everything, a batch at a time.
 //!
-//! Every key that this node has is deleted by an ordinary delete: what another node has
-//! written and this one has not seen stays, as does what is written behind the place that was
+//! Every key that the cluster has is deleted by an ordinary delete: what
+//! another owner has taken and the one that is asked has not seen stays, as does what is written behind the place that was
 //! reached. Between two batches other clients have their turn.
 
 use std::sync::Arc;
@@ -34,12 +34,12 @@ const BASE: Spec = Spec {
 pub(super) const COMMANDS: &[Spec] = &[
     Spec {
         name: "flushall",
-        summary: "Removes all keys that the node has.",
+        summary: "Removes all keys.",
         ..BASE
     },
     Spec {
         name: "flushdb",
-        summary: "Removes all keys that the node has; there is one database.",
+        summary: "Removes all keys; there is one database.",
         ..BASE
     },
 ];
@@ -56,7 +56,7 @@ fn flush(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure>
 async fn delete_all(store: Arc<dyn Store>, consistency: Consistency) -> Value {
     let mut cursor = 0;
     loop {
-        let page = match store.scan(cursor, BATCH_KEYS) {
+        let page = match store.scan(cursor, BATCH_KEYS).await {
             Ok(page) => page,
             Err(error) => return failed(&error),
         };

@@ -13,9 +13,8 @@ use crate::node::change::{Change, Ends, OnlyIf};
 use crate::node::request::{Reply, Request};
 use crate::object::{Object, Version};
 use crate::resp::Value;
-use crate::runtime::Submitted;
 use crate::server::failure::Failure;
-use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec};
+use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec, Worker};
 
 /// Keys among which `RANDOMKEY` chooses, from a place at random on: one alone would be the
 /// likelier the wider the gap before it.
@@ -100,34 +99,31 @@ fn kind(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> 
 }
 
 /// The last write of a key here that has not ended, and all that is known of the key.
-fn seen(context: &Context<'_>, key: Bytes) -> Result<Option<(Version, Object)>, Failure> {
-    let Reply::Object(object) = context.read_here(Request::Inspect { key })? else {
+async fn seen(worker: &Worker, key: Bytes) -> Result<Option<(Version, Object)>, Failure> {
+    let Reply::Object(object) = worker.read(Request::Inspect { key }).await? else {
         return Ok(None);
     };
-    let winner = object.versions.winner_at(context.store.wall_ms());
+    let winner = object.versions.winner_at(worker.store.wall_ms());
     Ok(winner
         .map(|(_, version)| version.clone())
         .map(|version| (version, object)))
 }
 
-/// Writes to another key what was read of one. `None` if the other key has a value and must not.
-fn write_copy(
-    context: &Context<'_>,
+/// Writes to another key what was read of one. Returns whether it did: not if the other key has
+/// a value and must not.
+async fn write_copy(
+    worker: &Worker,
     to: Bytes,
     version: Version,
     only_if: OnlyIf,
-) -> Result<Option<Submitted>, Failure> {
+) -> Result<bool, Failure> {
     let change = Change::Set {
         value: version.value,
         ends: version.expire_at_ms.map_or(Ends::Never, Ends::At),
         only_if,
     };
-    match context.update(to, change) {
-        Submitted::Ready(Reply::Failed(error)) => Err(error.into()),
-        Submitted::Ready(Reply::Changed(changed)) if !changed.done => Ok(None),
-        // It has been done here; what may be missing is other replicas.
-        written => Ok(Some(written)),
-    }
+    let changed = worker.run(Request::Update { key: to, change }).await?;
+    Ok(!matches!(changed, Reply::Changed(changed) if !changed.done))
 }
 
 fn rename(context: &mut Context<'_>, args: &mut Args, only_if: OnlyIf) -> Result<Outcome, Failure> {
@@ -136,20 +132,21 @@ fn rename(context: &mut Context<'_>, args: &mut Args, only_if: OnlyIf) -> Result
         OnlyIf::Always | OnlyIf::Present => Value::ok(),
     };
     let (from, to) = (args.take(1), args.take(2));
-    let Some((version, object)) = seen(context, from.clone())? else {
-        return Err(Failure::new("ERR no such key"));
-    };
-    if from == to && only_if != OnlyIf::Absent {
-        return Ok(done.into());
-    }
-    let Some(written) = write_copy(context, to, version, only_if)? else {
-        return Ok(Value::Integer(0).into());
-    };
-    let deleted = context.submit(Request::Delete {
-        key: from,
-        context: Some(Arc::new(object.context)),
-    });
-    Ok(Outcome::joined(vec![written, deleted], |_| done))
+    let worker = context.worker();
+    Ok(Context::work(async move {
+        let Some((version, object)) = seen(&worker, from.clone()).await? else {
+            return Err(Failure::new("ERR no such key"));
+        };
+        if from == to && only_if != OnlyIf::Absent {
+            return Ok(done);
+        }
+        if !write_copy(&worker, to, version, only_if).await? {
+            return Ok(Value::Integer(0));
+        }
+        let context = Some(Arc::new(object.context));
+        worker.run(Request::Delete { key: from, context }).await?;
+        Ok(done)
+    }))
 }
 
 fn copy(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
@@ -175,24 +172,28 @@ fn copy(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> 
             "ERR source and destination objects are the same",
         ));
     }
-    let Some((version, _)) = seen(context, from)? else {
-        return Ok(Value::Integer(0).into());
-    };
-    let written = write_copy(context, to, version, only_if)?;
-    Ok(written.map_or(Value::Integer(0).into(), |written| {
-        Outcome::shaped(written, |_| Value::Integer(1))
+    let worker = context.worker();
+    Ok(Context::work(async move {
+        let Some((version, _)) = seen(&worker, from).await? else {
+            return Ok(Value::Integer(0));
+        };
+        let is_written = write_copy(&worker, to, version, only_if).await?;
+        Ok(Value::Integer(is_written.into()))
     }))
 }
 
 fn randomkey(context: &mut Context<'_>, _: &mut Args) -> Result<Outcome, Failure> {
-    let mut chance = rand::rng();
-    let mut page = context.store.scan(chance.random(), RANDOM_AMONG)?;
-    if page.keys.is_empty() {
-        page = context.store.scan(0, RANDOM_AMONG)?;
-    }
-    if page.keys.is_empty() {
-        return Ok(Value::Null.into());
-    }
-    let chosen = chance.random_range(0..page.keys.len());
-    Ok(Value::Bulk(page.keys.swap_remove(chosen)).into())
+    let store = context.worker().store;
+    Ok(Context::work(async move {
+        let from = rand::rng().random();
+        let mut page = store.scan(from, RANDOM_AMONG).await?;
+        if page.keys.is_empty() {
+            page = store.scan(0, RANDOM_AMONG).await?;
+        }
+        if page.keys.is_empty() {
+            return Ok(Value::Null);
+        }
+        let chosen = rand::rng().random_range(0..page.keys.len());
+        Ok(Value::Bulk(page.keys.swap_remove(chosen)))
+    }))
 }

@@ -8,6 +8,7 @@ use crate::runtime::Submitted;
 use crate::server::failure::Failure;
 use crate::server::glob::{self, PATTERN_BYTES_MAX};
 use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec};
+use crate::server::store::Store;
 
 /// Keys per page of `SCAN` without `COUNT`, as in Redis.
 const SCAN_COUNT_DEFAULT: usize = 10;
@@ -126,8 +127,11 @@ pub(super) const NETDB_KEYS: Spec = Spec {
 };
 
 fn dbsize(context: &mut Context<'_>, _: &mut Args) -> Result<Outcome, Failure> {
-    let count = i64::try_from(context.store.key_count()?).unwrap_or(i64::MAX);
-    Ok(Value::Integer(count).into())
+    let worker = context.worker();
+    Ok(Context::work(async move {
+        let count = worker.store.key_count().await?;
+        Ok(Value::Integer(i64::try_from(count).unwrap_or(i64::MAX)))
+    }))
 }
 
 fn del(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
@@ -149,15 +153,23 @@ fn count(context: &mut Context<'_>, args: &mut Args, request: fn(Bytes) -> Reque
 }
 
 fn keys(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
-    let pattern = checked_pattern(args.bytes(1))?;
+    checked_pattern(args.bytes(1))?;
+    let (pattern, store) = (args.take(1), context.worker().store);
+    Ok(Context::work(async move {
+        matching(store.as_ref(), &pattern).await
+    }))
+}
+
+/// All keys that match a pattern.
+async fn matching(store: &dyn Store, pattern: &[u8]) -> Result<Value, Failure> {
     let prefix = glob::literal_prefix(pattern);
     let mut found = Vec::new();
     let mut visited: u64 = 0;
     let mut after: Option<Bytes> = None;
     loop {
-        let page = context
-            .store
-            .list(&prefix, after.as_deref(), SCAN_COUNT_MAX)?;
+        let page = store
+            .list(&prefix, after.as_deref(), SCAN_COUNT_MAX)
+            .await?;
         let is_last = page.len() < SCAN_COUNT_MAX;
         visited = visited.saturating_add(page.len() as u64);
         after = page.last().cloned();
@@ -177,7 +189,7 @@ fn keys(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> 
             break;
         }
     }
-    Ok(Value::Array(found.into_iter().map(Value::Bulk).collect()).into())
+    Ok(Value::Array(found.into_iter().map(Value::Bulk).collect()))
 }
 
 fn netdb_keys(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
@@ -189,7 +201,7 @@ fn netdb_keys(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Fai
             return Err(Failure::SYNTAX);
         }
         if args.is(at, "after") {
-            after = Some(args.bytes(value));
+            after = Some(args.take(value));
         } else if args.is(at, "count") {
             count = checked_count(args, value)?;
         } else {
@@ -197,13 +209,16 @@ fn netdb_keys(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Fai
         }
         at = value.saturating_add(1);
     }
-    let keys = context.store.list(args.bytes(2), after, count)?;
-    Ok(Value::Array(keys.into_iter().map(Value::Bulk).collect()).into())
+    let (prefix, store) = (args.take(2), context.worker().store);
+    Ok(Context::work(async move {
+        let keys = store.list(&prefix, after.as_deref(), count).await?;
+        Ok(Value::Array(keys.into_iter().map(Value::Bulk).collect()))
+    }))
 }
 
 /// What a `SCAN` asked for beyond its cursor.
-struct ScanOptions<'a> {
-    pattern: Option<&'a [u8]>,
+struct ScanOptions {
+    pattern: Option<Bytes>,
     count: usize,
     /// The type asked for is one that keys can have.
     type_exists: bool,
@@ -215,23 +230,23 @@ fn scan(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> 
         .and_then(|text| text.parse::<u64>().ok())
         .ok_or(Failure::new("ERR invalid cursor"))?;
     let options = scan_options(args)?;
-    let page = context.store.scan(cursor, options.count)?;
-    let keys: Vec<Value> = page
-        .keys
-        .into_iter()
-        .filter(|_| options.type_exists)
-        .filter(|key| {
-            options
-                .pattern
-                .is_none_or(|pattern| glob::matches(pattern, key))
-        })
-        .map(Value::Bulk)
-        .collect();
-    let cursor = Value::bulk(page.cursor.to_string());
-    Ok(Value::Array(vec![cursor, Value::Array(keys)]).into())
+    let store = context.worker().store;
+    Ok(Context::work(async move {
+        let page = store.scan(cursor, options.count).await?;
+        let pattern = options.pattern.as_ref();
+        let keys: Vec<Value> = page
+            .keys
+            .into_iter()
+            .filter(|_| options.type_exists)
+            .filter(|key| pattern.is_none_or(|pattern| glob::matches(pattern, key)))
+            .map(Value::Bulk)
+            .collect();
+        let cursor = Value::bulk(page.cursor.to_string());
+        Ok(Value::Array(vec![cursor, Value::Array(keys)]))
+    }))
 }
 
-fn scan_options(args: &Args) -> Result<ScanOptions<'_>, Failure> {
+fn scan_options(args: &mut Args) -> Result<ScanOptions, Failure> {
     let mut options = ScanOptions {
         pattern: None,
         count: SCAN_COUNT_DEFAULT,
@@ -244,7 +259,8 @@ fn scan_options(args: &Args) -> Result<ScanOptions<'_>, Failure> {
         }
         let value = at.saturating_add(1);
         if args.is(at, "match") {
-            options.pattern = Some(checked_pattern(args.bytes(value))?);
+            checked_pattern(args.bytes(value))?;
+            options.pattern = Some(args.take(value));
         } else if args.is(at, "count") {
             options.count = checked_count(args, value)?;
         } else if args.is(at, "type") {

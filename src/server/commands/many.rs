@@ -1,6 +1,8 @@
 //! Values of many keys at once. Each key is read or written for itself: other clients, and
 //! other nodes, may see some of them written and not the others.
 
+use bytes::Bytes;
+
 use crate::node::request::{Reply, Request};
 use crate::resp::Value;
 use crate::runtime::Submitted;
@@ -102,20 +104,28 @@ fn value(reply: Reply) -> Value {
 
 fn mset(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
     check_pairs(args, "mset")?;
-    let parts = put_all(context, args);
+    let words = args.take_from(1);
+    let parts = put_all(|request| context.submit(request), words);
     Ok(Outcome::joined(parts, |_| Value::ok()))
 }
 
 /// Looks at all keys before it writes any.
 fn msetnx(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
     check_pairs(args, "msetnx")?;
-    for key in args.from(1).iter().step_by(2).cloned() {
-        if context.read_here(Request::Exists { key })? == Reply::Exists(true) {
-            return Ok(Value::Integer(0).into());
+    let (worker, words) = (context.worker(), args.take_from(1));
+    Ok(Context::work(async move {
+        for key in words.iter().step_by(2).cloned() {
+            if worker.read(Request::Exists { key }).await? == Reply::Exists(true) {
+                return Ok(Value::Integer(0));
+            }
         }
-    }
-    let parts = put_all(context, args);
-    Ok(Outcome::joined(parts, |_| Value::Integer(1)))
+        for part in put_all(|request| worker.submit(request), words) {
+            if let Reply::Failed(error) = part.wait().await {
+                return Err(error.into());
+            }
+        }
+        Ok(Value::Integer(1))
+    }))
 }
 
 fn check_pairs(args: &Args, command: &str) -> Result<(), Failure> {
@@ -125,11 +135,11 @@ fn check_pairs(args: &Args, command: &str) -> Result<(), Failure> {
     }
 }
 
-fn put_all(context: &Context<'_>, args: &mut Args) -> Vec<Submitted> {
-    let mut words = args.take_from(1).into_iter();
+fn put_all(submit: impl Fn(Request) -> Submitted, words: Vec<Bytes>) -> Vec<Submitted> {
+    let mut words = words.into_iter();
     let mut parts = Vec::with_capacity(words.len() / 2);
     while let (Some(key), Some(value)) = (words.next(), words.next()) {
-        parts.push(context.submit(Request::Put {
+        parts.push(submit(Request::Put {
             key,
             value,
             context: None,

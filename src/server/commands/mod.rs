@@ -18,6 +18,7 @@ mod many;
 mod netdb;
 mod object;
 mod options;
+mod placement;
 mod ranges;
 mod server;
 mod strings;

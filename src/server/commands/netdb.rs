@@ -3,7 +3,7 @@
 use crate::node::request::{Consistency, Durability, Strength};
 use crate::resp::Value;
 use crate::runtime::{DiskView, MemberView, Status};
-use crate::server::commands::{help, keyspace, transfer};
+use crate::server::commands::{help, keyspace, placement, transfer};
 use crate::server::failure::Failure;
 use crate::server::spec::{Arg, Args, Context, Outcome, Spec};
 
@@ -41,6 +41,12 @@ pub(super) const COMMANDS: &[Spec] = &[Spec {
             run: Some(consistency),
             ..BASE
         },
+        placement::PLACEMENT,
+        placement::OWNERS,
+        placement::REBALANCE,
+        placement::PLAN,
+        placement::LEAVE,
+        placement::REMOVE,
         keyspace::NETDB_KEYS,
         transfer::BACKUP,
         transfer::RESTORE,

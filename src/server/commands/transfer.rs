@@ -1,13 +1,15 @@
 //! `NETDB BACKUP` and `NETDB RESTORE`: a node's data, piece by piece. `netdb backup` and
 //! `netdb restore` are the other end.
 //!
-//! A backup or restore belongs to the connection that began it and ends with it.
+//! A backup or restore belongs to the connection that began it and ends with it. It is of the
+//! partitions that the node serves; `LAYOUT` says which, and where to ask for the others.
 
 use bytes::Bytes;
 
 use crate::clock::NodeId;
-use crate::node::transfer::{Origin, TransferError, TransferReply, TransferRequest};
+use crate::node::transfer::{Layout, Origin, TransferError, TransferReply, TransferRequest};
 use crate::resp::{Value, parse_i64};
+use crate::runtime::MemberView;
 use crate::server::failure::Failure;
 use crate::server::spec::{Arg, Args, Context, Outcome, Spec};
 
@@ -19,7 +21,11 @@ const BASE: Spec = Spec {
 const STEP: &[Arg] = &[Arg::of(
     "step",
     "oneof",
-    &[Arg::word("begin", "BEGIN"), Arg::word("next", "NEXT")],
+    &[
+        Arg::word("begin", "BEGIN"),
+        Arg::word("layout", "LAYOUT"),
+        Arg::new("partition", "integer").token("NEXT"),
+    ],
 )];
 
 const PIECE: &[Arg] = &[
@@ -40,6 +46,7 @@ const RESTORE_STEP: &[Arg] = &[Arg::of(
                 Arg::new("hash-seed", "integer"),
             ],
         ),
+        Arg::word("layout", "LAYOUT"),
         Arg::of("rows", "block", PIECE).token("ROWS"),
         Arg::of("end", "block", PIECE).token("END"),
         Arg::word("status", "STATUS"),
@@ -48,8 +55,9 @@ const RESTORE_STEP: &[Arg] = &[Arg::of(
 
 pub(super) const BACKUP: Spec = Spec {
     name: "backup",
-    arity: 3,
-    summary: "Begins a backup of this node, or returns its next piece.",
+    arity: -3,
+    summary: "Begins a backup of the partitions that this node serves, tells which these are and \
+              who owns the others, or returns the next piece of one.",
     args: STEP,
     run: Some(backup),
     ..BASE
@@ -66,10 +74,17 @@ pub(super) const RESTORE: Spec = Spec {
 };
 
 fn backup(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
-    let request = match () {
-        () if args.is(2, "begin") => TransferRequest::BeginBackup,
-        () if args.is(2, "next") => TransferRequest::NextPiece,
-        () => return Err(Failure::new("ERR write BACKUP BEGIN or BACKUP NEXT")),
+    let request = match args.len() {
+        3 if args.is(2, "begin") => TransferRequest::BeginBackup,
+        3 if args.is(2, "layout") => TransferRequest::LayoutOfBackup,
+        4 if args.is(2, "next") => TransferRequest::NextPiece {
+            partition: small(args, 3)?,
+        },
+        _ => {
+            return Err(Failure::new(
+                "ERR write BACKUP BEGIN, BACKUP LAYOUT, or BACKUP NEXT partition",
+            ));
+        }
     };
     answer(context, request)
 }
@@ -77,6 +92,7 @@ fn backup(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure
 fn restore(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
     let request = match args.len() {
         3 if args.is(2, "status") => TransferRequest::RestoreStatus,
+        3 if args.is(2, "layout") => TransferRequest::LayoutOfRestore,
         5 if args.is(2, "begin") => TransferRequest::BeginRestore {
             partitions: small(args, 3)?,
             hash_seed: number(args.bytes(4)).ok_or(Failure::NOT_AN_INTEGER)?,
@@ -91,8 +107,8 @@ fn restore(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failur
         },
         _ => {
             return Err(Failure::new(
-                "ERR write RESTORE BEGIN partitions hash-seed, RESTORE ROWS partition piece, \
-                 RESTORE END partition piece, or RESTORE STATUS",
+                "ERR write RESTORE BEGIN partitions hash-seed, RESTORE LAYOUT, RESTORE ROWS \
+                 partition piece, RESTORE END partition piece, or RESTORE STATUS",
             ));
         }
     };
@@ -106,10 +122,18 @@ fn answer(context: &mut Context<'_>, request: TransferRequest) -> Result<Outcome
     let reply = reply.map_err(|error| failure(&error))?;
     Ok(match reply {
         TransferReply::Begun(origin) => begun(context, &origin).into(),
-        TransferReply::CatchingUp(peers) => named(context, "wait", &peers).into(),
-        TransferReply::Complete(peers) => named(context, "complete", &peers).into(),
-        TransferReply::Rows { partition, payload } => piece("rows", partition, payload).into(),
-        TransferReply::End { partition, payload } => piece("end", partition, payload).into(),
+        TransferReply::CatchingUp(peers) => {
+            Value::Array([vec![Value::bulk("wait")], names(context, &peers)].concat()).into()
+        }
+        TransferReply::Layout(layout) => whereabouts(context, &layout).into(),
+        TransferReply::Rows { partition, payload } => {
+            piece("rows", partition, payload, Vec::new()).into()
+        }
+        TransferReply::End {
+            partition,
+            payload,
+            unheard,
+        } => piece("end", partition, payload, names(context, &unheard)).into(),
         TransferReply::Ready => Outcome::Ok,
         TransferReply::Restored(restored) => counts(&restored.fields()).into(),
         TransferReply::Status {
@@ -145,31 +169,52 @@ fn counts(counts: &[(&'static str, u64)]) -> Value {
     Value::Map(pairs.collect())
 }
 
-fn piece(kind: &'static str, partition: u16, payload: Vec<u8>) -> Value {
-    Value::Array(vec![
+fn piece(kind: &'static str, partition: u16, payload: Vec<u8>, more: Vec<Value>) -> Value {
+    let mut items = vec![
         Value::bulk(kind),
         decimal(partition.into()),
         Value::Bulk(Bytes::from(payload)),
-    ])
-}
-
-fn named(context: &Context<'_>, kind: &'static str, peers: &[NodeId]) -> Value {
-    let mut items = vec![Value::bulk(kind)];
-    items.extend(names(context, peers));
+    ];
+    items.extend(more);
     Value::Array(items)
 }
 
-/// The names of members, or their ids where the names have not arrived.
+/// Which partitions are here, and what each member owns, by its name and client address.
+fn whereabouts(context: &Context<'_>, layout: &Layout) -> Value {
+    let members = context.store.members();
+    let owned = layout.owned.iter().map(|(id, partitions)| {
+        let member = members.iter().find(|member| member.id == *id);
+        let address = member.and_then(|member| member.client_addr);
+        let address = address.map_or(Value::Null, |address| Value::bulk(address.to_string()));
+        Value::Map(vec![
+            (Value::bulk("name"), Value::bulk(name(&members, *id))),
+            (Value::bulk("client"), address),
+            (
+                Value::bulk("partitions"),
+                Value::bulk(partitions.to_string()),
+            ),
+        ])
+    });
+    Value::Map(vec![
+        (Value::bulk("here"), Value::bulk(layout.here.to_string())),
+        (Value::bulk("owned"), Value::Array(owned.collect())),
+    ])
+}
+
+/// The name of a member, or its id where the name has not arrived.
+fn name(members: &[MemberView], id: NodeId) -> String {
+    let member = members.iter().find(|member| member.id == id);
+    member.map_or_else(|| id.to_string(), |member| member.name.clone())
+}
+
+/// The names of members.
 fn names(context: &Context<'_>, peers: &[NodeId]) -> Vec<Value> {
     if peers.is_empty() {
         return Vec::new();
     }
     let members = context.store.members();
-    let name = |peer: &NodeId| {
-        let member = members.iter().find(|member| member.id == *peer);
-        member.map_or_else(|| peer.to_string(), |member| member.name.clone())
-    };
-    peers.iter().map(|peer| Value::bulk(name(peer))).collect()
+    let named = peers.iter().map(|peer| name(&members, *peer));
+    named.map(Value::bulk).collect()
 }
 
 /// Whole numbers of 64 bits, which a RESP integer has no room for.
@@ -189,7 +234,9 @@ fn small(args: &Args, at: usize) -> Result<u16, Failure> {
 fn failure(error: &TransferError) -> Failure {
     let code = match error {
         TransferError::Busy { .. } => "BUSY",
-        TransferError::NotCaughtUp | TransferError::TooLarge { .. } => "TRYAGAIN",
+        TransferError::NotCaughtUp
+        | TransferError::NotServed(_)
+        | TransferError::TooLarge { .. } => "TRYAGAIN",
         TransferError::Storage(_) => "IOERR",
         TransferError::WritesStopped(_) => "MISCONF",
         TransferError::ShuttingDown => "SHUTDOWN",

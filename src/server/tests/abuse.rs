@@ -120,7 +120,7 @@ async fn http_is_not_spoken_to() {
         .await;
     assert!(matches!(peer.receive().await, Some(Value::Error(_))));
     assert_eq!(peer.receive().await, None);
-    assert_eq!(server.fake.key_count(), Ok(0));
+    assert_eq!(server.fake.key_count().await, Ok(0));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod abuse;
 mod commands;
 mod flow;
+mod placement;
 mod transfer;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,10 +26,14 @@ use super::{ServerLimits, serve_store};
 use crate::clock::{ActorId, Dot, Hlc, NodeId};
 use crate::node::change::{Change, Changed};
 use crate::node::request::{Consistency, Reply, Request, RequestError};
-use crate::node::transfer::{Origin, TransferError, TransferReply, TransferRequest};
+use crate::node::transfer::{Layout, Origin, TransferError, TransferReply, TransferRequest};
+use crate::node::{LeaveError, RemoveError};
 use crate::object::{Object, Version};
 use crate::resp::{Protocol, ReplyDecoder, ReplyLimits, Value, encode_request};
-use crate::runtime::{DiskView, MemberView, ScanPage, Status, Submitted};
+use crate::runtime::{
+    DiskView, MemberView, OwnersView, PlacementView, PlanView, PlannedJoin, RebalanceView,
+    ScanPage, Status, Submitted,
+};
 
 /// No test waits longer than this for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -80,7 +86,11 @@ impl Fake {
                 })
             }
             // What values are and become is the subject of tests on whole nodes.
-            Request::Lookup { .. } | Request::Update { .. } => {
+            Request::Lookup { .. }
+            | Request::Update { .. }
+            | Request::Count { .. }
+            | Request::Scan { .. }
+            | Request::Names { .. } => {
                 Reply::Failed(RequestError::Storage("not in a map".to_owned()))
             }
             Request::Put { key, value, .. } => {
@@ -106,6 +116,7 @@ impl Fake {
     }
 }
 
+#[async_trait]
 impl Store for Fake {
     fn consistency(&self) -> Consistency {
         Consistency::default()
@@ -124,7 +135,7 @@ impl Store for Fake {
         }
     }
 
-    fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, RequestError> {
+    async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, RequestError> {
         let map = self.map.lock();
         let from = cursor as usize;
         let keys: Vec<Bytes> = map.keys().skip(from).take(count).cloned().collect();
@@ -135,7 +146,7 @@ impl Store for Fake {
         })
     }
 
-    fn list(
+    async fn list(
         &self,
         prefix: &[u8],
         after: Option<&[u8]>,
@@ -153,7 +164,7 @@ impl Store for Fake {
         1_000_000
     }
 
-    fn key_count(&self) -> Result<u64, RequestError> {
+    async fn key_count(&self) -> Result<u64, RequestError> {
         Ok(self.map.lock().len() as u64)
     }
 
@@ -194,6 +205,37 @@ impl Store for Fake {
         }
     }
 
+    fn placement(&self) -> PlacementView {
+        placement::placed()
+    }
+
+    fn owners(&self, key: &[u8]) -> OwnersView {
+        placement::owners(key)
+    }
+
+    fn rebalance(&self) -> RebalanceView {
+        placement::rebalance()
+    }
+
+    fn plan(&self, joins: &[PlannedJoin], leaves: &[String]) -> Result<PlanView, String> {
+        placement::plan(joins, leaves)
+    }
+
+    fn leave(&self, force: bool) -> Result<(), LeaveError> {
+        match force {
+            true => Ok(()),
+            false => Err(LeaveError::LastMember),
+        }
+    }
+
+    fn remove(&self, name: &str) -> Result<(), RemoveError> {
+        match name {
+            "two" => Ok(()),
+            "one" => Err(RemoveError::Myself),
+            _ => Err(RemoveError::NotMember),
+        }
+    }
+
     fn transfer(&self, _: u64, request: TransferRequest) -> Result<TransferReply, TransferError> {
         let reply = match &request {
             TransferRequest::BeginBackup => TransferReply::Begun(Origin {
@@ -202,7 +244,18 @@ impl Store for Fake {
                 taken_ms: 5,
                 keys: 6,
             }),
-            TransferRequest::NextPiece => TransferReply::Complete(vec![NodeId(7), NodeId(8)]),
+            TransferRequest::NextPiece { partition } => TransferReply::End {
+                partition: *partition,
+                payload: b"tail".to_vec(),
+                unheard: vec![NodeId(7), NodeId(8)],
+            },
+            TransferRequest::LayoutOfBackup => TransferReply::CatchingUp(vec![NodeId(8)]),
+            TransferRequest::LayoutOfRestore => TransferReply::Layout(Layout {
+                here: (0..64).collect(),
+                owned: [NodeId(7), NodeId(8)]
+                    .map(|id| (id, [3, 4, 7].into_iter().collect()))
+                    .into(),
+            }),
             TransferRequest::RestoreStatus => return Err(TransferError::NotCaughtUp),
             _ => TransferReply::Ready,
         };

@@ -12,12 +12,27 @@ async fn words_become_steps() {
     let seed = Value::bulk(u64::MAX.to_string());
     assert_eq!(field(&begun, "hash_seed"), &seed);
     // A member has a name, a stranger an id.
-    let complete = peer.call("netdb backup NEXT").await;
     let stranger = NodeId(8).to_string();
-    assert_eq!(complete, bulks(&["complete", "one", &stranger]));
+    let waits = peer.call("NETDB BACKUP LAYOUT").await;
+    assert_eq!(waits, bulks(&["wait", &stranger]));
+    let end = peer.call("netdb backup NEXT 5").await;
+    assert_eq!(end, bulks(&["end", "5", "tail", "one", &stranger]));
 
     let begin = format!("NETDB RESTORE BEGIN 64 {}", u64::MAX);
     assert_eq!(peer.call(&begin).await, Value::ok());
+    let layout = peer.call("NETDB RESTORE LAYOUT").await;
+    let layout = layout.into_pairs().unwrap();
+    assert_eq!(field(&layout, "here"), &Value::bulk("0-63"));
+    let Value::Array(owned) = field(&layout, "owned") else {
+        panic!("{layout:?}");
+    };
+    for (owner, name) in owned.iter().zip(["one", &stranger]) {
+        let owner = owner.clone().into_pairs().unwrap();
+        assert_eq!(field(&owner, "name"), &Value::bulk(name.to_owned()));
+        assert_eq!(field(&owner, "partitions"), &Value::bulk("3-4,7"));
+        let is_known = field(&owner, "client") != &Value::Null;
+        assert_eq!(is_known, name == "one");
+    }
     assert_eq!(peer.call("NETDB RESTORE ROWS 63 piece").await, Value::ok());
     assert_eq!(peer.call("NETDB RESTORE end 65535 tail").await, Value::ok());
     let refused = peer.error("NETDB RESTORE STATUS").await;
@@ -27,11 +42,13 @@ async fn words_become_steps() {
         steps,
         [
             TransferRequest::BeginBackup,
-            TransferRequest::NextPiece,
+            TransferRequest::LayoutOfBackup,
+            TransferRequest::NextPiece { partition: 5 },
             TransferRequest::BeginRestore {
                 partitions: 64,
                 hash_seed: u64::MAX,
             },
+            TransferRequest::LayoutOfRestore,
             TransferRequest::RestoreRows {
                 partition: 63,
                 payload: Bytes::from_static(b"piece"),
@@ -52,6 +69,10 @@ async fn other_words_are_refused() {
         "NETDB BACKUP",
         "NETDB BACKUP sideways",
         "NETDB BACKUP BEGIN now",
+        "NETDB BACKUP LAYOUT now",
+        "NETDB BACKUP NEXT",
+        "NETDB BACKUP NEXT 65536",
+        "NETDB BACKUP NEXT one",
         "NETDB RESTORE",
         "NETDB RESTORE BEGIN",
         "NETDB RESTORE BEGIN 65536 0",

@@ -27,7 +27,15 @@ pub struct Disk {
 }
 
 impl Disk {
-    pub(super) fn apply(&mut self, batch: &Batch) {
+    /// Follows a batch. Whoever shares `disk` keeps what there was.
+    pub(super) fn follow(disk: &mut Arc<Self>, batch: &Batch) {
+        if batch.clear {
+            *disk = Arc::default();
+        }
+        Arc::make_mut(disk).apply(batch);
+    }
+
+    fn apply(&mut self, batch: &Batch) {
         for (key, row) in &batch.rows {
             self.damaged.remove(key);
             match row {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::disk::{Disk, KeepsDisks, Snapshot};
-use super::{Batch, Engine, EngineError, Reader, Reopened, Space};
+use super::{Batch, Engine, EngineError, Reader, Reopened, Space, check_note};
 use crate::placement::PartitionId;
 use crate::store::budget::RowBudget;
 
@@ -21,6 +22,7 @@ type Slot = RwLock<BTreeMap<PartitionId, Arc<Disk>>>;
 #[derive(Debug)]
 pub struct Memory {
     slots: Arc<[Slot; SLOTS]>,
+    note: Arc<RwLock<Option<Bytes>>>,
     /// None: all rows are in memory here.
     budget: RowBudget,
     /// There is a later opening of the same.
@@ -31,6 +33,7 @@ impl Default for Memory {
     fn default() -> Self {
         Self {
             slots: Arc::new(std::array::from_fn(|_| Slot::default())),
+            note: Arc::default(),
             budget: RowBudget::none(),
             is_over: AtomicBool::new(false),
         }
@@ -71,8 +74,7 @@ impl Engine for Memory {
     fn commit(&self, batch: &Batch) -> Result<(), EngineError> {
         self.check()?;
         let mut slot = self.slot(batch.partition).write();
-        let disk = slot.entry(batch.partition).or_default();
-        Arc::make_mut(disk).apply(batch);
+        Disk::follow(slot.entry(batch.partition).or_default(), batch);
         Ok(())
     }
 
@@ -97,6 +99,18 @@ impl Engine for Memory {
         Ok(None)
     }
 
+    fn note(&self) -> Result<Option<Bytes>, EngineError> {
+        self.check()?;
+        Ok(self.note.read().clone())
+    }
+
+    fn keep_note(&self, note: &[u8]) -> Result<(), EngineError> {
+        self.check()?;
+        check_note(note)?;
+        *self.note.write() = Some(Bytes::copy_from_slice(note));
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), EngineError> {
         match self.is_over.load(Ordering::Acquire) {
             true => Err(EngineError::Closed),
@@ -108,6 +122,7 @@ impl Engine for Memory {
         self.is_over.store(true, Ordering::Release);
         let engine = Self {
             slots: self.slots.clone(),
+            note: self.note.clone(),
             ..Self::new()
         };
         Ok(Reopened {

@@ -25,6 +25,10 @@ mod memory;
 mod simulated;
 
 #[cfg(test)]
+mod clear_tests;
+#[cfg(test)]
+mod note_tests;
+#[cfg(test)]
 mod power_cut_tests;
 #[cfg(test)]
 mod tests;
@@ -49,11 +53,19 @@ use crate::clock::{ActorId, Clock, Entry, NodeId};
 use crate::object::Row;
 use crate::placement::{Keyspace, PartitionId};
 
+/// The most bytes of a note beside the partitions: more than a roster of the largest cluster
+/// takes, and little enough to be held in memory.
+pub const NOTE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// What changes in one partition, all at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// The partition.
     pub partition: PartitionId,
+    /// Whether everything that there was of the partition goes first: rows, indexes, clock,
+    /// marks and sums. On disk this costs a few bytes and the place of each record, all of them
+    /// in memory at once.
+    pub clear: bool,
     /// Rows by key, each key once; none removes the row.
     pub rows: Vec<(Bytes, Option<Row>)>,
     /// The entries of the clock that change, with their new values.
@@ -79,8 +91,9 @@ pub struct Loaded {
     pub frozen: BTreeSet<ActorId>,
     /// The other nodes that ever were replicas, as far as is known.
     pub peers: BTreeSet<NodeId>,
-    /// Whether what was here was damaged and set aside, and no other replica has been compared
-    /// to the end since: what is not here is then not known to be absent.
+    /// Whether what was here was damaged and set aside, or dropped, or has not come yet, and no
+    /// other replica has been compared to the end since: what is not here is then not known to
+    /// be absent.
     pub rebuilding: bool,
     /// The sums as of the last batch.
     pub summary: Summary,
@@ -159,6 +172,22 @@ pub trait Engine: Send + Sync {
 
     /// How much room there is; none if it is not on a disk.
     fn space(&self) -> Result<Option<Space>, EngineError>;
+
+    /// What [`keep_note`](Self::keep_note) kept last; none if nothing ever was, or if what was
+    /// kept is damaged: whoever keeps a note can do without it.
+    ///
+    /// # Errors
+    /// It cannot be read at all.
+    fn note(&self) -> Result<Option<Bytes>, EngineError>;
+
+    /// Keeps `note`, something about the node as a whole, in the place of the one before, whole
+    /// or not at all. When this returns it survives a loss of power. A note is no part of the
+    /// order of batches: it survives what an unsynced batch does not.
+    ///
+    /// # Errors
+    /// It is longer than [`NOTE_BYTES_MAX`], or the disk does not take it. What there is then is
+    /// the one before, or this one.
+    fn keep_note(&self, note: &[u8]) -> Result<(), EngineError>;
 
     /// Whether it still takes commits. It may have failed by itself, between two of them.
     fn check(&self) -> Result<(), EngineError>;
@@ -269,6 +298,9 @@ pub enum EngineError {
         /// How many partitions would be lost.
         partitions: usize,
     },
+    /// The note is too long.
+    #[error("note of {0} bytes is too long: at most {NOTE_BYTES_MAX}")]
+    NoteTooLong(usize),
     /// A value has no encoding.
     #[error(transparent)]
     Codec(#[from] CodecError),
@@ -292,6 +324,14 @@ pub enum EngineError {
     /// A failure that a test asked for.
     #[error("failure injected by a test")]
     Injected,
+}
+
+/// Refuses a note that is too long.
+fn check_note(note: &[u8]) -> Result<(), EngineError> {
+    match note.len() > NOTE_BYTES_MAX {
+        true => Err(EngineError::NoteTooLong(note.len())),
+        false => Ok(()),
+    }
 }
 
 impl EngineError {

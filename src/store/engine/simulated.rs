@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::disk::{Disk, KeepsDisks, Snapshot};
-use super::{Batch, Engine, EngineError, Reader, Reopened, Space};
+use super::{Batch, Engine, EngineError, Reader, Reopened, Space, check_note};
 use crate::placement::PartitionId;
 use crate::store::budget::RowBudget;
 
@@ -38,7 +39,9 @@ struct State {
     synced: Disks,
     /// Batches after them, in order.
     tail: Vec<Batch>,
-    /// Every commit and sync fails.
+    /// Synced when it was kept.
+    note: Option<Bytes>,
+    /// Every commit and sync fails, and no note is kept.
     failing: bool,
     /// Every read of rows and indexes fails.
     unreadable: bool,
@@ -64,8 +67,7 @@ impl State {
 }
 
 fn apply(disks: &mut Disks, batch: &Batch) {
-    let disk = disks.entry(batch.partition).or_default();
-    Arc::make_mut(disk).apply(batch);
+    Disk::follow(disks.entry(batch.partition).or_default(), batch);
 }
 
 impl Simulated {
@@ -145,7 +147,8 @@ impl Simulated {
         state.current.values().map(|disk| disk.rows.len()).sum()
     }
 
-    /// From now on, or no longer, every commit and sync fails and keeps nothing.
+    /// From now on, or no longer, every commit and sync fails and keeps nothing, nor is a note
+    /// kept.
     pub fn fail(&self, failing: bool) {
         self.state.lock().failing = failing;
     }
@@ -226,6 +229,20 @@ impl Engine for Simulated {
 
     fn space(&self) -> Result<Option<Space>, EngineError> {
         Ok(None)
+    }
+
+    fn note(&self) -> Result<Option<Bytes>, EngineError> {
+        Ok(self.state()?.note.clone())
+    }
+
+    fn keep_note(&self, note: &[u8]) -> Result<(), EngineError> {
+        let mut state = self.state()?;
+        if state.failing {
+            return Err(EngineError::Injected);
+        }
+        check_note(note)?;
+        state.note = Some(Bytes::copy_from_slice(note));
+        Ok(())
     }
 
     fn check(&self) -> Result<(), EngineError> {

@@ -45,6 +45,12 @@ impl Partition {
         }
     }
 
+    /// Whether dead actors are frozen and not closed yet. A copy is not dropped meanwhile: the
+    /// other replicas may wait for what this one has promised of them.
+    pub fn is_closing(&self) -> bool {
+        !self.closings.frozen.is_empty()
+    }
+
     /// What to say about dead actors beside a digest; none when there is nothing to say.
     pub fn closing(&self) -> Option<Closing> {
         let quiet = self.closings.frozen.is_empty() && self.interest().is_empty();

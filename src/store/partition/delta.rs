@@ -53,10 +53,7 @@ impl Partition {
             if self.options.breaks(Mutation::N10) {
                 return DeltaAnswer::Delta(self.all_void(digest, missing));
             }
-            return match self.is_rebuilding() {
-                true => DeltaAnswer::Unsure,
-                false => DeltaAnswer::Full,
-            };
+            return DeltaAnswer::Full;
         }
         let mut chunk = Chunk {
             agrees: self.closed_alike(&digest.clock),

@@ -8,6 +8,8 @@ use crate::store::engine::Batch;
 pub(super) struct Recovery {
     /// Whether this replica waits for another one. Durable.
     rebuilding: bool,
+    /// The same as long as nothing else is known, of a node that remembers no cluster.
+    presumed: bool,
     /// Dots of earlier openings of this replica that others have and it had not. Bounded by
     /// [`RUNS_MAX`] runs.
     lost: DotSet,
@@ -17,12 +19,26 @@ impl Recovery {
     pub(super) fn new(rebuilding: bool) -> Self {
         Self {
             rebuilding,
+            presumed: false,
             lost: DotSet::new(),
         }
     }
 
     pub(super) fn is_rebuilding(&self) -> bool {
-        self.rebuilding
+        self.rebuilding || self.presumed
+    }
+
+    /// Whether it is durable that this replica waits, or does not.
+    pub(super) fn is_kept(&self, rebuilding: bool) -> bool {
+        self.rebuilding == rebuilding
+    }
+
+    pub(super) fn is_presumed(&self) -> bool {
+        self.presumed
+    }
+
+    pub(super) fn presume(&mut self, rebuilding: bool) {
+        self.presumed = rebuilding;
     }
 
     /// Others have these dots of an earlier opening of this replica, and it has not.

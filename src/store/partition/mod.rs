@@ -6,7 +6,7 @@
 //! snapshot, commits them as one batch, and only then changes memory.
 //!
 //! From rule to code to test (a test holds this table to the sources). Rules without a place
-//! here: R20 (nothing drops a copy), R23 (there are no counters). `random` checks them all at
+//! here: R20 (`reopened` drops a copy when it is told to), R23 (there are no counters). `random` checks them all at
 //! once, and `mutations` shows which test notices each of them broken.
 //!
 //! | rule | says | code | test |
@@ -303,12 +303,11 @@ impl Partition {
         let batch = Batch {
             partition: self.id,
             frozen: thawed.map(|(actor, _)| (*actor, false)).collect(),
-            peers: Vec::new(),
-            rebuilding: None,
             rows,
             entries,
             indexes,
             summary: Summary { totals, clock },
+            ..Batch::default()
         };
         Ok(Step { batch, logged })
     }

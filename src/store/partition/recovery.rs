@@ -1,6 +1,7 @@
 //! What a replica does about what its disk has lost.
 //!
-//! *Rebuilding*: what was here was damaged and set aside. Rows come back by the same syncs as
+//! *Rebuilding*: what was here was damaged and set aside, or dropped when others were to have
+//! it, or it has never been here. Rows come back by the same syncs as
 //! ever, and until one of them has been to its end with a replica that vouches for having all,
 //! a key that is not here is not known to be absent: reads and deletes are refused, writes are
 //! taken. A replica that rebuilds vouches for nothing itself, so two of them do not take each
@@ -15,11 +16,43 @@ use crate::clock::{ActorId, Clock, Entry};
 use crate::store::StoreError;
 use crate::store::engine::Batch;
 use crate::store::exchange::Cover;
+use crate::store::mutation::Mutation;
 
 impl Partition {
     /// Whether what is not here is not known to be absent.
     pub fn is_rebuilding(&self) -> bool {
         self.recovery.is_rebuilding()
+    }
+
+    /// What is not here is not known to be absent until somebody says so: of a node that
+    /// remembers no cluster. Nothing is written.
+    pub fn presume_rebuilding(&mut self) {
+        self.recovery.presume(true);
+    }
+
+    /// Whether that is durable: what is not here is not known to be absent, or is.
+    pub fn is_marked(&self, rebuilding: bool) -> bool {
+        self.recovery.is_kept(rebuilding)
+    }
+
+    /// From now on, or no longer, what is not here is not known to be absent.
+    ///
+    /// # Errors
+    /// The engine failed; it is as it was.
+    pub fn set_rebuilding(&mut self, rebuilding: bool) -> Result<(), StoreError> {
+        self.recovery.presume(false);
+        if self.recovery.is_kept(rebuilding) {
+            return Ok(());
+        }
+        self.commit(super::Step {
+            batch: Batch {
+                partition: self.id,
+                rebuilding: Some(rebuilding),
+                summary: self.summary(),
+                ..Batch::default()
+            },
+            logged: Vec::new(),
+        })
     }
 
     /// A sync has been to its end with a replica that vouches for having all. Returns whether
@@ -28,24 +61,14 @@ impl Partition {
     /// # Errors
     /// The engine failed; it is waited on.
     pub fn rebuilt(&mut self) -> Result<bool, StoreError> {
-        if !self.recovery.is_rebuilding() {
-            return Ok(false);
-        }
-        self.commit(super::Step {
-            batch: Batch {
-                partition: self.id,
-                rebuilding: Some(false),
-                summary: self.summary(),
-                ..Batch::default()
-            },
-            logged: Vec::new(),
-        })?;
-        Ok(true)
+        let waited = self.recovery.is_rebuilding();
+        self.set_rebuilding(false)?;
+        Ok(waited)
     }
 
     /// Notes which dots of earlier openings of this replica a peer has and it has not. Returns
-    /// how many of them are news. While it is rebuilding it is known anyway that it lost what
-    /// it had.
+    /// how many of them are news. While it is rebuilding it is known anyway that it does not
+    /// have what it had, and a copy that was dropped was not lost.
     pub fn note_lost(&mut self, theirs: &Clock) -> u64 {
         if self.recovery.is_rebuilding() {
             return 0;
@@ -73,6 +96,16 @@ impl Partition {
             }
         }
         self.note_lost(&theirs)
+    }
+
+    /// Whether there ever was another replica, as far as is known.
+    pub fn has_had_peers(&self) -> bool {
+        !self.closings.peers.is_empty()
+    }
+
+    /// N15: a copy of it is given up when others were asked about it.
+    pub fn drops_on_hope(&self) -> bool {
+        self.options.breaks(Mutation::N15)
     }
 
     /// How many writes this replica once had that only others had since.

@@ -163,6 +163,7 @@ impl Partition {
             rows_total: end.rows,
             live_total: end.versions,
             clock: end.clock,
+            vouches: false,
         };
         if !stage.is_whole(&end) {
             return Err(Refusal::Incomplete.into());

@@ -54,6 +54,8 @@ pub struct FullSource {
     asked: Clock,
     /// Bytes of rows in one piece.
     piece_bytes: usize,
+    /// Whether the replica was whole.
+    vouches: bool,
     /// N23: the live dots that the asker has not are kept from it.
     limited: bool,
     /// The key after which each piece begins that is known so far.
@@ -100,6 +102,7 @@ impl FullSource {
                 rows_total: self.rows_total,
                 live_total: self.live_total,
                 clock: self.clock.clone(),
+                vouches: self.vouches,
             })));
         }
         let Some(begin) = self.begins.get(at) else {
@@ -199,6 +202,7 @@ impl Partition {
             rows,
             asked: request.clock.clone(),
             piece_bytes: self.options.delta_bytes,
+            vouches: !self.is_rebuilding(),
             limited: self.options.breaks(Mutation::N23),
             begins: vec![None],
             is_read: false,

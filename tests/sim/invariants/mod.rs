@@ -10,6 +10,7 @@ mod durability;
 mod effects;
 mod membership;
 mod monotonic;
+mod placement;
 mod residue;
 mod resurrection;
 
@@ -51,6 +52,10 @@ pub fn anytime(world: &World, watch: &mut Watch) -> Result<(), Broken> {
 /// Must become true within the calm.
 pub fn healed(world: &World) -> Result<(), Broken> {
     must!(membership::views_agree_with_the_truth(world));
+    must!(placement::rosters_agree(world));
+    must!(placement::members_are_those_who_run(world));
+    must!(placement::members_are_active(world));
+    must!(placement::copies_are_with_their_owners(world));
     must!(convergence::same_objects_and_clocks(world));
     must!(residue::nothing_is_left_over(world));
     Ok(())

@@ -169,10 +169,8 @@ impl Looked {
                 let loaded = guarded(|| specimen.view.load(partition));
                 loaded.ok()
             });
-            let has_peers = loaded
-                .as_ref()
-                .is_some_and(|loaded| !loaded.peers.is_empty());
-            if !has_peers && !noted.contains(&partition) {
+            let has_another = |loaded: &Loaded| !loaded.peers.is_empty() || loaded.rebuilding;
+            if !loaded.as_ref().is_some_and(has_another) && !noted.contains(&partition) {
                 self.only_copies.push(partition);
             }
             match checked {

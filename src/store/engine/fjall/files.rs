@@ -1,13 +1,16 @@
-//! The files beside the database: `LOCK`, `FORMAT`, `SYNCED`, `KEYSPACE` and `REPLICAS`.
+//! The files beside the database: `LOCK`, `FORMAT`, `SYNCED`, `KEYSPACE`, `REPLICAS` and
+//! `ROSTER`.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+
 use super::records::{open_record, seal_record};
 use crate::placement::{Keyspace, PartitionId};
-use crate::store::engine::EngineError;
+use crate::store::engine::{EngineError, NOTE_BYTES_MAX};
 
 /// What `FORMAT` holds. Raise the number with every change of layout or record.
 const FORMAT: &str = "netdb data 2\n";
@@ -20,6 +23,10 @@ const SMALL_FILE_MAX: u64 = 256;
 
 /// The same of `REPLICAS`: more than runs of every second partition of 65,536 take.
 const REPLICAS_BYTES_MAX: u64 = 512 * 1024;
+
+/// The same of `ROSTER`: a note and what a record has around it, its version, the length of
+/// the note and the checksum.
+const ROSTER_BYTES_MAX: u64 = NOTE_BYTES_MAX as u64 + 32;
 
 /// Takes the directory for this process, or says which has it.
 pub(super) fn lock(dir: &Path) -> Result<File, EngineError> {
@@ -153,6 +160,37 @@ pub(super) fn write_replicated(
         }
     }
     write_record(dir, "REPLICAS", b"replicas", &runs)
+}
+
+/// A note that was read.
+pub(super) enum Note {
+    /// There is none.
+    Absent,
+    /// There is one, and it is not what was written.
+    Damaged,
+    /// This one.
+    Kept(Bytes),
+}
+
+/// The note, as `ROSTER` has it. A file that is longer than a note may be is not read.
+pub(super) fn read_note(dir: &Path) -> Result<Note, EngineError> {
+    let path = dir.join("ROSTER");
+    let length = fs::metadata(&path).map_or(0, |file| file.len());
+    if length > ROSTER_BYTES_MAX {
+        return Ok(Note::Damaged);
+    }
+    let Some(record) = read_if_any(&path, ROSTER_BYTES_MAX)? else {
+        return Ok(Note::Absent);
+    };
+    Ok(match open_record(b"roster", &record) {
+        Ok(note) => Note::Kept(note),
+        Err(_) => Note::Damaged,
+    })
+}
+
+/// Puts `note` in the place of the one before.
+pub(super) fn write_note(dir: &Path, note: &[u8]) -> Result<(), EngineError> {
+    write_record(dir, "ROSTER", b"roster", &Bytes::copy_from_slice(note))
 }
 
 fn read_record<T: serde::de::DeserializeOwned>(

@@ -8,13 +8,14 @@
 //! its place and itself; what does not check is an error (R26), and so is a record in the place
 //! of another.
 //!
-//! Beside the database lie five files: `FORMAT` (refused if unknown), `LOCK` (held while
+//! Beside the database lie six files: `FORMAT` (refused if unknown), `LOCK` (held while
 //! open, with the process id), `SYNCED`, the number of the last batch that was synced,
-//! `KEYSPACE`, by what keys are placed, and `REPLICAS`, which partitions have had another
-//! replica. `SYNCED` is there because fjall 3.1 opens a journal that is damaged in the middle
+//! `KEYSPACE`, by what keys are placed, `REPLICAS`, which partitions have had another replica,
+//! and `ROSTER`, the note that the node keeps ([`Engine::keep_note`]). `SYNCED` is there because fjall 3.1 opens a journal that is damaged in the middle
 //! without an error and without what followed: a database that is behind `SYNCED` has lost
-//! confirmed writes and is not opened. What then happens to it is in `repair`, which needs the
-//! last two when the database itself cannot be asked.
+//! confirmed writes and is not opened. What then happens to it is in `repair`, which needs
+//! `KEYSPACE` and `REPLICAS` when the database itself cannot be asked; `ROSTER` is no part of
+//! it, and stays where it is.
 //!
 //! This folder is what touches the disk in the store; `journal` mends a torn journal before
 //! the database sees it, `specimen` opens a database without changing it, `examine` says what
@@ -34,6 +35,7 @@ mod repair;
 mod salvage;
 mod specimen;
 mod view;
+mod write;
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -42,26 +44,24 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-use fjall::{Keyspace, OwnedWriteBatch, PersistMode};
+use bytes::Bytes;
+use fjall::PersistMode;
 use parking_lot::Mutex;
 
 pub use self::examine::{Bad, Examined, Sums, examine};
 use self::files::{
-    check_or_write_format, io, lock, open_synced, read_keyspace, read_replicated, write_keyspace,
-    write_replicated, write_synced,
+    Note, check_or_write_format, io, lock, open_synced, read_keyspace, read_note, read_replicated,
+    write_keyspace, write_note, write_replicated, write_synced,
 };
 use self::held::Held;
 pub use self::journal::Mended;
 use self::opening::{Opened, open_database, replicated};
-use self::places::{
-    Mark, clock_place, index_place, long_name, mark_place, partition_place, row_place,
-};
 pub use self::quarantine::quarantine_of;
-use self::records::seal_record;
 pub use self::repair::{Repair, Repaired, SetAside, open_or_repair, repair};
 pub use self::salvage::Salvaged;
-use self::view::{Keyspaces, View};
-use super::{Batch, Engine, EngineError, Reader, Reopened, Space};
+use self::view::View;
+use self::write::Write;
+use super::{Batch, Engine, EngineError, Reader, Reopened, Space, check_note};
 use crate::placement::{Keyspace as Keys, PartitionId};
 use crate::store::budget::{MemoryBudget, RowBudget};
 
@@ -78,6 +78,8 @@ pub struct Fjall {
     budget: RowBudget,
     synced: Mutex<File>,
     replicated: Mutex<Replicated>,
+    /// One note is kept at a time.
+    noting: Mutex<()>,
     /// Held until the process ends, or this and every later opening is dropped.
     lock: Arc<File>,
 }
@@ -98,8 +100,18 @@ struct Replicated {
     is_noted: bool,
 }
 
-/// What a record takes in a write buffer beside its place and itself.
-const BUFFERED_PER_RECORD: usize = 128;
+impl Replicated {
+    /// Follows a batch that may have changed whether `partition` has had another replica. The
+    /// batch is kept whether this works or not; if not, the next opening does it.
+    fn look(&mut self, view: &View, partition: PartitionId) {
+        let has_changed = match view.has_another(partition) {
+            Ok(true) => self.partitions.insert(partition),
+            Ok(false) => self.partitions.remove(&partition),
+            Err(_) => false,
+        };
+        self.is_noted &= !has_changed;
+    }
+}
 
 impl Fjall {
     /// Opens the directory, or makes it. What is kept in memory of it is within `memory`.
@@ -163,6 +175,7 @@ impl Fjall {
             snapshots: Mutex::default(),
             budget: RowBudget::new(memory.row_bytes()),
             synced: Mutex::new(synced),
+            noting: Mutex::default(),
             lock,
         })
     }
@@ -170,6 +183,14 @@ impl Fjall {
     /// What had to be done to the journal at opening.
     pub fn mended(&self) -> Option<&Mended> {
         self.mended.as_ref()
+    }
+
+    /// Whether there is a note and it is damaged, so that [`Engine::note`] gives none.
+    ///
+    /// # Errors
+    /// It cannot be read at all.
+    pub fn is_note_damaged(&self) -> Result<bool, EngineError> {
+        Ok(matches!(read_note(&self.dir)?, Note::Damaged))
     }
 
     /// Notes by what keys are placed, or refuses another way of placing them than before.
@@ -198,23 +219,14 @@ impl Fjall {
 
     /// Commits `batch` under the next number.
     fn write(&self, view: &View, batch: &Batch) -> Result<(), EngineError> {
-        let mut write = Write {
-            batch: view.database.batch().durability(Some(PersistMode::Buffer)),
-            bytes: 0,
-        };
-        write.put_rows(&view.keyspaces, batch)?;
-        write.put_clock(&view.keyspaces, batch)?;
-        let place = partition_place(batch.partition);
+        let write = Write::of(view, batch)?;
         let mut written = self.written.lock();
         let next = written.number + 1;
-        let record = seal_record(&place, &(next, &batch.summary))?;
-        write.put(&view.keyspaces.sums, place, record);
-        write.batch.commit()?;
+        let bytes = write.commit_as(next)?;
         written.number = next;
-        written.buffered += write.bytes;
-        if !batch.peers.is_empty() {
-            let mut replicated = self.replicated.lock();
-            replicated.is_noted &= !replicated.partitions.insert(batch.partition);
+        written.buffered += bytes;
+        if batch.clear || batch.rebuilding.is_some() || !batch.peers.is_empty() {
+            self.replicated.lock().look(view, batch.partition);
         }
         if written.buffered >= self.memory.buffer_bytes() {
             // All at once, because a journal goes when all that it holds is on the disk. The
@@ -225,75 +237,6 @@ impl Fjall {
             }
         }
         Ok(())
-    }
-}
-
-/// A batch in the making.
-struct Write {
-    batch: OwnedWriteBatch,
-    /// About how many bytes it will take in the write buffers.
-    bytes: u64,
-}
-
-impl Write {
-    fn put_rows(&mut self, keyspaces: &Keyspaces, batch: &Batch) -> Result<(), EngineError> {
-        for (key, row) in &batch.rows {
-            let place = row_place(batch.partition, key);
-            match row {
-                Some(row) => {
-                    let record = seal_record(&place, &(long_name(key), row))?;
-                    self.put(&keyspaces.rows, place, record);
-                }
-                None => self.remove(&keyspaces.rows, place),
-            }
-        }
-        for change in &batch.indexes {
-            let place = index_place(batch.partition, change.index, &change.key);
-            match change.is_set {
-                true => {
-                    let record = seal_record(&place, &long_name(&change.key))?;
-                    self.put(&keyspaces.indexes, place, record);
-                }
-                false => self.remove(&keyspaces.indexes, place),
-            }
-        }
-        Ok(())
-    }
-
-    fn put_clock(&mut self, keyspaces: &Keyspaces, batch: &Batch) -> Result<(), EngineError> {
-        for (actor, entry) in &batch.entries {
-            let place = clock_place(batch.partition, *actor);
-            let record = seal_record(&place, entry)?;
-            self.put(&keyspaces.clock, place, record);
-        }
-        let frozen = batch.frozen.iter().map(|&(a, set)| (Mark::Frozen(a), set));
-        let peers = batch.peers.iter().map(|&peer| (Mark::Peer(peer), true));
-        let rebuilding = batch.rebuilding.map(|set| (Mark::Rebuilding, set));
-        for (mark, is_set) in frozen.chain(peers).chain(rebuilding) {
-            let place = mark_place(batch.partition, mark);
-            match is_set {
-                true => {
-                    let record = seal_record(&place, &())?;
-                    self.put(&keyspaces.marks, place, record);
-                }
-                false => self.remove(&keyspaces.marks, place),
-            }
-        }
-        Ok(())
-    }
-
-    fn put(&mut self, keyspace: &Keyspace, place: Vec<u8>, record: Vec<u8>) {
-        self.count(place.len() + record.len());
-        self.batch.insert(keyspace, place, record);
-    }
-
-    fn remove(&mut self, keyspace: &Keyspace, place: Vec<u8>) {
-        self.count(place.len());
-        self.batch.remove(keyspace, place);
-    }
-
-    fn count(&mut self, bytes: usize) {
-        self.bytes += (bytes + BUFFERED_PER_RECORD) as u64;
     }
 }
 
@@ -339,6 +282,20 @@ impl Engine for Fjall {
 
     fn space(&self) -> Result<Option<Space>, EngineError> {
         self.room()
+    }
+
+    fn note(&self) -> Result<Option<Bytes>, EngineError> {
+        let note = self.held.with(|_| read_note(&self.dir))?;
+        Ok(match note {
+            Note::Kept(note) => Some(note),
+            Note::Absent | Note::Damaged => None,
+        })
+    }
+
+    fn keep_note(&self, note: &[u8]) -> Result<(), EngineError> {
+        check_note(note)?;
+        let _one = self.noting.lock();
+        self.held.with(|_| write_note(&self.dir, note))
     }
 
     fn check(&self) -> Result<(), EngineError> {

@@ -8,7 +8,7 @@ use fjall::{Database, KeyspaceCreateOptions};
 
 use super::files::io;
 use super::journal::{self, Mended};
-use super::places::{Mark, mark_of};
+use super::places::mark_of;
 use super::records::open_record;
 use super::view::Keyspaces;
 use crate::placement::PartitionId;
@@ -74,12 +74,12 @@ fn check_tables(path: &Path) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// The partitions that have had another replica.
+/// The partitions that have had another replica, those that wait for one among them.
 pub(super) fn replicated(keyspaces: &Keyspaces) -> Result<BTreeSet<PartitionId>, EngineError> {
     let mut partitions = BTreeSet::new();
     for item in keyspaces.marks.iter() {
         let (place, _) = item.into_inner()?;
-        if let (Mark::Peer(_), Some(number)) = (mark_of(&place)?, place.first_chunk()) {
+        if let (true, Some(number)) = (mark_of(&place)?.is_of_another(), place.first_chunk()) {
             partitions.insert(PartitionId(u16::from_be_bytes(*number)));
         }
     }

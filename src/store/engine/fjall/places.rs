@@ -160,6 +160,17 @@ pub(super) enum Mark {
     Rebuilding,
 }
 
+impl Mark {
+    /// Whether it says that there is, or was, another replica: one is known, or is waited for
+    /// because it has what is not here.
+    pub(super) fn is_of_another(self) -> bool {
+        match self {
+            Self::Peer(_) | Self::Rebuilding => true,
+            Self::Frozen(_) => false,
+        }
+    }
+}
+
 pub(super) fn mark_place(partition: PartitionId, mark: Mark) -> Vec<u8> {
     let mut place = partition_place(partition);
     match mark {

@@ -19,7 +19,7 @@ pub(super) const SPECIMEN: &str = "specimen";
 /// In `rebuilt/`: where in `quarantine/` the old files go.
 const ASIDE: &str = "ASIDE";
 
-/// What takes the place of what was there before.
+/// What takes the place of what was there before. `ROSTER` stays: it is no part of the database.
 const FILES: [&str; 5] = ["fjall", "FORMAT", "SYNCED", "KEYSPACE", "REPLICAS"];
 
 /// Completes a repair whose new database counts already; removes what one left that does not.

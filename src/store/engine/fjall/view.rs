@@ -77,8 +77,18 @@ impl View {
         }
     }
 
+    /// Whether another replica of the partition is known, or waited for.
+    pub(super) fn has_another(&self, partition: PartitionId) -> Result<bool, EngineError> {
+        for item in self.of(&self.keyspaces.marks, partition) {
+            if mark_of(&item.key()?)?.is_of_another() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// All that is there of a partition.
-    fn of(&self, keyspace: &Keyspace, partition: PartitionId) -> Iter {
+    pub(super) fn of(&self, keyspace: &Keyspace, partition: PartitionId) -> Iter {
         let first = partition_place(partition);
         let places = (Bound::Included(first.clone()), end_of(first));
         self.range(keyspace, places)

@@ -75,6 +75,23 @@ fn a_residual_context_of_a_lost_write_goes() {
     assert_eq!(a.partition.sync_hash(), c.partition.sync_hash());
 }
 
+/// Between the freezing and the sealing a replica has promised something that others wait for.
+#[test]
+fn a_replica_is_closing_from_the_freezing_to_the_sealing() {
+    let (mut a, mut b, mut c, _) = leftover();
+    let mut was_closing = false;
+    for _ in 0..5 {
+        settle(&mut [&mut a, &mut b, &mut c], 1);
+        for replica in [&a, &b, &c] {
+            let frozen = replica.partition.stats().frozen;
+            assert_eq!(replica.partition.is_closing(), frozen > 0);
+            was_closing |= frozen > 0;
+        }
+    }
+    assert!(was_closing && !a.partition.is_closing());
+    assert_eq!(a.partition.stats().closed, 1);
+}
+
 /// A hole: B got A2 and nobody has A1.
 #[test]
 fn a_hole_of_a_lost_write_is_filled() {

@@ -28,6 +28,7 @@ fn story(mutation: Mutation) -> (&'static str, Story) {
         Mutation::N11 => story!(stories::n11_a_delete_is_not_undone_by_a_sync),
         Mutation::N12 => story!(stories::n12_a_late_push_of_a_dead_actor_revives_nothing),
         Mutation::N14 => story!(stories::n14_a_crash_leaves_rows_and_clock_together),
+        Mutation::N15 => unreachable!("it breaks a rule of nodes"),
         Mutation::N16 => story!(stories::n16_a_partition_that_comes_back_issues_no_dot_twice),
         Mutation::N17 => story!(closing::n17_nothing_is_sealed_before_all_have_frozen_it),
         Mutation::N19 => story!(stories::n19_strip_forgets_nothing_above_a_gap),

@@ -201,6 +201,25 @@ fn a_partition_that_does_not_check_is_set_aside_and_the_others_are_kept() {
     assert!(repair(dir.path(), &HOW).is_err(), "it is in use");
 }
 
+/// What a node notes beside its partitions is no part of the database that is set aside.
+#[test]
+fn a_note_survives_a_repair() {
+    for peers in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        fill(dir.path(), peers);
+        open_dir(dir.path())
+            .unwrap()
+            .keep_note(b"the roster")
+            .unwrap();
+        fs::write(dir.path().join("fjall/version"), [0; 4]).unwrap();
+        assert!(!look(dir.path()).is_whole());
+        let repaired = repair(dir.path(), &ACCEPTING).unwrap();
+        assert!(repaired.set_aside.is_some());
+        let engine = open_dir(dir.path()).unwrap();
+        assert_eq!(engine.note().unwrap().unwrap(), "the roster");
+    }
+}
+
 /// What is not here is not known to be absent: not to clients, and not to other replicas.
 #[test]
 fn a_partition_that_was_set_aside_says_nothing_until_another_has_vouched() {
@@ -320,6 +339,68 @@ fn what_nobody_else_has_is_not_given_up_without_being_told_to() {
         .map(|(actor, _)| actor.incarnation)
         .collect();
     assert_eq!(actors, [HOW.incarnation]);
+}
+
+/// A partition of which nothing is here is elsewhere: it is no loss, whatever becomes of the
+/// directory, and is still waited for.
+#[test]
+fn what_was_dropped_is_not_missed_when_a_directory_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), false);
+    let engine = open_dir(dir.path()).unwrap();
+    let actor = ActorId {
+        node: NodeId(1),
+        incarnation: 3,
+    };
+    let dropped = opened(&engine, 2, 2).unwrap().dropped(actor).unwrap();
+    assert!(dropped.is_rebuilding());
+    engine.sync().unwrap();
+    for id in [0, 1, 3] {
+        assert_filled(&opened(&engine, id, 2).unwrap());
+        verify(engine.reader(), PartitionId(id), KEYSPACE).unwrap();
+    }
+    drop((engine, dropped));
+    let found = look(dir.path());
+    assert!(found.is_whole(), "{found:?}");
+    assert_eq!(found.rebuilding, [PartitionId(2)]);
+    fs::write(dir.path().join("fjall/version"), [0; 4]).unwrap();
+    let refused = repair(dir.path(), &HOW).unwrap_err();
+    assert!(matches!(
+        refused,
+        EngineError::OnlyCopy { partitions: 3, .. }
+    ));
+    let repaired = repair(dir.path(), &ACCEPTING).unwrap();
+    assert_eq!(rebuilding(&repaired), [2]);
+}
+
+/// What a partition waits for is noted with the next sync, and so is that it waits no more.
+#[test]
+fn a_partition_that_waits_no_more_may_be_the_only_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), false);
+    for (incarnation, waits) in [(2, true), (3, false)] {
+        let engine = open_dir(dir.path()).unwrap();
+        for id in KEYSPACE.all() {
+            let mut partition = opened(&engine, id.0, incarnation).unwrap();
+            partition.set_rebuilding(waits).unwrap();
+        }
+        engine.sync().unwrap();
+        drop(engine);
+        let damaged = tempfile::tempdir().unwrap();
+        let copy = damaged.path();
+        fs::create_dir(copy.join("fjall")).unwrap();
+        for file in ["FORMAT", "SYNCED", "KEYSPACE", "REPLICAS"] {
+            fs::copy(dir.path().join(file), copy.join(file)).unwrap();
+        }
+        fs::write(copy.join("fjall/version"), [0; 4]).unwrap();
+        match waits {
+            true => assert_eq!(rebuilding(&repair(copy, &HOW).unwrap()), [0, 1, 2, 3]),
+            false => assert!(matches!(
+                repair(copy, &HOW),
+                Err(EngineError::OnlyCopy { partitions: 4, .. })
+            )),
+        }
+    }
 }
 
 /// A backup that is restored after a repair brings back what the repair had to give up, and

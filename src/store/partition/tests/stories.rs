@@ -45,8 +45,7 @@ pub(super) fn n16_a_partition_that_comes_back_issues_no_dot_twice() {
     let (mut a, mut b, _) = abc();
     let first = b.put("k0", "first");
     a.take(&first);
-    b.disk.wipe();
-    b.reopen();
+    b.drop_copy();
     let second = b.put_with("k0", "second", Some(&a.token("k0")));
     assert_ne!(first.dot, second.dot);
     heal(&mut [&mut a, &mut b]);

@@ -1,0 +1,305 @@
+//! What it costs when members come and go, and what a hop to an owner costs.
+//! Run by `scripts/measure-sharding.sh`.
+//!
+//! Five nodes under constant writes by sixteen clients; two join, one leaves, one is killed and
+//! replaced. Then the same requests, one at a time, at an owner of their keys and at a node
+//! that is none.
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use netdb::resp::Value;
+use support::client::{Connection, Fields, fields, text};
+use support::reshard::{Load, Step, lost};
+use support::{Cluster, LATER, Node, eventually, netdb, number_from_env};
+
+const CLIENTS: usize = 16;
+
+/// How long a step may take before the measurement gives up.
+const BOUND: Duration = Duration::from_secs(600);
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// Requests of each kind at each place.
+const HOPS: usize = 5_000;
+
+fn main() {
+    let keys = u64::from(number_from_env("NETDB_KEYS", 1_000));
+    let value_bytes = number_from_env("NETDB_VALUE_BYTES", 1_000) as usize;
+    let mut cluster = Cluster::new();
+    for _ in 0..5 {
+        cluster.add();
+    }
+    cluster.await_whole();
+    await_settled(&cluster.nodes);
+    let load = Load::begin(CLIENTS, keys, value_bytes, addresses(&cluster));
+    let mut table = Table {
+        // The number in front of the value has about four digits.
+        bytes: CLIENTS as f64 * keys as f64 * (value_bytes + "client:10:key:500".len() + 5) as f64,
+        steps: Vec::new(),
+    };
+    let all = CLIENTS as u64 * keys;
+    let mut filled = 0;
+    while filled < all {
+        thread::sleep(POLL);
+        filled += load.look().acknowledged;
+    }
+    let start = Instant::now();
+    thread::sleep(Duration::from_secs(5));
+    table.note("nothing happens", &load, start, None, 0);
+
+    let plan = planned(&cluster.nodes[0], &["JOIN", "n6", "JOIN", "n7"]);
+    let before = fetched(&cluster.nodes);
+    let start = Instant::now();
+    let mut joining = [cluster.prepare(), cluster.prepare()];
+    joining.iter_mut().for_each(Node::launch);
+    for mut node in joining {
+        await_ready(&mut node);
+        cluster.nodes.push(node);
+    }
+    await_settled(&cluster.nodes);
+    load.connect_to(addresses(&cluster));
+    let moved = fetched(&cluster.nodes) - before;
+    table.note("two join", &load, start, Some(&plan), moved);
+
+    let plan = planned(&cluster.nodes[0], &["LEAVE", "n3"]);
+    let before = fetched(&cluster.nodes);
+    let start = Instant::now();
+    let mut leaving = cluster.nodes.remove(2);
+    load.connect_to(addresses(&cluster));
+    let own = fetched(std::slice::from_ref(&leaving));
+    let left = netdb(["leave", "--node", &leaving.ports.client.to_string()]).status();
+    assert!(left.expect("netdb leave").success());
+    leaving.ended();
+    await_settled(&cluster.nodes);
+    let moved = fetched(&cluster.nodes) + own - before;
+    table.note("one leaves", &load, start, Some(&plan), moved);
+
+    let plan = planned(&cluster.nodes[0], &["JOIN", "n8", "LEAVE", "n2"]);
+    let start = Instant::now();
+    let mut dead = cluster.nodes.remove(1);
+    load.connect_to(addresses(&cluster));
+    dead.kill();
+    eventually("its death is known", LATER, || {
+        let states = cluster.nodes[0].states()?;
+        let is_known = states.contains("n2 failed");
+        is_known.then_some(()).ok_or(states)
+    });
+    table.note("one is killed", &load, start, None, 0);
+    let before = fetched(&cluster.nodes);
+    let start = Instant::now();
+    cluster.more = vec!["--replace".to_owned(), "n2".to_owned()];
+    let mut replacing = cluster.prepare();
+    replacing.launch();
+    await_ready(&mut replacing);
+    cluster.nodes.push(replacing);
+    await_settled(&cluster.nodes);
+    let moved = fetched(&cluster.nodes) - before;
+    table.note("it is replaced", &load, start, Some(&plan), moved);
+
+    let written = load.end();
+    let mut found = 0;
+    for node in &cluster.nodes {
+        let mut connection = Connection::open(node.ports.client).expect("connection");
+        found += lost(&mut connection, &written).len();
+    }
+    table.print(written.len(), found);
+    assert_eq!(found, 0, "acknowledged writes are lost");
+    hops(&cluster);
+}
+
+/// What one step did.
+struct Row {
+    name: &'static str,
+    took: Duration,
+    step: Step,
+    plan: Option<Fields>,
+    moved: u64,
+}
+
+struct Table {
+    /// Bytes of all keys and values, once.
+    bytes: f64,
+    steps: Vec<Row>,
+}
+
+impl Table {
+    fn note(
+        &mut self,
+        name: &'static str,
+        load: &Load,
+        start: Instant,
+        plan: Option<&Fields>,
+        moved: u64,
+    ) {
+        let (took, step) = (start.elapsed(), load.look());
+        let plan = plan.cloned();
+        let row = Row {
+            name,
+            took,
+            step,
+            plan,
+            moved,
+        };
+        eprintln!("{name}: {:.1} s", row.took.as_secs_f64());
+        self.steps.push(row);
+    }
+
+    fn print(&self, keys: usize, lost: usize) {
+        println!(
+            "| {CLIENTS} clients write all the time | until nothing moves | writes/s | not \
+             acknowledged at first | longest pause of a client: median, worst | copies moved, of \
+             the least | bytes moved, of the least | most loaded over mean after |"
+        );
+        println!("|---|---|---|---|---|---|---|---|");
+        for row in &self.steps {
+            let mut pauses = row.step.pauses.clone();
+            pauses.sort();
+            let ms = |pause: &Duration| format!("{:.0} ms", pause.as_secs_f64() * 1e3);
+            let median = &pauses[pauses.len() / 2];
+            let (copies, bytes, most) = match &row.plan {
+                None => Default::default(),
+                Some(plan) => {
+                    let of = |name: &str| plan[name].parse::<f64>().expect(name);
+                    let least = of("copies_min") * self.bytes / 256.0;
+                    (
+                        format!(
+                            "{} ({:.3})",
+                            plan["copies"],
+                            of("copies") / of("copies_min")
+                        ),
+                        format!("{} ({:.3})", row.moved, row.moved as f64 / least),
+                        plan["imbalance"].clone(),
+                    )
+                }
+            };
+            println!(
+                "| {} | {:.1} s | {:.0} | {} | {}, {} | {copies} | {bytes} | {most} |",
+                row.name,
+                row.took.as_secs_f64(),
+                row.step.acknowledged as f64 / row.took.as_secs_f64(),
+                row.step.failed,
+                ms(median),
+                ms(pauses.last().expect("clients")),
+            );
+        }
+        println!("\n{keys} keys, {lost} not as last acknowledged on some node");
+    }
+}
+
+/// Latencies one at a time at an owner and at a node that is none, side by side.
+fn hops(cluster: &Cluster) {
+    let mut connections: BTreeMap<String, Connection> = (cluster.nodes.iter())
+        .map(|node| {
+            let connection = Connection::open(node.ports.client).expect("connection");
+            (node.name.clone(), connection)
+        })
+        .collect();
+    let mut took: BTreeMap<(&str, bool), Vec<Duration>> = BTreeMap::new();
+    for n in 0..HOPS {
+        let key = format!("hop:{}", n % 500);
+        let owners = owners(&cluster.nodes[0], &key);
+        for is_owner in [true, false] {
+            // Not always the same one.
+            let node = (cluster.nodes.iter())
+                .cycle()
+                .skip(n % cluster.nodes.len())
+                .find(|node| owners.contains(&node.name) == is_owner);
+            let name = &node.expect("owners and others").name;
+            let connection = connections.get_mut(name).expect("connected");
+            for command in ["SET", "GET"] {
+                let words = [command, key.as_str(), "value"];
+                let words = if command == "GET" {
+                    &words[..2]
+                } else {
+                    &words[..]
+                };
+                let start = Instant::now();
+                let answer = connection.call(words).expect("answer");
+                assert!(!matches!(answer, Value::Error(_)), "{answer:?}");
+                took.entry((command, is_owner))
+                    .or_default()
+                    .push(start.elapsed());
+            }
+        }
+    }
+    println!(
+        "\n| one request at a time | at an owner: p50, p99 | at another node: p50, p99 | ratio of p50 |"
+    );
+    println!("|---|---|---|---|");
+    for command in ["SET", "GET"] {
+        let quantile = |is_owner, q: f64| {
+            let mut all = took[&(command, is_owner)].clone();
+            all.sort();
+            all[((all.len() - 1) as f64 * q) as usize].as_secs_f64() * 1e6
+        };
+        println!(
+            "| {command} | {:.0} µs, {:.0} µs | {:.0} µs, {:.0} µs | {:.2} |",
+            quantile(true, 0.5),
+            quantile(true, 0.99),
+            quantile(false, 0.5),
+            quantile(false, 0.99),
+            quantile(false, 0.5) / quantile(true, 0.5),
+        );
+    }
+}
+
+fn owners(node: &Node, key: &str) -> Vec<String> {
+    let answer = node.call(&["NETDB", "OWNERS", key]);
+    let pairs = answer.into_pairs().expect("a map");
+    let owners = pairs.into_iter().find(|(name, _)| text(name) == "owners");
+    let Some((_, Value::Array(owners))) = owners else {
+        panic!("no owners");
+    };
+    let owners = owners
+        .into_iter()
+        .map(|owner| fields(owner).expect("a map"));
+    owners.map(|owner| owner["name"].clone()).collect()
+}
+
+fn addresses(cluster: &Cluster) -> Vec<SocketAddr> {
+    cluster.nodes.iter().map(|node| node.ports.client).collect()
+}
+
+/// Bytes of keys and values that these nodes have fetched from others.
+fn fetched(nodes: &[Node]) -> u64 {
+    let of = |node: &Node| {
+        let status = node.status().expect("status");
+        status["sync_bytes_fetched"]
+            .parse::<u64>()
+            .expect("a number")
+    };
+    nodes.iter().map(of).sum()
+}
+
+fn planned(node: &Node, change: &[&str]) -> Fields {
+    let command: Vec<&str> = ["NETDB", "PLAN"].iter().chain(change).copied().collect();
+    fields(node.call(&command)).expect("a plan")
+}
+
+fn await_ready(node: &mut Node) {
+    let start = Instant::now();
+    while node.ready_line().is_none() {
+        assert!(start.elapsed() < BOUND, "{} is not ready", node.name);
+        thread::sleep(POLL);
+    }
+}
+
+/// Waits until no member has anything to fetch or to give up.
+fn await_settled(nodes: &[Node]) {
+    for node in nodes {
+        eventually("nothing moves", BOUND, || {
+            let rebalance = fields(node.try_call(&["NETDB", "REBALANCE"])?)?;
+            let is_zero = |name: &str| rebalance.get(name).is_some_and(|value| value == "0");
+            let is_settled = ["copies", "to_fetch", "to_give_up"]
+                .into_iter()
+                .all(is_zero);
+            is_settled.then_some(()).ok_or(format!("{rebalance:?}"))
+        });
+    }
+}

@@ -1,0 +1,105 @@
+//! What a key's value is to become, depending on what it is.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// What to do with the value of a key, given what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// Give the key a value.
+    Set {
+        /// The value.
+        value: Bytes,
+        /// When it ends.
+        ends: Ends,
+        /// Whether it depends on there being a value.
+        only_if: OnlyIf,
+    },
+    /// Add bytes at the end of the value; a key without one begins with the empty value. When
+    /// it ends stays.
+    Append {
+        /// What to add.
+        tail: Bytes,
+    },
+    /// Put bytes in the place of those from `offset` on, with zeros before them where the value
+    /// is shorter. When it ends stays. No bytes change nothing.
+    Overwrite {
+        /// Where the bytes go, counted from 0.
+        offset: usize,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// Delete the value.
+    Take,
+    /// Choose when the value ends.
+    End {
+        /// In milliseconds since the Unix epoch; a time that has come deletes the value.
+        at_ms: u64,
+        /// On what it depends, beside that there is a value.
+        only_if: EndsIf,
+    },
+    /// Let the value have no end. Done if it had one.
+    Persist,
+}
+
+impl Change {
+    /// How many bytes of values it has.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Set { value, .. } => value.len(),
+            Self::Append { tail } => tail.len(),
+            Self::Overwrite { bytes, .. } => bytes.len(),
+            Self::Take | Self::End { .. } | Self::Persist => 0,
+        }
+    }
+}
+
+/// When a new value ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ends {
+    /// It does not.
+    Never,
+    /// When the one that it replaces would have; not at all if there is none.
+    Kept,
+    /// Then, in milliseconds since the Unix epoch. A time that has come leaves no value.
+    At(u64),
+}
+
+/// On what a new value depends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnlyIf {
+    /// On nothing.
+    Always,
+    /// There is no value.
+    Absent,
+    /// There is a value.
+    Present,
+}
+
+/// On what a new end depends. A value that has no end counts as one that ends last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EndsIf {
+    /// On nothing.
+    Any,
+    /// The value has no end.
+    Endless,
+    /// The value has an end.
+    Ending,
+    /// The new end is later.
+    Later,
+    /// The new end is earlier.
+    Earlier,
+    /// The value has an end, and the new one is earlier.
+    EndingEarlier,
+}
+
+/// What became of a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// Whether what it depends on was so.
+    pub done: bool,
+    /// The value before it, if there was one.
+    pub before: Option<Bytes>,
+    /// Bytes of the value after it; 0 if there is none.
+    pub length: usize,
+}
