@@ -60,8 +60,11 @@ impl Cluster {
             let blocked = directory.join(format!("n{i}/blocked"));
             node.program = program.to_owned();
             node.environment = vec![(BLOCKED, blocked.clone())];
+            // Each node holds everything: what the rules say of a node they say of its own copy.
+            let replicas = count.min(16).to_string();
             let more = ["--network", "local", "--partitions", PARTITIONS];
-            node.more = more.map(str::to_owned).to_vec();
+            let more = more.into_iter().chain(["--replicas", &replicas]);
+            node.more = more.map(str::to_owned).collect();
             let first = cluster.nodes.first().unwrap_or(&node);
             node.seeds = vec![first.seed()];
             node.start_first();
