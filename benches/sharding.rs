@@ -9,14 +9,13 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use netdb::resp::Value;
-use support::client::{Connection, Fields, fields, text};
-use support::reshard::{Load, Step, lost};
-use support::{Cluster, LATER, Node, eventually, netdb, number_from_env};
+use support::client::{Connection, Fields, fields};
+use support::reshard::{Load, Step, addresses, await_death, await_settled, lost, owners};
+use support::{Cluster, Node, netdb, number_from_env};
 
 const CLIENTS: usize = 16;
 
@@ -36,7 +35,7 @@ fn main() {
         cluster.add();
     }
     cluster.await_whole();
-    await_settled(&cluster.nodes);
+    await_settled(&cluster.nodes, BOUND);
     let load = Load::begin(CLIENTS, keys, value_bytes, addresses(&cluster));
     let mut table = Table {
         // The number in front of the value has about four digits.
@@ -62,7 +61,7 @@ fn main() {
         await_ready(&mut node);
         cluster.nodes.push(node);
     }
-    await_settled(&cluster.nodes);
+    await_settled(&cluster.nodes, BOUND);
     load.connect_to(addresses(&cluster));
     let moved = fetched(&cluster.nodes) - before;
     table.note("two join", &load, start, Some(&plan), moved);
@@ -76,7 +75,7 @@ fn main() {
     let left = netdb(["leave", "--node", &leaving.ports.client.to_string()]).status();
     assert!(left.expect("netdb leave").success());
     leaving.ended();
-    await_settled(&cluster.nodes);
+    await_settled(&cluster.nodes, BOUND);
     let moved = fetched(&cluster.nodes) + own - before;
     table.note("one leaves", &load, start, Some(&plan), moved);
 
@@ -85,11 +84,7 @@ fn main() {
     let mut dead = cluster.nodes.remove(1);
     load.connect_to(addresses(&cluster));
     dead.kill();
-    eventually("its death is known", LATER, || {
-        let states = cluster.nodes[0].states()?;
-        let is_known = states.contains("n2 failed");
-        is_known.then_some(()).ok_or(states)
-    });
+    await_death(&cluster.nodes[0], "n2");
     table.note("one is killed", &load, start, None, 0);
     let before = fetched(&cluster.nodes);
     let start = Instant::now();
@@ -98,7 +93,7 @@ fn main() {
     replacing.launch();
     await_ready(&mut replacing);
     cluster.nodes.push(replacing);
-    await_settled(&cluster.nodes);
+    await_settled(&cluster.nodes, BOUND);
     let moved = fetched(&cluster.nodes) - before;
     table.note("it is replaced", &load, start, Some(&plan), moved);
 
@@ -249,23 +244,6 @@ fn hops(cluster: &Cluster) {
     }
 }
 
-fn owners(node: &Node, key: &str) -> Vec<String> {
-    let answer = node.call(&["NETDB", "OWNERS", key]);
-    let pairs = answer.into_pairs().expect("a map");
-    let owners = pairs.into_iter().find(|(name, _)| text(name) == "owners");
-    let Some((_, Value::Array(owners))) = owners else {
-        panic!("no owners");
-    };
-    let owners = owners
-        .into_iter()
-        .map(|owner| fields(owner).expect("a map"));
-    owners.map(|owner| owner["name"].clone()).collect()
-}
-
-fn addresses(cluster: &Cluster) -> Vec<SocketAddr> {
-    cluster.nodes.iter().map(|node| node.ports.client).collect()
-}
-
 /// Bytes of keys and values that these nodes have fetched from others.
 fn fetched(nodes: &[Node]) -> u64 {
     let of = |node: &Node| {
@@ -287,19 +265,5 @@ fn await_ready(node: &mut Node) {
     while node.ready_line().is_none() {
         assert!(start.elapsed() < BOUND, "{} is not ready", node.name);
         thread::sleep(POLL);
-    }
-}
-
-/// Waits until no member has anything to fetch or to give up.
-fn await_settled(nodes: &[Node]) {
-    for node in nodes {
-        eventually("nothing moves", BOUND, || {
-            let rebalance = fields(node.try_call(&["NETDB", "REBALANCE"])?)?;
-            let is_zero = |name: &str| rebalance.get(name).is_some_and(|value| value == "0");
-            let is_settled = ["copies", "to_fetch", "to_give_up"]
-                .into_iter()
-                .all(is_zero);
-            is_settled.then_some(()).ok_or(format!("{rebalance:?}"))
-        });
     }
 }

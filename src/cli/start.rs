@@ -134,7 +134,7 @@ async fn hand_off(handle: &Handle, signals: &mut Signals, reason: &str) -> Resul
 async fn tell_hand_off(handle: &Handle) -> Infallible {
     loop {
         tokio::time::sleep(TELL_INTERVAL).await;
-        let seen = handle.rebalance();
+        let seen = handle.rebalance().own;
         tracing::info!(
             handed_off = seen.given_up,
             left = seen.to_give_up,

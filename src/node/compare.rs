@@ -60,9 +60,10 @@ impl<W> Data<W> {
             self.tell_sync(now, Input::Same(from), effects);
         }
         let view = self.view();
-        let kept = self.hashes(|partition| is_kept(&view, partition));
-        let is_for = |one: &PartitionHash| view.group(one.partition).replicas.contains(&from);
-        let message = if ours == root && !kept.iter().any(is_for) {
+        let is_for_it = |partition: &Partition| {
+            is_kept(&view, partition) && view.group(partition.id()).replicas.contains(&from)
+        };
+        let message = if ours == root && !self.any(is_for_it) {
             Message::Same(root)
         } else {
             Message::Hashes {

@@ -94,7 +94,8 @@ impl Control {
         params: MemberParams,
         memory: Memory,
     ) -> Self {
-        let placement = Arc::new(Placement::of(&memory.roster, keyspace, replicas));
+        // Of nobody, until it is known below what is to be placed.
+        let placement = Arc::new(Placement::of(&Roster::default(), keyspace, replicas));
         let mut control = Self {
             me,
             keyspace,

@@ -19,7 +19,6 @@ use crate::clock::{ActorId, Clock, NodeId};
 use crate::machine::Now;
 use crate::placement::PartitionId;
 use crate::replication::Message;
-use crate::store::Partition;
 
 /// Partitions that are asked about in one turn, once per second: each question carries a clock.
 const ASKED_PER_TURN: usize = 128;
@@ -63,9 +62,8 @@ impl<W> Data<W> {
                     clock: clock.clone(),
                 },
             }));
-            // All have it. What kept the copy when the last of them said so may be over.
-            let leaving = self.control.lock().handing_off_to().is_some();
-            if !leaving && (silent.is_empty() || self.any(Partition::drops_on_hope)) {
+            // All may have it, and what kept the copy when the last of them said so be over.
+            if self.control.lock().handing_off_to().is_none() {
                 self.drop_if_held(id, effects);
             }
             questions += 1;
@@ -148,20 +146,19 @@ impl<W> Data<W> {
         if group.is_wanted {
             return;
         }
-        let actor = ActorId {
-            node: self.me,
-            incarnation: self.rng.lock().next_u64(),
-        };
         let mut shard = self.shard(id).lock();
         let Some(partition) = shard.partitions.get_mut(&id) else {
             return;
         };
-        let holdings = self.holdings.lock();
-        let held = holdings.is_held(id, partition.clock(), &group.replicas);
-        if !held && !partition.drops_on_hope() || partition.is_closing() {
+        let clock = partition.clock();
+        let is_held = (self.holdings.lock()).is_held(id, clock, &group.replicas);
+        if !is_held && !partition.drops_on_hope() || partition.is_closing() {
             return;
         }
-        drop(holdings);
+        let actor = ActorId {
+            node: self.me,
+            incarnation: self.rng.lock().next_u64(),
+        };
         match partition.dropped(actor) {
             Ok(fresh) => {
                 shard.replace_one(fresh);

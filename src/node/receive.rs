@@ -227,7 +227,7 @@ impl<W> Data<W> {
         }
     }
 
-    /// Takes in the pieces of full syncs, and questions for them. All else was dealt with.
+    /// Takes in the pieces of full syncs, and questions for them.
     fn receive_full(&self, now: Now, from: NodeId, message: Message, effects: &mut Vec<Effect<W>>) {
         match message {
             Message::FullRequest(request) => {
@@ -261,7 +261,25 @@ impl<W> Data<W> {
                     self.pulled(now, from, partition, pulled, effects);
                 }
             }
-            _ => {}
+            // Dealt with before.
+            Message::Push { .. }
+            | Message::Pushed { .. }
+            | Message::Read { .. }
+            | Message::Known { .. }
+            | Message::Root(_)
+            | Message::Same(_)
+            | Message::Hashes { .. }
+            | Message::Roster { .. }
+            | Message::Forward { .. }
+            | Message::Forwarded { .. }
+            | Message::Holding { .. }
+            | Message::Held { .. }
+            | Message::Digest { .. }
+            | Message::Closing { .. }
+            | Message::Delta(_)
+            | Message::CaughtUp { .. }
+            | Message::Unsure { .. }
+            | Message::TooFarBehind { .. } => {}
         }
     }
 

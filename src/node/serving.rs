@@ -1,5 +1,7 @@
 //! Requests of clients: done here, or forwarded to an owner of their keys.
 
+use parking_lot::MutexGuard;
+
 use super::Data;
 use super::effect::{Asker, Client, Effect};
 use super::forwards::Forward;
@@ -23,16 +25,9 @@ impl<W> Data<W> {
     ) -> Option<Reply> {
         let id = request.partition(&self.keyspace);
         let view = self.view();
-        let task = Task {
-            now,
-            partition: id,
-            consistency,
-            view: &view,
-        };
-        let is_write = request.is_write();
         let client = || Client::Here(waiter());
         let mut shard = self.shard(id).lock();
-        let reply = match shard.opening_elsewhere(&view, id) {
+        match shard.opening_elsewhere(&view, id) {
             Some(opening) => {
                 let forward = Forward {
                     partition: id,
@@ -43,30 +38,37 @@ impl<W> Data<W> {
                 let group = view.group(id);
                 shard.forwards.send(now, group, forward, client, effects)
             }
-            None => self.run(&mut shard, task, request, client, effects),
-        };
-        drop(shard);
-        if is_write {
-            self.note_commit(consistency.durability);
+            None => {
+                let task = Task {
+                    now,
+                    partition: id,
+                    consistency,
+                    view: &view,
+                };
+                self.run(shard, task, request, client, effects)
+            }
         }
-        reply
     }
 
     /// Runs a request that is served here.
     fn run(
         &self,
-        shard: &mut Shard<W>,
+        mut shard: MutexGuard<'_, Shard<W>>,
         task: Task<'_>,
         request: Request,
         client: impl FnOnce() -> Client<W>,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
-        if request.is_write()
-            && let Some(why) = self.gate.why_closed()
-        {
+        if !request.is_write() {
+            return shard.submit(task, request, client, effects);
+        }
+        if let Some(why) = self.gate.why_closed() {
             return Some(Reply::Failed(RequestError::WritesStopped(why)));
         }
-        shard.submit(task, request, client, effects)
+        let reply = shard.submit(task, request, client, effects);
+        drop(shard);
+        self.note_commit(task.consistency.durability);
+        reply
     }
 
     /// A peer forwards a client's request.
@@ -83,23 +85,18 @@ impl<W> Data<W> {
             return;
         }
         let view = self.view();
+        let shard = self.shard(id).lock();
+        if shard.opening_elsewhere(&view, id).is_some() {
+            effects.push(asker.answer(None));
+            return;
+        }
         let task = Task {
             now,
             partition: id,
             consistency,
             view: &view,
         };
-        let is_write = request.is_write();
-        let mut shard = self.shard(id).lock();
-        if shard.opening_elsewhere(&view, id).is_some() {
-            effects.push(asker.answer(None));
-            return;
-        }
-        let reply = self.run(&mut shard, task, request, || Client::Peer(asker), effects);
-        drop(shard);
-        if is_write {
-            self.note_commit(consistency.durability);
-        }
+        let reply = self.run(shard, task, request, || Client::Peer(asker), effects);
         effects.extend(reply.map(|reply| asker.answer(Some(reply))));
     }
 

@@ -170,7 +170,15 @@ impl Core {
                     warn!(%peer, %reason, more, "dropped a fact about the cluster's members");
                 }
             }
-            _ => {}
+            // Dealt with before.
+            Note::Synced { .. }
+            | Note::FullSynced { .. }
+            | Note::FullSyncDeferred { .. }
+            | Note::Refused { .. }
+            | Note::Diverged { .. }
+            | Note::Rebuilt { .. }
+            | Note::OwnWritesLost { .. }
+            | Note::Storage { .. } => {}
         }
     }
 }

@@ -78,16 +78,7 @@ impl Handle {
         let whole = together(&members);
         RebalanceView {
             phase: core.data.phase().map_or("none", word),
-            owned: progress.owned,
-            held: progress.held,
-            to_fetch: progress.to_fetch,
-            to_give_up: progress.to_give_up,
-            fetched: progress.fetched,
-            given_up: progress.given_up,
-            bytes: progress.bytes,
-            elapsed_ms: progress.elapsed_ms,
-            bytes_per_s: progress.bytes_per_s(),
-            left_ms: progress.left_ms(),
+            own: progress,
             copies,
             to_move: whole.to_move,
             moved: whole.moved,
@@ -255,9 +246,7 @@ fn together(members: &[SeatView]) -> SeatProgress {
 }
 
 /// The id and profile of a node that would join. Its machine is not known: it is taken to be
-/// alone there.
-///
-/// Where its machine is, is not known: its own, unless all members are on one.
+/// alone there, unless all members are on one.
 fn planned(core: &Core, roster: &Roster, join: &PlannedJoin) -> Result<(NodeId, Profile), String> {
     identity::check_name(&join.name).map_err(|error| error.to_string())?;
     let id = identity::node_id(&core.profile.fingerprint.cluster, &join.name);

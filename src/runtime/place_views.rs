@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 use crate::clock::NodeId;
+use crate::node::Progress;
+use crate::placement::WEIGHT_DEFAULT;
 
 /// How far one member is with what it has to fetch and to give up, in partitions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,27 +104,8 @@ pub struct OwnersView {
 pub struct RebalanceView {
     /// This node's phase; `none` if it is no member.
     pub phase: &'static str,
-    /// Partitions that this node owns now.
-    pub owned: u64,
-    /// Partitions that this node should hold and holds whole.
-    pub held: u64,
-    /// Partitions that this node should hold and has still to fetch.
-    pub to_fetch: u64,
-    /// Copies that this node has still to give up.
-    pub to_give_up: u64,
-    /// Partitions that this node has fetched since the present change began.
-    pub fetched: u64,
-    /// Copies that this node has given up since.
-    pub given_up: u64,
-    /// Bytes that this node has fetched since.
-    pub bytes: u64,
-    /// How long this node has been at it, or took, in milliseconds.
-    pub elapsed_ms: u64,
-    /// How fast that came.
-    pub bytes_per_s: u64,
-    /// When this node is done if it goes on as it did, in milliseconds from now; none while that
-    /// cannot be said.
-    pub left_ms: Option<u64>,
+    /// What this node has done and has still to do.
+    pub own: Progress,
     /// Copies of partitions that all members have still to make until the owners that will be
     /// are owners.
     pub copies: u64,
@@ -148,6 +131,17 @@ pub struct PlannedJoin {
     pub zone: String,
     /// Its weight.
     pub weight: u32,
+}
+
+impl PlannedJoin {
+    /// An ordinary node of that name.
+    pub fn named(name: String) -> Self {
+        Self {
+            name,
+            zone: String::new(),
+            weight: WEIGHT_DEFAULT,
+        }
+    }
 }
 
 /// What a change means for one member, in partitions.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::support::client::Connection;
 use crate::support::{Cluster, LATER, Node, SOON, eventually, finish, netdb, same};
@@ -65,42 +66,59 @@ fn long_value(at: usize) -> String {
     format!("<{at}>").repeat(300)
 }
 
-#[test]
-fn a_backup_under_writes_holds_all_that_was_acknowledged_before() {
-    let cluster = Cluster::start(3);
-    let (_directory, file) = scratch();
+/// Does `act` while a client writes one key after the other to `node`, having waited until
+/// `first` writes were acknowledged, `within` that time. `write` does one of them, on a connection. Returns how many
+/// were acknowledged before `act` and in all.
+fn under_writes(
+    node: SocketAddr,
+    (first, within): (usize, Duration),
+    write: impl Fn(&mut Connection, usize) + Send,
+    act: impl FnOnce(),
+) -> (usize, usize) {
     let (acknowledged, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let before = std::thread::scope(|scope| {
-        let writer = cluster.nodes[0].ports.client;
         let (acknowledged, stop) = (&acknowledged, &stop);
         scope.spawn(move || {
-            let mut connection = Connection::open(writer).unwrap();
+            let mut connection = Connection::open(node).unwrap();
             for at in 0.. {
                 if stop.load(Ordering::Acquire) {
                     return;
                 }
-                let set = ["SET", &format!("key-{at}"), &long_value(at)];
-                assert_eq!(connection.call(&set), Ok(Value::ok()));
+                write(&mut connection, at);
                 acknowledged.store(at + 1, Ordering::Release);
             }
         });
-        eventually("some writes", SOON, || {
+        eventually("some writes", within, || {
             let some = acknowledged.load(Ordering::Acquire);
-            (some > 300).then_some(()).ok_or(format!("{some}"))
+            (some > first).then_some(()).ok_or(format!("{some}"))
         });
         let before = acknowledged.load(Ordering::Acquire);
-        // Not the node that is written to.
-        done("backup", &cluster.nodes[2], &file);
+        act();
         stop.store(true, Ordering::Release);
         before
     });
+    (before, acknowledged.load(Ordering::Acquire))
+}
+
+#[test]
+fn a_backup_under_writes_holds_all_that_was_acknowledged_before() {
+    let cluster = Cluster::start(3);
+    let (_directory, file) = scratch();
+    let write = |connection: &mut Connection, at: usize| {
+        let set = ["SET", &format!("key-{at}"), &long_value(at)];
+        assert_eq!(connection.call(&set), Ok(Value::ok()));
+    };
+    // Not of the node that is written to.
+    let back_up = || {
+        done("backup", &cluster.nodes[2], &file);
+    };
+    let (before, after) = under_writes(cluster.nodes[0].ports.client, (300, SOON), write, back_up);
     assert!(verify(&file).status.success());
 
     // Into an empty cluster of another size.
     let other = Cluster::start(2);
     let said = done("restore", &other.nodes[0], &file);
     assert!(said.contains("every replica has it"), "{said}");
-    let after = acknowledged.load(Ordering::Acquire);
     for node in &other.nodes {
         for at in 0..=after {
             let found = node.get(&format!("key-{at}")).unwrap();
@@ -134,36 +152,27 @@ fn a_backup_of_a_cluster_of_which_no_node_holds_all() {
     await_shares(&cluster);
     let (_directory, file) = scratch();
     let mut doomed = cluster.nodes.remove(4);
-    let (acknowledged, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let before = std::thread::scope(|scope| {
-        let writer = cluster.nodes[0].ports.client;
-        let (acknowledged, stop) = (&acknowledged, &stop);
-        scope.spawn(move || {
-            let mut connection = Connection::open(writer).unwrap();
-            for at in 0.. {
-                if stop.load(Ordering::Acquire) {
-                    return;
-                }
-                let (key, value) = (format!("key-{at}"), long_value(at));
-                // While the owner that was asked dies nobody knows what became of it.
-                eventually(&key, LATER, || {
-                    same(connection.call(&["SET", &key, &value])?, Value::ok())
-                });
-                acknowledged.store(at + 1, Ordering::Release);
-            }
+    let write = |connection: &mut Connection, at: usize| {
+        let (key, value) = (format!("key-{at}"), long_value(at));
+        // While the owner that was asked dies nobody knows what became of it.
+        eventually(&key, LATER, || {
+            same(connection.call(&["SET", &key, &value])?, Value::ok())
         });
-        eventually("some writes", LATER, || {
-            let some = acknowledged.load(Ordering::Acquire);
-            (some > 1_000).then_some(()).ok_or(format!("{some}"))
+    };
+    let asked = cluster.nodes[2].ports.client;
+    let back_up = || {
+        std::thread::scope(|scope| {
+            let backup = scope.spawn(|| done_by("backup", asked, &file));
+            doomed.kill();
+            backup.join().unwrap();
         });
-        let before = acknowledged.load(Ordering::Acquire);
-        let (asked, file) = (cluster.nodes[2].ports.client, &file);
-        let backup = scope.spawn(move || done_by("backup", asked, file));
-        doomed.kill();
-        backup.join().unwrap();
-        stop.store(true, Ordering::Release);
-        before
-    });
+    };
+    let (before, after) = under_writes(
+        cluster.nodes[0].ports.client,
+        (1_000, LATER),
+        write,
+        back_up,
+    );
     assert!(verify(&file).status.success());
 
     // Into an empty cluster of another size, of which no node holds all either.
@@ -171,7 +180,6 @@ fn a_backup_of_a_cluster_of_which_no_node_holds_all() {
     await_shares(&other);
     let said = done("restore", &other.nodes[1], &file);
     assert!(said.contains("every replica has it"), "{said}");
-    let after = acknowledged.load(Ordering::Acquire);
     for node in &other.nodes {
         for at in (0..=after).step_by(3) {
             let found = node.get(&format!("key-{at}")).unwrap();

@@ -2,13 +2,12 @@
 //! losing or hiding a write. `scripts/measure-sharding.sh` is the long version.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use netdb::resp::Value;
 
 use crate::support::client::{Connection, Fields, fields, text};
-use crate::support::reshard::{Load, lost};
+use crate::support::reshard::{Load, addresses, await_death, await_settled, lost, owners};
 use crate::support::{Cluster, LATER, Node, eventually, finish, netdb, same};
 
 /// A cluster whose partitions are on `replicas` of `count` nodes.
@@ -19,46 +18,12 @@ fn cluster(count: usize, replicas: u8) -> Cluster {
         cluster.add();
     }
     cluster.await_whole();
-    for node in &cluster.nodes {
-        await_settled(node);
-    }
+    await_settled(&cluster.nodes, LATER);
     cluster
-}
-
-/// Waits until nothing is on its way from one member to another.
-#[track_caller]
-fn await_settled(node: &Node) {
-    eventually("nothing moves", LATER, || {
-        let rebalance = fields(node.try_call(&["NETDB", "REBALANCE"])?)?;
-        let of = |name: &str| rebalance.get(name).cloned().unwrap_or_default();
-        let moving = [of("copies"), of("to_fetch"), of("to_give_up")];
-        same(moving, ["0", "0", "0"].map(str::to_owned))
-    });
-}
-
-/// The names of a key's owners, the preferred first.
-fn owners(node: &Node, key: &str) -> Vec<String> {
-    let answer = node.call(&["NETDB", "OWNERS", key]);
-    let pairs = answer.into_pairs().expect("a map");
-    let owners = pairs
-        .into_iter()
-        .find(|(name, _)| text(name) == "owners")
-        .map(|(_, owners)| owners);
-    let Some(Value::Array(owners)) = owners else {
-        panic!("{owners:?}");
-    };
-    let owners = owners
-        .into_iter()
-        .map(|owner| fields(owner).expect("a map"));
-    owners.map(|owner| owner["name"].clone()).collect()
 }
 
 fn placement(node: &Node) -> Fields {
     fields(node.call(&["NETDB", "PLACEMENT"])).expect("a map")
-}
-
-fn addresses(cluster: &Cluster) -> Vec<SocketAddr> {
-    cluster.nodes.iter().map(|node| node.ports.client).collect()
 }
 
 fn keys_of(value: Value) -> Vec<String> {
@@ -154,21 +119,14 @@ fn what_was_written_while_an_owner_was_away_waits_for_it_elsewhere() {
     let other = (0..4).find(|at| ![first, second].contains(at)).unwrap();
 
     cluster.nodes[second].kill();
-    let gone = |node: &Node, name: &str| {
-        eventually("its death is known", LATER, || {
-            let states = node.states()?;
-            let is_known = states.contains(&format!("{name} failed"));
-            is_known.then_some(()).ok_or(states)
-        });
-    };
     for node in [first, other] {
-        gone(&cluster.nodes[node], &pair[1]);
+        await_death(&cluster.nodes[node], &pair[1]);
     }
     for key in &keys {
         cluster.nodes[other].put(key, "kept");
     }
     cluster.nodes[first].kill();
-    gone(&cluster.nodes[other], &pair[0]);
+    await_death(&cluster.nodes[other], &pair[0]);
     let refused = cluster.nodes[other].get(keys[0]);
     let refused = refused.expect_err("no owner is there");
     assert!(refused.contains("CLUSTERDOWN"), "{refused}");
@@ -185,9 +143,7 @@ fn members_come_and_go_while_clients_write() {
     let load = Load::begin(4, 50, 100, addresses(&cluster));
     cluster.add();
     cluster.add();
-    for node in &cluster.nodes {
-        await_settled(node);
-    }
+    await_settled(&cluster.nodes, LATER);
     load.connect_to(addresses(&cluster));
 
     // One leaves for good.
@@ -202,18 +158,12 @@ fn members_come_and_go_while_clients_write() {
     let mut dead = cluster.nodes.remove(1);
     load.connect_to(addresses(&cluster));
     dead.kill();
-    eventually("its death is known", LATER, || {
-        let states = cluster.nodes[0].states()?;
-        let is_known = states.contains(&format!("{} failed", dead.name));
-        is_known.then_some(()).ok_or(states)
-    });
+    await_death(&cluster.nodes[0], &dead.name);
     cluster
         .more
         .extend(["--replace".to_owned(), dead.name.clone()]);
     cluster.add();
-    for node in &cluster.nodes {
-        await_settled(node);
-    }
+    await_settled(&cluster.nodes, LATER);
     let step = load.look();
     let written = load.end();
     println!(

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use netdb::resp::Value;
 
-use super::client::Connection;
+use super::client::{Connection, fields, text};
+use super::{Cluster, LATER, Node, eventually, same};
 
 /// Pause before a write that was not acknowledged is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -212,4 +213,46 @@ fn value(n: u64, bytes: usize) -> String {
 fn number(value: &Value) -> Option<u64> {
     let text = String::from_utf8_lossy(value.as_bytes()?).into_owned();
     text.split(':').next()?.parse().ok()
+}
+
+/// Where clients reach the nodes of a cluster.
+pub fn addresses(cluster: &Cluster) -> Vec<SocketAddr> {
+    cluster.nodes.iter().map(|node| node.ports.client).collect()
+}
+
+/// Waits until nothing is on its way from one member to another, as far as these nodes know.
+#[track_caller]
+pub fn await_settled(nodes: &[Node], within: Duration) {
+    for node in nodes {
+        eventually("nothing moves", within, || {
+            let rebalance = fields(node.try_call(&["NETDB", "REBALANCE"])?)?;
+            let of = |name: &str| rebalance.get(name).cloned().unwrap_or_default();
+            let moving = [of("copies"), of("to_fetch"), of("to_give_up")];
+            same(moving, ["0", "0", "0"].map(str::to_owned))
+        });
+    }
+}
+
+/// Waits until `node` knows that the one of that name has died.
+#[track_caller]
+pub fn await_death(node: &Node, name: &str) {
+    eventually("its death is known", LATER, || {
+        let states = node.states()?;
+        let is_known = states.contains(&format!("{name} failed"));
+        is_known.then_some(()).ok_or(states)
+    });
+}
+
+/// The names of a key's owners, the preferred first.
+pub fn owners(node: &Node, key: &str) -> Vec<String> {
+    let answer = node.call(&["NETDB", "OWNERS", key]);
+    let pairs = answer.into_pairs().expect("a map");
+    let owners = pairs.into_iter().find(|(name, _)| text(name) == "owners");
+    let Some((_, Value::Array(owners))) = owners else {
+        panic!("{owners:?}");
+    };
+    let owners = owners
+        .into_iter()
+        .map(|owner| fields(owner).expect("a map"));
+    owners.map(|owner| owner["name"].clone()).collect()
 }

@@ -9,9 +9,6 @@ use crate::runtime::{
 use crate::server::failure::Failure;
 use crate::server::spec::{Arg, Args, Context, Outcome, Spec};
 
-/// The weight of a planned node that names none: that of an ordinary one.
-const WEIGHT_DEFAULT: u32 = 100;
-
 /// Most changes of one plan: as many as a cluster has members.
 const CHANGES_MAX: usize = 1_000;
 
@@ -166,16 +163,16 @@ fn rebalance_fields(view: &RebalanceView) -> Value {
     let members = view.members.iter().map(seat);
     map([
         ("phase", text(view.phase)),
-        ("owned", number(view.owned)),
-        ("held", number(view.held)),
-        ("to_fetch", number(view.to_fetch)),
-        ("to_give_up", number(view.to_give_up)),
-        ("fetched", number(view.fetched)),
-        ("given_up", number(view.given_up)),
-        ("bytes", number(view.bytes)),
-        ("elapsed_ms", number(view.elapsed_ms)),
-        ("bytes_per_s", number(view.bytes_per_s)),
-        ("left_ms", known(view.left_ms)),
+        ("owned", number(view.own.owned)),
+        ("held", number(view.own.held)),
+        ("to_fetch", number(view.own.to_fetch)),
+        ("to_give_up", number(view.own.to_give_up)),
+        ("fetched", number(view.own.fetched)),
+        ("given_up", number(view.own.given_up)),
+        ("bytes", number(view.own.bytes)),
+        ("elapsed_ms", number(view.own.elapsed_ms)),
+        ("bytes_per_s", number(view.own.bytes_per_s())),
+        ("left_ms", known(view.own.left_ms())),
         ("copies", number(view.copies)),
         ("to_move", number(view.to_move)),
         ("moved", number(view.moved)),
@@ -207,11 +204,7 @@ fn changes(args: &Args) -> Result<(Vec<PlannedJoin>, Vec<String>), Failure> {
         };
         let last: Option<&mut PlannedJoin> = joins.last_mut();
         match last {
-            _ if args.is(at, "join") => joins.push(PlannedJoin {
-                name: word()?,
-                zone: String::new(),
-                weight: WEIGHT_DEFAULT,
-            }),
+            _ if args.is(at, "join") => joins.push(PlannedJoin::named(word()?)),
             _ if args.is(at, "leave") => leaves.push(word()?),
             Some(join) if args.is(at, "zone") && leaves.is_empty() => join.zone = word()?,
             Some(join) if args.is(at, "weight") && leaves.is_empty() => {

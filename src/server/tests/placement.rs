@@ -1,6 +1,7 @@
 //! Who holds what, and what changes that: words in, maps out, in both dialects.
 
 use super::*;
+use crate::node::Progress;
 use crate::runtime::{OwnerView, PlannedMember, SeatProgress, SeatView};
 
 fn seat(name: &str, progress: Option<SeatProgress>) -> SeatView {
@@ -62,16 +63,15 @@ pub(super) fn owners(key: &[u8]) -> OwnersView {
 pub(super) fn rebalance() -> RebalanceView {
     RebalanceView {
         phase: "active",
-        owned: 5,
-        held: 4,
-        to_fetch: 1,
-        to_give_up: 0,
-        fetched: 2,
-        given_up: 0,
-        bytes: 3,
-        elapsed_ms: 1_000,
-        bytes_per_s: 3,
-        left_ms: None,
+        // Nothing is done yet, so nobody knows when all will be.
+        own: Progress {
+            owned: 5,
+            held: 4,
+            to_fetch: 1,
+            bytes: 3,
+            elapsed_ms: 1_000,
+            ..Progress::default()
+        },
         copies: 1,
         to_move: 1,
         moved: 2,
