@@ -129,10 +129,6 @@ impl Control {
         self.memory.roster.fingerprint()
     }
 
-    pub(super) fn replicas(&self) -> u8 {
-        self.replicas
-    }
-
     pub(super) fn join_error(&self) -> Option<JoinError> {
         self.join_error
     }

@@ -10,7 +10,7 @@ use super::seats::replaced;
 use super::view::View;
 use crate::clock::NodeId;
 use crate::machine::{Instant, Now};
-use crate::placement::{Founding, PartitionId, Phase, Plan, Record, Roster, RosterError};
+use crate::placement::{Founding, PartitionId, Phase, Record, Roster, RosterError};
 use crate::replication::{Input, Message};
 
 /// Records of one message: with the longest names about a megabyte.
@@ -36,19 +36,12 @@ impl<W> Data<W> {
         // Before it says that it owns, so that a crash in between leaves it a nobody.
         self.mark_all(false, effects);
         let founded = self.control.lock().found(now.wall_ms);
-        match founded {
-            Ok(true) => {
-                self.place_changed(now, &[self.me], effects);
-                effects.push(Effect::Note(Note::Phase(Phase::Active)));
-                true
-            }
-            Ok(false) => false,
-            Err(reason) => {
-                let peer = self.me;
-                effects.push(Effect::Note(Note::RosterRefused { peer, reason }));
-                false
-            }
+        let founded = self.stated(founded, effects);
+        if founded {
+            self.place_changed(now, &[self.me], effects);
+            effects.push(Effect::Note(Note::Phase(Phase::Active)));
         }
+        founded
     }
 
     /// Begins to leave for good: [`is_gone`](Self::is_gone) says when it has. By force it does
@@ -107,17 +100,6 @@ impl<W> Data<W> {
     /// What it knows of the cluster's members.
     pub fn roster(&self) -> Roster {
         self.control.lock().roster().clone()
-    }
-
-    /// What `change` of the roster would move.
-    pub fn plan(&self, change: impl FnOnce(&mut Roster)) -> Plan {
-        let (before, replicas) = {
-            let control = self.control.lock();
-            (control.roster().clone(), control.replicas())
-        };
-        let mut after = before.clone();
-        change(&mut after);
-        Plan::of(&before, &after, self.keyspace, replicas)
     }
 
     /// A peer says what it knows of the cluster's members.

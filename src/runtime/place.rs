@@ -112,7 +112,9 @@ impl Handle {
         if after.is_empty() {
             return Err("nobody would be left to hold anything".to_owned());
         }
-        let plan = core.data.plan(|roster| *roster = after.clone());
+        let (keyspace, replicas) = (seen.placement.keyspace(), seen.placement.replicas());
+        let planned = Placement::of(&after, keyspace, replicas);
+        let plan = Plan::between(&seen.placement, &planned);
         let stats = core.data.stats();
         let held = core.data.progress(core.clock.now()).held.max(1);
         let mut members: Vec<PlannedMember> = (plan.nodes.iter())

@@ -67,8 +67,8 @@ fn long_value(at: usize) -> String {
 }
 
 /// Does `act` while a client writes one key after the other to `node`, having waited until
-/// `first` writes were acknowledged, `within` that time. `write` does one of them, on a connection. Returns how many
-/// were acknowledged before `act` and in all.
+/// `first` writes were acknowledged, `within` that time. `write` does one of them, on a
+/// connection. Returns how many were acknowledged before `act` and in all.
 fn under_writes(
     node: SocketAddr,
     (first, within): (usize, Duration),
