@@ -1,7 +1,7 @@
 //! What a call leaves to be done, in order: sends, then replies.
 
 use super::request::Reply;
-use crate::clock::{ActorId, NodeId};
+use crate::clock::NodeId;
 use crate::placement::{PartitionId, Phase, RosterError};
 use crate::replication::{Message, Tally};
 use crate::store::{Refusal, StoreError};
@@ -142,8 +142,6 @@ pub(super) struct Asker {
     pub(super) partition: PartitionId,
     /// The request's own.
     pub(super) id: u64,
-    /// The opening that asked.
-    pub(super) actor: ActorId,
 }
 
 impl Asker {
@@ -154,7 +152,6 @@ impl Asker {
             message: Message::Forwarded {
                 partition: self.partition,
                 id: self.id,
-                to: self.actor,
                 reply,
             },
         }

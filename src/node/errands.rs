@@ -23,7 +23,7 @@ impl<W> Data<W> {
         let shard = self.known_shard(id);
         shard.is_some_and(|shard| {
             let shard = shard.lock();
-            shard.partition(id).is_some() && shard.opening_elsewhere(&view, id).is_none()
+            shard.serves(&view, id)
         })
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::effect::{Client, Effect};
 use super::view::Group;
-use crate::clock::{ActorId, NodeId};
+use crate::clock::NodeId;
 use crate::machine::{Instant, Now};
 use crate::placement::PartitionId;
 use crate::replication::{Consistency, Message, Reply, Request, RequestError};
@@ -26,7 +26,6 @@ const SLACK: Duration = Duration::from_millis(500);
 struct Waiting<W> {
     client: Client<W>,
     partition: PartitionId,
-    opening: ActorId,
     request: Request,
     consistency: Consistency,
     to: NodeId,
@@ -38,8 +37,6 @@ struct Waiting<W> {
 /// A request for a partition that this node does not serve.
 pub(super) struct Forward {
     pub(super) partition: PartitionId,
-    /// This node's opening of the partition: answers to an earlier one are none.
-    pub(super) opening: ActorId,
     pub(super) request: Request,
     pub(super) consistency: Consistency,
 }
@@ -55,7 +52,7 @@ pub(super) struct Forwards<W> {
 
 impl<W> Forwards<W> {
     /// None yet; each waits as long as an owner may wait for its replicas, `timeout`, and a
-    /// little longer.
+    /// little longer. `first_id` is random: an answer to an earlier life is none.
     pub(super) fn new(timeout: Duration, first_id: u64) -> Self {
         Self {
             waiting: BTreeMap::new(),
@@ -90,7 +87,6 @@ impl<W> Forwards<W> {
         let waiting = Waiting {
             client: client(),
             partition: forward.partition,
-            opening: forward.opening,
             request: forward.request,
             consistency: forward.consistency,
             to,
@@ -246,7 +242,6 @@ fn question<W>(id: u64, waiting: &Waiting<W>) -> Effect<W> {
         message: Message::Forward {
             partition: waiting.partition,
             id,
-            asker: waiting.opening,
             consistency: waiting.consistency,
             request: waiting.request.clone(),
         },

@@ -147,6 +147,10 @@ impl<W> Data<W> {
             return;
         }
         let mut shard = self.shard(id).lock();
+        // Answers are to this opening: whoever waits for some would get none.
+        if shard.is_awaited(id) {
+            return;
+        }
         let Some(partition) = shard.partitions.get_mut(&id) else {
             return;
         };

@@ -12,7 +12,7 @@ use super::{Data, DataParams, Effect, Note, settled};
 use crate::clock::{ActorId, NodeId};
 use crate::machine::{Instant, Now};
 use crate::placement::{Founding, PartitionId, Phase, Profile, Roster};
-use crate::replication::Message;
+use crate::replication::{Message, Reply, Request};
 use crate::store::engine::{Engine, Memory, Simulated};
 use crate::store::exchange::Push;
 use crate::store::{Options, Partition, Write};
@@ -93,10 +93,8 @@ fn is_rebuilding(node: &Data<()>) -> bool {
     found
 }
 
-/// What was said of a copy that went says nothing of the next one, however alike they are: it
-/// would be waited for what was heard already.
-#[test]
-fn a_copy_that_comes_back_as_it_was_is_given_up_again() {
+/// Two members, and which of them does not own the only partition.
+fn pair() -> (Vec<Data<()>>, usize) {
     let engines = IDS.map(|_| remembering(Memory::new(), &IDS));
     let nodes: Vec<Data<()>> = (IDS.iter().zip(&engines))
         .map(|(id, engine)| node(*id, engine, 0))
@@ -105,22 +103,61 @@ fn a_copy_that_comes_back_as_it_was_is_given_up_again() {
         let other = [IDS[1 - at]].into();
         data.reach(now(0), other, &mut Vec::new());
     }
-    let is_owner = |data: &&Data<()>| data.view().group(PartitionId(0)).is_owner;
-    let other = nodes.iter().find(|data| !is_owner(data)).unwrap();
+    let is_owner = |data: &Data<()>| data.view().group(PartitionId(0)).is_owner;
+    let other = nodes.iter().position(|data| !is_owner(data)).unwrap();
+    (nodes, other)
+}
+
+/// A write of another member comes to all.
+fn write_to(nodes: &[Data<()>], seconds: u64) {
+    for data in nodes {
+        let message = Message::Push {
+            id: 1,
+            push: Arc::new(push()),
+            durability: Default::default(),
+        };
+        data.receive(now(seconds), NodeId(9), message, &mut Vec::new());
+    }
+}
+
+/// What was said of a copy that went says nothing of the next one, however alike they are: it
+/// would be waited for what was heard already.
+#[test]
+fn a_copy_that_comes_back_as_it_was_is_given_up_again() {
+    let (nodes, other) = pair();
     assert_eq!(pass(&nodes, 2), 0, "there is nothing to be given up");
     for (round, at) in [(1, 4), (2, 8)] {
-        for data in &nodes {
-            let message = Message::Push {
-                id: 1,
-                push: Arc::new(push()),
-                durability: Default::default(),
-            };
-            data.receive(now(at - 1), NodeId(9), message, &mut Vec::new());
-        }
-        assert_eq!(other.stats().keys, 1);
+        write_to(&nodes, at - 1);
+        assert_eq!(nodes[other].stats().keys, 1);
         assert_eq!(pass(&nodes, at), 1, "round {round}");
-        assert_eq!(other.stats().keys, 0);
+        assert_eq!(nodes[other].stats().keys, 0);
     }
+}
+
+/// The client of a node that forwards hears the answer, whatever becomes meanwhile of what that
+/// node holds itself.
+#[test]
+fn an_answer_to_a_forwarded_request_outlives_the_copy() {
+    let (nodes, other) = pair();
+    write_to(&nodes, 1);
+    let key = Bytes::from_static(b"key");
+    let mut effects = Vec::new();
+    let request = Request::Get { key };
+    let waits = nodes[other].submit(now(2), request, Default::default(), || (), &mut effects);
+    let Some(Effect::Send { message, .. }) = effects.pop() else {
+        panic!("{waits:?} and nothing is asked");
+    };
+    nodes[1 - other].receive(now(2), IDS[other], message, &mut effects);
+    let Some(Effect::Send { message, .. }) = effects.pop() else {
+        panic!("no answer");
+    };
+    assert_eq!(pass(&nodes, 3), 1);
+    nodes[other].receive(now(3), IDS[1 - other], message, &mut effects);
+    let [Effect::Reply { reply, .. }] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    let value = Bytes::from_static(b"value");
+    assert_eq!(*reply, Reply::Value(Some(value)));
 }
 
 /// The news of the cluster outlives what the disk had not synced. So must the mark of what is

@@ -124,7 +124,6 @@ impl<W> Data<W> {
             Message::Forward {
                 partition,
                 id,
-                asker: actor,
                 consistency,
                 request,
             } => {
@@ -132,20 +131,18 @@ impl<W> Data<W> {
                     node: from,
                     partition,
                     id,
-                    actor,
                 };
                 self.forwarded(now, asker, request, consistency, effects);
             }
             Message::Forwarded {
                 partition,
                 id,
-                to,
                 reply,
             } => {
                 let view = self.view();
-                if let Some(mut shard) = self.shard_of_opening(partition, to) {
+                if let Some(shard) = self.known_shard(partition) {
                     let group = view.group(partition);
-                    shard.forwards.answered(group, from, id, reply, effects);
+                    (shard.lock().forwards).answered(group, from, id, reply, effects);
                 }
             }
             Message::Holding {

@@ -27,27 +27,22 @@ impl<W> Data<W> {
         let view = self.view();
         let client = || Client::Here(waiter());
         let mut shard = self.shard(id).lock();
-        match shard.opening_elsewhere(&view, id) {
-            Some(opening) => {
-                let forward = Forward {
-                    partition: id,
-                    opening,
-                    request,
-                    consistency,
-                };
-                let group = view.group(id);
-                shard.forwards.send(now, group, forward, client, effects)
-            }
-            None => {
-                let task = Task {
-                    now,
-                    partition: id,
-                    consistency,
-                    view: &view,
-                };
-                self.run(shard, task, request, client, effects)
-            }
+        if !shard.serves(&view, id) {
+            let forward = Forward {
+                partition: id,
+                request,
+                consistency,
+            };
+            let group = view.group(id);
+            return shard.forwards.send(now, group, forward, client, effects);
         }
+        let task = Task {
+            now,
+            partition: id,
+            consistency,
+            view: &view,
+        };
+        self.run(shard, task, request, client, effects)
     }
 
     /// Runs a request that is served here.
@@ -86,7 +81,7 @@ impl<W> Data<W> {
         }
         let view = self.view();
         let shard = self.shard(id).lock();
-        if shard.opening_elsewhere(&view, id).is_some() {
+        if !shard.serves(&view, id) {
             effects.push(asker.answer(None));
             return;
         }

@@ -16,7 +16,7 @@ use super::forwards::Forwards;
 use super::gathering::{Gathering, Writing, read_reply, write_reply};
 use super::losses::Losses;
 use super::view::{Group, View};
-use crate::clock::{ActorId, NodeId};
+use crate::clock::NodeId;
 use crate::machine::{Instant, Now};
 use crate::object::Row;
 use crate::placement::PartitionId;
@@ -237,13 +237,20 @@ impl<W> Shard<W> {
         self.partitions.iter().map(|(id, p)| (*id, p.stats()))
     }
 
-    /// This node's opening of a partition that it does not serve: others own it, or what is
-    /// here is not whole and another owner can be asked.
-    pub(super) fn opening_elsewhere(&self, view: &View, id: PartitionId) -> Option<ActorId> {
-        let partition = self.partitions.get(&id)?;
+    /// Whether this node does what clients ask of a partition. It does not when others own it,
+    /// or what is here is not whole and another owner can be asked.
+    pub(super) fn serves(&self, view: &View, id: PartitionId) -> bool {
         let group = view.group(id);
-        let serves = group.is_owner && (!partition.is_rebuilding() || group.voters.is_empty());
-        (!serves).then(|| partition.actor())
+        let is_whole = |partition: &Partition| !partition.is_rebuilding();
+        let partition = self.partitions.get(&id);
+        group.is_owner && partition.is_some_and(|p| is_whole(p) || group.voters.is_empty())
+    }
+
+    /// Whether a client waits for what replicas say of a partition that was served here.
+    pub(super) fn is_awaited(&self, id: PartitionId) -> bool {
+        let written = |writing: &Writing<W>| writing.partition == id;
+        let read = |gathering: &Gathering<W>| gathering.partition == id;
+        self.writes.payloads().any(written) || self.reads.payloads().any(read)
     }
 
     /// Goes on with another opening of one partition.

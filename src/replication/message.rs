@@ -97,10 +97,9 @@ pub enum Message {
     Forward {
         /// The key's partition.
         partition: PartitionId,
-        /// Chosen by the sender, echoed in [`Message::Forwarded`].
+        /// Chosen by the sender, echoed in [`Message::Forwarded`]. The first of each life is
+        /// random, so that what an earlier life asked is not taken for its own.
         id: u64,
-        /// The actor of the sender's opening, echoed too.
-        asker: ActorId,
         /// At which strength.
         consistency: Consistency,
         /// What to do.
@@ -112,8 +111,6 @@ pub enum Message {
         partition: PartitionId,
         /// Its `id`.
         id: u64,
-        /// Its `asker`: an answer to an earlier opening is none.
-        to: ActorId,
         /// The answer; none if the node that was asked does not serve the partition.
         reply: Option<Reply>,
     },

@@ -102,6 +102,11 @@ impl<P> Waits<P> {
         self.waiting.is_empty()
     }
 
+    /// What waits.
+    pub fn payloads(&self) -> impl Iterator<Item = &P> {
+        self.waiting.values().map(|waiting| &waiting.payload)
+    }
+
     /// A fresh id for something that nobody waits for.
     pub fn next_id(&mut self) -> u64 {
         let id = self.next_id;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use netdb::clock::{ActorId, Dot, VersionVector};
+use netdb::clock::{Dot, VersionVector};
 use netdb::node::request::{Consistency, Durability, Reply, Request, RequestError};
 use netdb::replication::{Message, Strength};
 
@@ -111,20 +111,20 @@ impl World {
     }
 
     /// A node has an owner of the key do what the client asks of it right now.
-    pub fn see_forward(&mut self, asker: ActorId, id: u64) {
+    pub fn see_forward(&mut self, id: u64) {
         if let Some(op) = self.submitting.take() {
-            self.underway.insert((asker, id), op);
+            self.underway.insert(id, op);
         }
     }
 
     /// A message is about to reach a node; which request that is, if it is one, and what the
     /// node knows before.
     pub fn see_forwarded(&self, node: usize, message: &Message) -> Option<(usize, Coordinator)> {
-        let Message::Forward { asker, id, .. } = message else {
+        let Message::Forward { id, .. } = message else {
             return None;
         };
         self.nodes[node].process.as_ref()?;
-        let op = *self.underway.get(&(*asker, *id))?;
+        let op = *self.underway.get(id)?;
         let key = self.history.records[op].operation.key;
         Some((op, self.coordinator(node, key)))
     }

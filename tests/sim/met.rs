@@ -94,7 +94,7 @@ impl World {
                 let twice = running.is_some_and(|(before, twice)| *twice || before == next);
                 self.asked.insert((node, next.partition), (*next, twice));
             }
-            Message::Forward { asker, id, .. } => self.see_forward(*asker, *id),
+            Message::Forward { id, .. } => self.see_forward(*id),
             Message::Forwarded { reply: None, .. } => {
                 self.met.insert("forward that was refused");
             }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use netdb::clock::{ActorId, Clock, Dot, NodeId};
+use netdb::clock::{Clock, Dot, NodeId};
 use netdb::machine::{Instant, Now};
 use netdb::membership::Packet;
 use netdb::node::Effect;
@@ -108,8 +108,8 @@ pub struct World {
     pub contexts: BTreeMap<usize, Dots>,
     /// The operation that a node is being asked for, until it is on its way to another.
     pub submitting: Option<usize>,
-    /// Operations that nodes have owners do, by who asks and the request's number there.
-    pub underway: BTreeMap<(ActorId, u64), usize>,
+    /// Operations that nodes have owners do, by the number of the request.
+    pub underway: BTreeMap<u64, usize>,
     /// Whether a disk was replaced, or by an older copy of itself.
     pub disk_replaced: bool,
     pub met: BTreeSet<&'static str>,
