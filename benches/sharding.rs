@@ -8,12 +8,12 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use netdb::resp::Value;
-use support::client::{Connection, Fields, fields};
+use support::client::{Connection, fields};
 use support::reshard::{Load, Step, addresses, await_death, await_settled, lost, owners};
 use support::{Cluster, Node, netdb, number_from_env};
 
@@ -22,13 +22,16 @@ const CLIENTS: usize = 16;
 /// How long a step may take before the measurement gives up.
 const BOUND: Duration = Duration::from_secs(600);
 
+/// As many as a node has if nothing else is said.
+const PARTITIONS: usize = 256;
+
 const POLL: Duration = Duration::from_millis(100);
 
 /// Requests of each kind at each place.
 const HOPS: usize = 5_000;
 
 fn main() {
-    let keys = u64::from(number_from_env("NETDB_KEYS", 1_000));
+    let keys = u64::from(number_from_env("NETDB_KEYS", 10_000));
     let value_bytes = number_from_env("NETDB_VALUE_BYTES", 1_000) as usize;
     let mut cluster = Cluster::new();
     for _ in 0..5 {
@@ -50,10 +53,10 @@ fn main() {
     }
     let start = Instant::now();
     thread::sleep(Duration::from_secs(5));
-    table.note("nothing happens", &load, start, None, 0);
+    table.note("nothing happens", &load, start, None);
 
-    let plan = planned(&cluster.nodes[0], &["JOIN", "n6", "JOIN", "n7"]);
-    let before = fetched(&cluster.nodes);
+    let least = least(&cluster.nodes[0], &["JOIN", "n6", "JOIN", "n7"]);
+    let before = (fetched(&cluster.nodes), placed(&cluster.nodes[0]));
     let start = Instant::now();
     let mut joining = [cluster.prepare(), cluster.prepare()];
     joining.iter_mut().for_each(Node::launch);
@@ -63,11 +66,12 @@ fn main() {
     }
     await_settled(&cluster.nodes, BOUND);
     load.connect_to(addresses(&cluster));
-    let moved = fetched(&cluster.nodes) - before;
-    table.note("two join", &load, start, Some(&plan), moved);
+    let bytes = fetched(&cluster.nodes) - before.0;
+    let moved = Moved::new(least, bytes, &before.1, &cluster.nodes[0]);
+    table.note("two join", &load, start, Some(moved));
 
-    let plan = planned(&cluster.nodes[0], &["LEAVE", "n3"]);
-    let before = fetched(&cluster.nodes);
+    let least = self::least(&cluster.nodes[0], &["LEAVE", "n3"]);
+    let before = (fetched(&cluster.nodes), placed(&cluster.nodes[0]));
     let start = Instant::now();
     let mut leaving = cluster.nodes.remove(2);
     load.connect_to(addresses(&cluster));
@@ -76,17 +80,20 @@ fn main() {
     assert!(left.expect("netdb leave").success());
     leaving.ended();
     await_settled(&cluster.nodes, BOUND);
-    let moved = fetched(&cluster.nodes) + own - before;
-    table.note("one leaves", &load, start, Some(&plan), moved);
+    let bytes = fetched(&cluster.nodes) + own - before.0;
+    let moved = Moved::new(least, bytes, &before.1, &cluster.nodes[0]);
+    table.note("one leaves", &load, start, Some(moved));
 
-    let plan = planned(&cluster.nodes[0], &["JOIN", "n8", "LEAVE", "n2"]);
     let start = Instant::now();
     let mut dead = cluster.nodes.remove(1);
     load.connect_to(addresses(&cluster));
     dead.kill();
     await_death(&cluster.nodes[0], "n2");
-    table.note("one is killed", &load, start, None, 0);
-    let before = fetched(&cluster.nodes);
+    table.note("one is killed", &load, start, None);
+
+    let before = (fetched(&cluster.nodes), placed(&cluster.nodes[0]));
+    let of_the_dead = before.1.values().filter(|names| names.contains("n2"));
+    let least = of_the_dead.count() as f64;
     let start = Instant::now();
     cluster.more = vec!["--replace".to_owned(), "n2".to_owned()];
     let mut replacing = cluster.prepare();
@@ -94,8 +101,9 @@ fn main() {
     await_ready(&mut replacing);
     cluster.nodes.push(replacing);
     await_settled(&cluster.nodes, BOUND);
-    let moved = fetched(&cluster.nodes) - before;
-    table.note("it is replaced", &load, start, Some(&plan), moved);
+    let bytes = fetched(&cluster.nodes) - before.0;
+    let moved = Moved::new(least, bytes, &before.1, &cluster.nodes[0]);
+    table.note("it is replaced", &load, start, Some(moved));
 
     let written = load.end();
     let mut found = 0;
@@ -113,8 +121,44 @@ struct Row {
     name: &'static str,
     took: Duration,
     step: Step,
-    plan: Option<Fields>,
-    moved: u64,
+    moved: Option<Moved>,
+}
+
+/// The names of each partition's owners.
+type Placed = BTreeMap<String, BTreeSet<String>>;
+
+/// What was moved from node to node.
+struct Moved {
+    /// Copies that had to be moved, whatever the placement.
+    least: f64,
+    /// Owners that partitions got.
+    copies: usize,
+    /// Bytes of keys and values that nodes fetched. What is written while it goes on is
+    /// pushed to who will hold it, and does not count.
+    bytes: u64,
+    /// Partitions of the node that has most, over the mean.
+    most: f64,
+}
+
+impl Moved {
+    fn new(least: f64, bytes: u64, before: &Placed, node: &Node) -> Self {
+        let after = placed(node);
+        let new = |(partition, names): (&String, &BTreeSet<String>)| {
+            names.difference(&before[partition]).count()
+        };
+        let mut owned: BTreeMap<&str, usize> = BTreeMap::new();
+        for name in after.values().flatten() {
+            *owned.entry(name).or_default() += 1;
+        }
+        let most = owned.values().max().expect("owners");
+        let mean = owned.values().sum::<usize>() as f64 / owned.len() as f64;
+        Self {
+            least,
+            copies: after.iter().map(new).sum(),
+            bytes,
+            most: *most as f64 / mean,
+        }
+    }
 }
 
 struct Table {
@@ -124,21 +168,12 @@ struct Table {
 }
 
 impl Table {
-    fn note(
-        &mut self,
-        name: &'static str,
-        load: &Load,
-        start: Instant,
-        plan: Option<&Fields>,
-        moved: u64,
-    ) {
+    fn note(&mut self, name: &'static str, load: &Load, start: Instant, moved: Option<Moved>) {
         let (took, step) = (start.elapsed(), load.look());
-        let plan = plan.cloned();
         let row = Row {
             name,
             took,
             step,
-            plan,
             moved,
         };
         eprintln!("{name}: {:.1} s", row.took.as_secs_f64());
@@ -157,24 +192,20 @@ impl Table {
             pauses.sort();
             let ms = |pause: &Duration| format!("{:.0} ms", pause.as_secs_f64() * 1e3);
             let median = &pauses[pauses.len() / 2];
-            let (copies, bytes, most) = match &row.plan {
-                None => Default::default(),
-                Some(plan) => {
-                    let of = |name: &str| plan[name].parse::<f64>().expect(name);
-                    let least = of("copies_min") * self.bytes / 256.0;
-                    (
-                        format!(
-                            "{} ({:.3})",
-                            plan["copies"],
-                            of("copies") / of("copies_min")
-                        ),
-                        format!("{} ({:.3})", row.moved, row.moved as f64 / least),
-                        plan["imbalance"].clone(),
-                    )
-                }
-            };
+            let moved = row.moved.as_ref().map(|moved| {
+                let least = moved.least * self.bytes / PARTITIONS as f64;
+                format!(
+                    "{} ({:.3}) | {} ({:.3}) | {:.3}",
+                    moved.copies,
+                    moved.copies as f64 / moved.least,
+                    moved.bytes,
+                    moved.bytes as f64 / least,
+                    moved.most,
+                )
+            });
+            let moved = moved.as_deref().unwrap_or("| | ");
             println!(
-                "| {} | {:.1} s | {:.0} | {} | {}, {} | {copies} | {bytes} | {most} |",
+                "| {} | {:.1} s | {:.0} | {} | {}, {} | {moved} |",
                 row.name,
                 row.took.as_secs_f64(),
                 row.step.acknowledged as f64 / row.took.as_secs_f64(),
@@ -198,7 +229,7 @@ fn hops(cluster: &Cluster) {
     let mut took: BTreeMap<(&str, bool), Vec<Duration>> = BTreeMap::new();
     for n in 0..HOPS {
         let key = format!("hop:{}", n % 500);
-        let owners = owners(&cluster.nodes[0], &key);
+        let (_, owners) = owners(&cluster.nodes[0], &key);
         for is_owner in [true, false] {
             // Not always the same one.
             let node = (cluster.nodes.iter())
@@ -255,9 +286,24 @@ fn fetched(nodes: &[Node]) -> u64 {
     nodes.iter().map(of).sum()
 }
 
-fn planned(node: &Node, change: &[&str]) -> Fields {
+/// Copies that such a change must move at least.
+fn least(node: &Node, change: &[&str]) -> f64 {
     let command: Vec<&str> = ["NETDB", "PLAN"].iter().chain(change).copied().collect();
-    fields(node.call(&command)).expect("a plan")
+    let plan = fields(node.call(&command)).expect("a plan");
+    plan["copies_min"].parse().expect("a number")
+}
+
+/// The owners of every partition, as `node` says.
+fn placed(node: &Node) -> Placed {
+    let mut found = Placed::new();
+    for n in 0.. {
+        let (partition, names) = owners(node, &format!("probe:{n}"));
+        found.insert(partition, names.into_iter().collect());
+        if found.len() == PARTITIONS {
+            break;
+        }
+    }
+    found
 }
 
 fn await_ready(node: &mut Node) {

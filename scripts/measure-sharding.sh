@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Five nodes under constant writes by sixteen clients (NETDB_KEYS keys each, of
+# Five nodes under constant writes by sixteen clients (NETDB_KEYS keys each, 10,000, of
 # NETDB_VALUE_BYTES bytes): two join, one leaves, one is killed with -9 and replaced. How long
 # clients pause, how much moves, how even it is; then what a request costs at a node that has to
 # ask an owner. Prints tables in Markdown on standard output, progress on standard error. Builds

@@ -157,7 +157,7 @@ impl<W> Data<W> {
         self.note_brought(partition, brought.bytes);
         self.fetched_bytes
             .fetch_add(brought.bytes, Ordering::Relaxed);
-        let next = self.pacer.lock().charge(now.mono, brought.bytes);
+        let next = self.pacer.lock().charge(now.mono, brought.message_bytes);
         self.tell_sync(
             now,
             Input::Progress {

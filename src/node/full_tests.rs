@@ -229,7 +229,7 @@ fn a_full_sync_keeps_to_its_rate() {
         pair.pass(1, |message| {
             if let Message::FullRows(rows) = message {
                 came += 1;
-                more += Brought::of(&rows.rows).bytes;
+                more += Brought::of(&rows.rows).message_bytes;
             }
             true
         });

@@ -87,16 +87,21 @@ pub(super) struct Shard<W> {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Brought {
     pub(super) keys: u64,
-    /// About as many as the message took.
+    /// Of keys and values.
     pub(super) bytes: u64,
+    /// About as many as the message took, with what says which writes they are.
+    pub(super) message_bytes: u64,
 }
 
 impl Brought {
     pub(super) fn of(rows: &[(Bytes, Row)]) -> Self {
-        let bytes = rows.iter().map(|(key, row)| row_bytes(key, row) as u64);
+        let bytes = |(key, row): &(Bytes, Row)| key.len() + row.versions.value_bytes();
+        let bytes = rows.iter().map(|row| bytes(row) as u64);
+        let message_bytes = rows.iter().map(|(key, row)| row_bytes(key, row) as u64);
         Self {
             keys: rows.len() as u64,
             bytes: bytes.sum(),
+            message_bytes: message_bytes.sum(),
         }
     }
 }

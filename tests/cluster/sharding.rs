@@ -105,9 +105,9 @@ fn scanned(node: &Node) -> Vec<String> {
 fn what_was_written_while_an_owner_was_away_waits_for_it_elsewhere() {
     let mut cluster = cluster(4, 2);
     let keys: Vec<String> = (0..40).map(|n| format!("key {n}")).collect();
-    let pair = owners(&cluster.nodes[0], &keys[0]);
+    let (_, pair) = owners(&cluster.nodes[0], &keys[0]);
     let both = |key: &&String| {
-        let mut these = owners(&cluster.nodes[0], key);
+        let (_, mut these) = owners(&cluster.nodes[0], key);
         let mut those = pair.clone();
         these.sort();
         those.sort();

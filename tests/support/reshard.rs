@@ -243,16 +243,20 @@ pub fn await_death(node: &Node, name: &str) {
     });
 }
 
-/// The names of a key's owners, the preferred first.
-pub fn owners(node: &Node, key: &str) -> Vec<String> {
+/// A key's partition, and the names of its owners, the preferred first.
+pub fn owners(node: &Node, key: &str) -> (String, Vec<String>) {
     let answer = node.call(&["NETDB", "OWNERS", key]);
-    let pairs = answer.into_pairs().expect("a map");
-    let owners = pairs.into_iter().find(|(name, _)| text(name) == "owners");
-    let Some((_, Value::Array(owners))) = owners else {
-        panic!("{owners:?}");
-    };
-    let owners = owners
-        .into_iter()
-        .map(|owner| fields(owner).expect("a map"));
-    owners.map(|owner| owner["name"].clone()).collect()
+    let (mut partition, mut names) = (String::new(), Vec::new());
+    for (name, value) in answer.into_pairs().expect("a map") {
+        match (text(&name).as_str(), value) {
+            ("partition", value) => partition = text(&value),
+            ("owners", Value::Array(owners)) => {
+                let owners = owners.into_iter().map(|one| fields(one).expect("a map"));
+                let owners = owners.filter(|owner| owner["owns_now"] == "1");
+                names = owners.map(|owner| owner["name"].clone()).collect();
+            }
+            _ => {}
+        }
+    }
+    (partition, names)
 }
