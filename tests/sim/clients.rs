@@ -134,7 +134,11 @@ impl World {
     pub fn note_served(&mut self, op: usize, node: usize, before: &Coordinator) {
         let operation = self.history.records[op].operation.clone();
         let after = self.coordinator(node, operation.key);
-        self.history.records[op].served = Some(after.own.actor);
+        let record = &mut self.history.records[op];
+        // An owner that was silent may read for the client long after another one has answered.
+        if operation.kind.is_write() || record.ended.is_none() {
+            record.served = Some(after.own.actor);
+        }
         if after.own.n == before.own.n {
             return;
         }

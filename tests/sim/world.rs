@@ -126,6 +126,8 @@ pub struct World {
     pub trace: Xxh3,
     handled: u64,
     telling: bool,
+    /// Whether the weather is over.
+    is_calm: bool,
 }
 
 impl World {
@@ -155,6 +157,7 @@ impl World {
             trace: Xxh3::new(),
             handled: 0,
             telling: crate::telling(),
+            is_calm: false,
             plan,
         }
     }
@@ -233,6 +236,7 @@ impl World {
     /// The faults are over: every node runs, nothing is cut, nothing is lost or late, and
     /// the clocks are right again.
     fn calm_down(&mut self) {
+        self.is_calm = true;
         self.net = Net::default();
         self.plan.profile.loss = 0.0;
         self.plan.profile.straggling = 0.0;
@@ -393,6 +397,9 @@ impl World {
                     }
                 }
             }
+            // Who was to come back later has come with the calm, or is gone for good: one that
+            // comes after everything was deleted would bring what nobody had seen.
+            Event::Step(_) if self.is_calm => {}
             Event::Step(index) => {
                 let fault = self.plan.steps[index].fault.clone();
                 self.step(fault);
