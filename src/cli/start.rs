@@ -123,6 +123,10 @@ async fn hand_off(handle: &Handle, signals: &mut Signals, reason: &str) -> Resul
     tracing::info!(reason, "leaving for good: handing off what this node holds");
     tokio::select! {
         () = handle.left() => Ok(()),
+        () = handle.stays() => {
+            tracing::warn!("not leaving for good: this node is the last that owns data");
+            Ok(())
+        }
         never = tell_hand_off(handle) => match never {},
         signal = signals.next() => Err(Failure::broken(format!(
             "ended at once by a second signal ({signal}) before everything was handed off; the node keeps its place"

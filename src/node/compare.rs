@@ -56,7 +56,7 @@ impl<W> Data<W> {
     ) {
         let (ours, shared) = self.root(from);
         if ours == root {
-            self.note_even(from, shared.iter().map(|one| one.partition));
+            self.note_same(from, &shared);
             self.tell_sync(now, Input::Same(from), effects);
         }
         let view = self.view();
@@ -79,7 +79,7 @@ impl<W> Data<W> {
     pub(super) fn same(&self, now: Now, from: NodeId, root: u64, effects: &mut Vec<Effect<W>>) {
         let (ours, shared) = self.root(from);
         if ours == root {
-            self.note_even(from, shared.iter().map(|one| one.partition));
+            self.note_same(from, &shared);
         }
         self.tell_sync(now, Input::Same(from), effects);
         self.compared(now, from, &[], effects);
@@ -93,8 +93,8 @@ impl<W> Data<W> {
         theirs: &[PartitionHash],
         effects: &mut Vec<Effect<W>>,
     ) {
-        let known = self.control.lock().fingerprint();
-        if roster != known {
+        let knows_as_much = self.control.lock().told(from, roster);
+        if !knows_as_much {
             self.tell_roster(from, true, effects);
         }
         let view = self.view();
@@ -113,6 +113,15 @@ impl<W> Data<W> {
             self.differ(now, from, partitions.clone(), true, effects);
         }
         self.compared(now, from, &partitions, effects);
+    }
+
+    /// A peer knows as much of the roster and has all that both should have.
+    fn note_same(&self, peer: NodeId, shared: &[PartitionHash]) {
+        let mut control = self.control.lock();
+        let known = control.fingerprint();
+        control.told(peer, known);
+        drop(control);
+        self.note_even(peer, shared.iter().map(|one| one.partition));
     }
 
     fn note_even(&self, peer: NodeId, ids: impl Iterator<Item = PartitionId>) {

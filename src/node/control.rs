@@ -20,7 +20,7 @@ use std::sync::Arc;
 use super::away::Away;
 use super::member::{JoinError, LeaveError, MemberParams, RemoveError};
 use super::memory::Memory;
-use super::seats::{free_seat, has_heirs, word};
+use super::seats::{free_seat, has_heirs, heirs, is_last, word};
 use super::view::View;
 use crate::clock::NodeId;
 use crate::machine::Instant;
@@ -166,11 +166,14 @@ impl Control {
         &self.reachable
     }
 
-    /// `peer` knows a roster with this fingerprint.
-    pub(super) fn told(&mut self, peer: NodeId, fingerprint: u64) {
-        if fingerprint == self.memory.roster.fingerprint() {
+    /// `peer` knows a roster with this fingerprint. Returns whether that is as much as this node
+    /// knows.
+    pub(super) fn told(&mut self, peer: NodeId, fingerprint: u64) -> bool {
+        let knows_as_much = fingerprint == self.memory.roster.fingerprint();
+        if knows_as_much {
             self.told.insert(peer);
         }
+        knows_as_much
     }
 
     /// Whether some other node knows as much of the roster.
@@ -178,7 +181,7 @@ impl Control {
         !self.told.is_empty()
     }
 
-    /// The placement without this node, if it is handing off what it holds.
+    /// The placement by those who stay, if this node is handing off what it holds.
     pub(super) fn handing_off_to(&self) -> Option<Arc<Placement>> {
         self.without_me.clone()
     }
@@ -238,9 +241,13 @@ impl Control {
                 Step::None
             }
             (Intent::Leave { force: true }, Some(_)) => Step::Depart,
-            (Intent::Leave { force: false }, Some(Phase::Leaving)) => Step::HandOff,
-            // It owns nothing yet that others do not.
-            (Intent::Leave { force: false }, Some(_)) => Step::Depart,
+            (Intent::Leave { force: false }, Some(_)) if is_last(&self.memory.roster, self.me) => {
+                self.intent = Intent::Stay;
+                self.doors_closed = false;
+                self.changed();
+                Step::Activate
+            }
+            (Intent::Leave { force: false }, Some(_)) => Step::HandOff,
             (Intent::Stay, None) if self.memory.roster.is_empty() => Step::None,
             (Intent::Stay, None) => Step::Join,
             (Intent::Stay, Some(Phase::Joining | Phase::Leaving)) => Step::Activate,
@@ -300,18 +307,20 @@ impl Control {
     /// Begins to leave.
     pub(super) fn leave(&mut self, force: bool) -> Result<(), LeaveError> {
         let phase = self.phase().ok_or(LeaveError::NotMember)?;
-        if !force && phase != Phase::Joining && !has_heirs(&self.memory.roster, self.me) {
+        if !force && !has_heirs(&self.memory.roster, self.me) {
             return Err(LeaveError::LastMember);
         }
         self.intent = Intent::Leave { force };
+        // A joining one owns nothing, but may hold what nobody else has: of another cluster, or
+        // of a time before it was removed.
         if !force && phase == Phase::Active {
             // Fails for lack of counters only, and then it departs by force.
             let stated = self.memory.roster.advance(self.me, Phase::Leaving);
             if stated.is_err() {
                 self.intent = Intent::Leave { force: true };
             }
-            self.changed();
         }
+        self.changed();
         Ok(())
     }
 
@@ -378,16 +387,10 @@ impl Control {
         self.ahead = roster
             .flatten()
             .map(|roster| Arc::new(Placement::of(&roster, self.keyspace, self.replicas)));
-        let hands_off =
-            self.intent == Intent::Leave { force: false } && self.phase() == Some(Phase::Leaving);
-        self.without_me = hands_off.then(|| self.without_me()).flatten();
-    }
-
-    /// The placement by the roster without this node.
-    fn without_me(&self) -> Option<Arc<Placement>> {
-        let mut roster = self.memory.roster.clone();
-        roster.depart(self.me).ok()?;
-        let placement = Placement::of(&roster, self.keyspace, self.replicas);
-        Some(Arc::new(placement))
+        let hands_off = self.intent == Intent::Leave { force: false } && self.phase().is_some();
+        let heirs = hands_off.then(|| heirs(&self.memory.roster, self.me).ok());
+        self.without_me = heirs
+            .flatten()
+            .map(|roster| Arc::new(Placement::of(&roster, self.keyspace, self.replicas)));
     }
 }

@@ -169,14 +169,33 @@ impl Nodes {
 
     fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds * 10 {
-            self.elapsed += Duration::from_millis(100);
-            for at in self.running().collect::<Vec<_>>() {
-                let mut effects = Vec::new();
-                self.node(at).handle_timeout(self.now(), &mut effects);
-                self.carry_out(at, effects);
-            }
-            self.deliver();
+            self.tick();
         }
+    }
+
+    fn tick(&mut self) {
+        self.elapsed += Duration::from_millis(100);
+        for at in self.running().collect::<Vec<_>>() {
+            let mut effects = Vec::new();
+            self.node(at).handle_timeout(self.now(), &mut effects);
+            self.carry_out(at, effects);
+        }
+        self.deliver();
+    }
+
+    fn leave(&mut self, at: usize) -> Result<(), LeaveError> {
+        let mut effects = Vec::new();
+        let left = self.node(at).leave(self.now(), false, &mut effects);
+        self.carry_out(at, effects);
+        left
+    }
+
+    fn remove(&mut self, at: usize, on: usize) -> Result<(), RemoveError> {
+        let mut effects = Vec::new();
+        let is_alive = self.nodes[at].is_some();
+        let removed = (self.node(on)).remove(self.now(), id(at), is_alive, &mut effects);
+        self.carry_out(on, effects);
+        removed
     }
 
     /// What becomes of a request, once all messages have arrived.
@@ -267,10 +286,7 @@ fn a_new_member_takes_its_share_and_others_give_up_theirs() {
 fn a_member_that_leaves_hands_over_first() {
     let mut nodes = Nodes::settled(3);
     nodes.put_all("one");
-    let mut effects = Vec::new();
-    let left = nodes.node(1).leave(nodes.now(), false, &mut effects);
-    assert_eq!(left, Ok(()));
-    nodes.carry_out(1, effects);
+    assert_eq!(nodes.leave(1), Ok(()));
     for _ in 0..20 {
         nodes.pass(1);
         // It goes on serving, by itself or through others, until it has gone.
@@ -284,36 +300,130 @@ fn a_member_that_leaves_hands_over_first() {
     assert_eq!(nodes.node(0).roster().len(), 2);
 
     // The last one has nobody to hand anything to.
-    let leave = |nodes: &mut Nodes, at: usize| {
-        let mut effects = Vec::new();
-        let left = nodes.node(at).leave(nodes.now(), false, &mut effects);
-        nodes.carry_out(at, effects);
-        left
-    };
-    assert_eq!(leave(&mut nodes, 0), Ok(()));
+    assert_eq!(nodes.leave(0), Ok(()));
     nodes.pass(20);
     assert!(nodes.node(0).is_gone());
     nodes.kill(0);
-    assert_eq!(leave(&mut nodes, 2), Err(LeaveError::LastMember));
+    assert_eq!(nodes.leave(2), Err(LeaveError::LastMember));
     nodes.assert_all("one");
+}
+
+/// Each would be an owner without the other, and neither comes to hold more: they must not wait
+/// for each other.
+#[test]
+fn members_that_leave_at_once_do_not_wait_for_each_other() {
+    let mut nodes = Nodes::settled(6);
+    nodes.put_all("one");
+    for at in [1, 2, 4] {
+        assert_eq!(nodes.leave(at), Ok(()));
+    }
+    for _ in 0..30 {
+        nodes.pass(1);
+        nodes.assert_all("one");
+    }
+    for at in [1, 2, 4] {
+        assert!(nodes.node(at).is_gone(), "node {at}");
+        nodes.kill(at);
+    }
+    nodes.pass(5);
+    nodes.assert_settled();
+    nodes.assert_all("one");
+
+    // All who are left: the last of them stays.
+    for at in [0, 3, 5] {
+        assert_eq!(nodes.leave(at), Ok(()));
+    }
+    nodes.pass(30);
+    let gone = [0, 3, 5].map(|at| nodes.node(at).is_gone());
+    assert_eq!(gone, [true, true, false]);
+    assert_eq!(nodes.node(5).phase(), Some(Phase::Active));
+    nodes.assert_all("one");
+}
+
+/// It owns nothing, but has what was written to it while it saw no other, and then removed.
+#[test]
+fn a_joining_member_that_leaves_hands_over_what_it_has() {
+    let mut nodes = Nodes::settled(4);
+    nodes.put_all("one");
+    for at in [0, 1, 2] {
+        nodes.kill(at);
+    }
+    nodes.pass(1);
+    let put = |n| Request::Put {
+        key: key(n),
+        value: Bytes::from_static(b"two"),
+        context: None,
+    };
+    let written: Vec<usize> = (0..KEYS)
+        .filter(|n| nodes.ask(3, put(*n)) == Some(Reply::Stored))
+        .collect();
+    assert!(!written.is_empty() && written.len() < KEYS);
+    nodes.kill(3);
+    for at in [0, 1, 2] {
+        nodes.start(at, None);
+    }
+    assert_eq!(nodes.remove(3, 0), Ok(()));
+    nodes.pass(20);
+    nodes.start(3, None);
+    while nodes.node(3).phase() != Some(Phase::Joining) {
+        nodes.tick();
+    }
+    assert_eq!(nodes.leave(3), Ok(()));
+    nodes.pass(20);
+    assert!(nodes.node(3).is_gone());
+    nodes.kill(3);
+    nodes.pass(5);
+    nodes.assert_settled();
+    for n in written {
+        let value = Some(Bytes::from_static(b"two"));
+        assert_eq!(
+            nodes.ask(0, Request::Get { key: key(n) }),
+            Some(Reply::Value(value)),
+            "key {n}"
+        );
+    }
+}
+
+/// Others removed it meanwhile, in the same words: nothing differs when they meet, and nobody
+/// says anything but that it is so.
+#[test]
+fn one_that_left_unheard_hears_that_others_know() {
+    let mut nodes = Nodes::settled(3);
+    let others: Vec<Option<Data<usize>>> = nodes.nodes.drain(..2).collect();
+    nodes.nodes.splice(0..0, [None, None]);
+    nodes.connect();
+    let mut effects = Vec::new();
+    let left = nodes.node(2).leave(nodes.now(), true, &mut effects);
+    assert_eq!(left, Ok(()));
+    nodes.carry_out(2, effects);
+    nodes.pass(1);
+    assert!(nodes.node(2).has_departed() && !nodes.node(2).is_gone());
+
+    let left = nodes.nodes[2].take();
+    for (at, other) in others.into_iter().enumerate() {
+        nodes.nodes[at] = other;
+    }
+    nodes.connect();
+    assert_eq!(nodes.remove(2, 0), Ok(()));
+    nodes.pass(5);
+    nodes.nodes[2] = left;
+    let roster = |nodes: &Nodes, at: usize| nodes.node(at).roster().fingerprint();
+    assert_eq!(roster(&nodes, 0), roster(&nodes, 2), "in the same words");
+    nodes.connect();
+    nodes.pass(5);
+    assert!(nodes.node(2).is_gone());
 }
 
 #[test]
 fn a_dead_member_keeps_its_place_until_it_is_removed() {
     let mut nodes = Nodes::settled(4);
     nodes.put_all("one");
-    let mut effects = Vec::new();
-    let removed = nodes.node(0).remove(nodes.now(), id(3), true, &mut effects);
-    assert_eq!(removed, Err(RemoveError::Alive));
+    assert_eq!(nodes.remove(3, 0), Err(RemoveError::Alive));
     nodes.kill(3);
     nodes.pass(20);
     assert_eq!(nodes.node(0).roster().len(), 4, "nothing moves");
     nodes.put_all("two");
-    let removed = nodes
-        .node(0)
-        .remove(nodes.now(), id(3), false, &mut effects);
-    assert_eq!(removed, Ok(()));
-    nodes.carry_out(0, effects);
+    assert_eq!(nodes.remove(3, 0), Ok(()));
     nodes.pass(20);
     nodes.assert_settled();
     nodes.assert_all("two");

@@ -38,7 +38,25 @@ pub(super) fn free_seat(roster: &Roster, me: NodeId) -> NodeId {
     seat
 }
 
-/// Whether anyone but `id` owns.
+/// The roster of those to whom `me`, which leaves, hands off what it holds: without all who
+/// leave, since two of them that waited for each other would never go.
+pub(super) fn heirs(roster: &Roster, me: NodeId) -> Result<Roster, RosterError> {
+    let mut after = roster.clone();
+    for (id, claim) in roster.members() {
+        if id == me || claim.phase == Phase::Leaving {
+            after.depart(id)?;
+        }
+    }
+    Ok(after)
+}
+
+/// Whether all leave, and `id` must stay since somebody must.
+pub(super) fn is_last(roster: &Roster, id: NodeId) -> bool {
+    let mut members = roster.members();
+    members.all(|(other, claim)| claim.phase == Phase::Leaving && other <= id)
+}
+
+/// Whether anyone but `id` owns, and stays.
 pub(super) fn has_heirs(roster: &Roster, id: NodeId) -> bool {
     let mut members = roster.members();
     members.any(|(other, claim)| other != id && claim.phase == Phase::Active)

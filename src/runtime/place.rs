@@ -174,6 +174,14 @@ impl Handle {
         }
     }
 
+    /// Waits until this node, which has begun to leave, stays after all: every other member leaves
+    /// too, and it is the last that owns data.
+    pub async fn stays(&self) {
+        while self.core().data.phase() != Some(Phase::Active) {
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// Removes a member that is dead, by its name, for good: what it held is made again on
     /// others. What only it had is lost.
     ///

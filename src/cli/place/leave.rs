@@ -27,7 +27,7 @@ pub fn leave(node: &HostPort, force: bool) -> Result<u8, Failure> {
             false => &[b"LEAVE"],
         };
         steps.call(words).await?;
-        wait(&mut steps).await;
+        wait(&mut steps).await?;
         let took = began.elapsed().as_secs_f64();
         say(&format!("{node} has left its cluster, in {took:.1} s."))?;
         Ok(0)
@@ -35,16 +35,25 @@ pub fn leave(node: &HostPort, force: bool) -> Result<u8, Failure> {
 }
 
 /// Waits until the node does not answer any more: it ends when it has left.
-async fn wait(steps: &mut Steps) {
+async fn wait(steps: &mut Steps) -> Result<(), Failure> {
     let mut progress = Progress::new();
+    let mut has_begun = false;
     while let Ok(seen) = look(steps).await {
         let Rebalancing {
+            phase,
             node_moved,
             node_to_move,
             ..
         } = seen;
+        has_begun |= phase == "leaving";
+        if has_begun && phase == "active" {
+            return Err(Failure::broken(
+                "it stays: every other member leaves too, and it is the last that owns data",
+            ));
+        }
         let all = node_moved.saturating_add(node_to_move);
         progress.tell_count("handing off", node_moved, all);
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
+    Ok(())
 }
