@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::caller::{Called, Caller, status_of};
 use crate::checker::{Kind, Operation, Status};
+use crate::counters::Counters;
 
 /// Keys that are put and deleted by everybody.
 const CONTESTED_KEYS: u32 = 6;
@@ -40,6 +41,7 @@ pub struct Stage {
     pub stop: AtomicBool,
     /// Names and client addresses.
     pub nodes: Vec<(String, SocketAddr)>,
+    pub counters: Counters,
 }
 
 impl Stage {
@@ -114,14 +116,25 @@ impl Session {
                 20..35 => self.get(kept).await,
                 35..50 => self.put(contested).await,
                 50..60 => self.delete(contested).await,
-                60..75 => self.put(kept).await,
-                75..87 => self.put_own().await,
+                60..72 => self.put(kept).await,
+                72..80 => self.add().await,
+                80..90 => self.put_own().await,
                 _ => self.get_own().await,
             };
             let think = self.rng.random_range(0..=THINK_MAX.as_micros() as u64);
             tokio::time::sleep(Duration::from_micros(think)).await;
         }
         self.operations
+    }
+
+    /// Adds to a number.
+    async fn add(&mut self) {
+        let (number, amount) = (
+            self.rng.random_range(0..usize::MAX),
+            self.rng.random_range(1..10),
+        );
+        let stage = self.stage.clone();
+        stage.counters.add(&mut self.caller, number, amount).await;
     }
 
     /// A key that is written once.

@@ -10,6 +10,7 @@
 
 mod caller;
 mod cluster;
+mod counters;
 mod finale;
 mod load;
 mod nemesis;
@@ -97,6 +98,8 @@ struct Run {
     arrivals: Vec<Option<Duration>>,
     whole: Duration,
     converged: Option<Duration>,
+    added: counters::Sums,
+    miscounts: Vec<String>,
 }
 
 fn run(options: &Options) -> Result<bool, String> {
@@ -117,6 +120,7 @@ fn run(options: &Options) -> Result<bool, String> {
         .map_err(|error| format!("{}: {error}", path.display()))?;
     let verdict = checker::check(&run.history);
     let mut complaints = cluster.confessions();
+    complaints.extend(run.miscounts.iter().cloned());
     if run.converged.is_none() {
         complaints.push(format!("the nodes did not agree within {HEAL_WAIT:?}"));
     }
@@ -147,6 +151,7 @@ fn weather_and_calm(options: &Options, cluster: &mut Cluster) -> Result<Run, Str
     let stage = Arc::new(load::Stage {
         began: Instant::now(),
         stop: AtomicBool::new(false),
+        counters: Default::default(),
         nodes: nodes
             .map(|node| (node.name.clone(), node.ports.client))
             .collect(),
@@ -179,6 +184,8 @@ fn weather_and_calm(options: &Options, cluster: &mut Cluster) -> Result<Run, Str
     let keys: BTreeSet<String> = operations.iter().map(|o| o.key.clone()).collect();
     let finale = runtime.block_on(finale::converge(&stage, &keys, healed, HEAL_WAIT))?;
     let drift = runtime.block_on(drift).map_err(failed)?;
+    let judged = stage.counters.judge(&stage.nodes, HEAL_WAIT);
+    let miscounts = runtime.block_on(judged);
     Ok(Run {
         history: History {
             about: About {
@@ -193,6 +200,8 @@ fn weather_and_calm(options: &Options, cluster: &mut Cluster) -> Result<Run, Str
         arrivals,
         whole,
         converged: finale.converged,
+        added: stage.counters.sums(),
+        miscounts,
     })
 }
 
@@ -247,6 +256,11 @@ fn tell_run(options: &Options, run: &Run, cluster: &Cluster) {
     for (counter, sum) in cluster.counters(&COUNTERS) {
         row(&format!("`{counter}`, sum of present lives"), sum);
     }
+    row(
+        "added to counters: acknowledged, and perhaps",
+        format!("{}, {}", run.added.acknowledged, run.added.perhaps),
+    );
+    row("counters that are wrong", run.miscounts.len());
     let skew = run.history.about.clock_skew_us.unwrap_or_default();
     row(
         "timestamps compared beyond a difference of",

@@ -13,7 +13,9 @@ use crate::clock::{
     ACTORS_MAX, ActorId, COUNTER_MAX, Clock, ClockError, Dot, Entry, Hlc, NodeId, RUNS_MAX, RunSet,
     VersionVector,
 };
-use crate::object::{KEY_BYTES_MAX, Row, SIBLINGS_MERGED_MAX, VALUE_BYTES_MAX, Version, Versions};
+use crate::object::{
+    Amount, KEY_BYTES_MAX, Part, Row, SIBLINGS_MERGED_MAX, VALUE_BYTES_MAX, Version, Versions,
+};
 
 /// The most rows in one piece. A piece is cut after some 256 KiB, so this is far more than there
 /// are; it bounds what a piece of nothing but short rows makes its reader allocate.
@@ -38,7 +40,10 @@ pub struct Tail {
 pub fn encode_rows(rows: &[(Bytes, Row)]) -> Vec<u8> {
     let named = rows.iter().flat_map(|(_, row)| {
         let live = row.versions.dots().map(|dot| dot.actor);
-        live.chain(row.residual.iter().map(|(actor, _)| actor))
+        let parts = row.versions.iter().filter_map(|(_, v)| v.part.as_deref());
+        let epochs = parts.filter_map(|part| Some(part.epoch()?.actor));
+        live.chain(epochs)
+            .chain(row.residual.iter().map(|(actor, _)| actor))
     });
     let mut table: BTreeMap<ActorId, u64> = named.map(|actor| (actor, 0)).collect();
     let mut out = Vec::new();
@@ -57,11 +62,14 @@ pub fn encode_rows(rows: &[(Bytes, Row)]) -> Vec<u8> {
             put_number(&mut out, index(dot.actor));
             put_number(&mut out, dot.n);
             out.extend_from_slice(&version.hlc.0.to_le_bytes());
-            out.push(u8::from(version.expire_at_ms.is_some()));
+            out.push(flags(version));
             if let Some(at_ms) = version.expire_at_ms {
                 put_number(&mut out, at_ms);
             }
             put_bytes(&mut out, &version.value);
+            if let Some(part) = &version.part {
+                put_part(&mut out, part, index);
+            }
         }
         put_count(&mut out, row.residual.len());
         for (actor, n) in row.residual.iter() {
@@ -117,20 +125,74 @@ fn versions(
     for _ in 0..count {
         let dot = dot(fields, actors)?;
         let hlc = Hlc(fields.u64()?);
-        let expire_at_ms = match fields.u8()? {
-            0 => None,
-            1 => Some(fields.number()?),
-            _ => return Err(Flaw::Number),
-        };
+        let flags = fields.u8()?;
+        let expire_at_ms = (flags & ENDS != 0).then(|| fields.number()).transpose()?;
         let value = Bytes::copy_from_slice(fields.bytes("value", VALUE_BYTES_MAX)?);
         let version = Version {
             hlc,
             expire_at_ms,
             value,
+            part: part(fields, actors, flags)?.map(Box::new),
         };
         versions.push((dot, version));
     }
     Versions::try_from(versions).map_err(|_| Flaw::Order("versions"))
+}
+
+/// What follows of a version: it ends; it is the base, or a sum, of a counter; that was begun by
+/// a write; that ends.
+const ENDS: u8 = 1;
+const BASE: u8 = 2;
+const SUM: u8 = 4;
+const EPOCH: u8 = 8;
+const COUNTER_ENDS: u8 = 16;
+
+fn flags(version: &Version) -> u8 {
+    let flag = |flag, is_set| if is_set { flag } else { 0 };
+    let part = version.part.as_deref();
+    flag(ENDS, version.expire_at_ms.is_some())
+        | flag(BASE, matches!(part, Some(Part::Base { .. })))
+        | flag(SUM, matches!(part, Some(Part::Sum { .. })))
+        | flag(EPOCH, part.and_then(Part::epoch).is_some())
+        | flag(COUNTER_ENDS, part.and_then(Part::ends_at_ms).is_some())
+}
+
+fn put_part(out: &mut Vec<u8>, part: &Part, index: impl Fn(ActorId) -> u64) {
+    if let Some(epoch) = part.epoch() {
+        put_number(out, index(epoch.actor));
+        put_number(out, epoch.n);
+    }
+    if let Some(at_ms) = part.ends_at_ms() {
+        put_number(out, at_ms);
+    }
+    if let Part::Sum { sum, .. } = part {
+        out.extend_from_slice(&sum.units().to_le_bytes());
+    }
+}
+
+fn part(fields: &mut Fields<'_>, actors: &[ActorId], flags: u8) -> Result<Option<Part>, Flaw> {
+    let kind = flags & (BASE | SUM);
+    let all = ENDS | BASE | SUM | EPOCH | COUNTER_ENDS;
+    if kind == 0 && flags & !ENDS == 0 {
+        return Ok(None);
+    }
+    if kind == 0 || kind == BASE | SUM || flags & !all != 0 {
+        return Err(Flaw::Number);
+    }
+    let epoch = (flags & EPOCH != 0).then(|| dot(fields, actors));
+    let epoch = epoch.transpose()?;
+    let ends_at_ms = (flags & COUNTER_ENDS != 0).then(|| fields.number());
+    let ends_at_ms = ends_at_ms.transpose()?;
+    if kind == BASE {
+        return Ok(Some(Part::Base { epoch, ends_at_ms }));
+    }
+    let (low, high) = (fields.u64()?, fields.u64()?);
+    let units = (u128::from(high) << 64 | u128::from(low)).cast_signed();
+    Ok(Some(Part::Sum {
+        epoch,
+        sum: Amount::of_units(units),
+        ends_at_ms,
+    }))
 }
 
 fn residual(

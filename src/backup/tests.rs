@@ -60,6 +60,7 @@ fn partition(id: u16, keys: &[(u32, usize)]) -> (Rows, Tail) {
                 hlc: Hlc(n << 20),
                 expire_at_ms: at.checked_rem(2).filter(|at| *at == 1).map(|_| n),
                 value: Bytes::from(vec![at as u8; at * 50]),
+                part: None,
             };
             row.versions.insert(dot, version);
         }

@@ -3,13 +3,16 @@
 //! A [`Change`] is evaluated on the last write that this node knows of, under the lock of the
 //! key's shard, so that nothing comes between reading and writing on this node. What it makes
 //! is an ordinary write: it goes to the other replicas as a whole value, and against a
-//! concurrent write of another node one of both wins. A change that must count with every
-//! concurrent one (an increment) is therefore none of these: it is a type that merges.
+//! concurrent write of another node one of both wins. Two changes are more than that: what is
+//! added counts beside all that others add, and a new end leaves what they add
+//! ([`Part`](crate::object::Part)).
 
 use bytes::{Bytes, BytesMut};
 
-use crate::object::{VALUE_BYTES_MAX, Version};
+use super::request::RequestError;
+use crate::object::{Amount, VALUE_BYTES_MAX, Version};
 pub use crate::replication::{Change, Changed, Ends, EndsIf, OnlyIf};
+use crate::resp::parse_i64;
 use crate::store::Write;
 
 /// What a change means for a key.
@@ -21,16 +24,13 @@ pub(super) struct Decision {
     pub(super) changed: Changed,
 }
 
-/// The value would be this many bytes long, which is more than [`VALUE_BYTES_MAX`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooLong(pub(super) usize);
-
 impl Decision {
     fn nothing(before: Option<Bytes>) -> Self {
         let changed = Changed {
             done: false,
             length: before.as_ref().map_or(0, Bytes::len),
             before,
+            sum: None,
         };
         Self {
             write: None,
@@ -47,6 +47,7 @@ impl Decision {
             done: true,
             before,
             length: value.len(),
+            sum: None,
         };
         let write = Some(Write::Put {
             value,
@@ -62,8 +63,50 @@ impl Decision {
             done: true,
             before,
             length: 0,
+            sum: None,
         };
         Self { write, changed }
+    }
+
+    /// The value ends then, and stays what it is.
+    fn end(before: Bytes, expire_at_ms: Option<u64>, wall_ms: u64) -> Self {
+        if expire_at_ms.is_some_and(|at_ms| at_ms <= wall_ms) {
+            return Self::delete(Some(before));
+        }
+        let changed = Changed {
+            done: true,
+            length: before.len(),
+            before: Some(before),
+            sum: None,
+        };
+        let write = Some(Write::End { expire_at_ms });
+        Self { write, changed }
+    }
+
+    /// So much is added to the value.
+    fn add(before: Option<Bytes>, amount: Amount, whole: bool) -> Result<Self, RequestError> {
+        let text = before.as_deref().unwrap_or(b"0");
+        let sum = match whole {
+            true => {
+                let number = parse_i64(text).ok_or(RequestError::NotAnInteger)?;
+                let sum = Amount::from(number).checked_add(amount);
+                sum.filter(|sum| sum.to_i64().is_some())
+                    .ok_or(RequestError::Overflow)?
+            }
+            false => {
+                let number = Amount::parse(text).ok_or(RequestError::NotAFloat)?;
+                let sum = number.checked_add(amount);
+                sum.ok_or(RequestError::Infinite)?
+            }
+        };
+        let changed = Changed {
+            done: true,
+            before,
+            length: sum.to_string().len(),
+            sum: Some(sum),
+        };
+        let write = Some(Write::Add { amount });
+        Ok(Self { write, changed })
     }
 }
 
@@ -72,7 +115,7 @@ pub(super) fn decide(
     change: Change,
     current: Option<&Version>,
     wall_ms: u64,
-) -> Result<Decision, TooLong> {
+) -> Result<Decision, RequestError> {
     let before = current.map(|version| version.value.clone());
     let ends_at = current.and_then(|version| version.expire_at_ms);
     Ok(match change {
@@ -106,19 +149,18 @@ pub(super) fn decide(
             let value = overwritten(before.as_ref(), offset, &bytes)?;
             Decision::put(before, value, ends_at, wall_ms)
         }
+        Change::Add { amount, whole } => Decision::add(before, amount, whole)?,
         Change::Take if current.is_none() => Decision::nothing(None),
         Change::Take => Decision::delete(before),
-        Change::End { at_ms, only_if } => match &before {
+        Change::End { at_ms, only_if } => match before {
             Some(value) if end_may_change(only_if, ends_at, at_ms) => {
-                Decision::put(before.clone(), value.clone(), Some(at_ms), wall_ms)
+                Decision::end(value, Some(at_ms), wall_ms)
             }
-            _ => Decision::nothing(before),
+            before => Decision::nothing(before),
         },
-        Change::Persist => match &before {
-            Some(value) if ends_at.is_some() => {
-                Decision::put(before.clone(), value.clone(), None, wall_ms)
-            }
-            _ => Decision::nothing(before),
+        Change::Persist => match before {
+            Some(value) if ends_at.is_some() => Decision::end(value, None, wall_ms),
+            before => Decision::nothing(before),
         },
     })
 }
@@ -138,12 +180,15 @@ fn end_may_change(only_if: EndsIf, ends_at: Option<u64>, at_ms: u64) -> bool {
 
 /// `bytes` from `offset` on in the place of what `value` has there. The length is checked
 /// before there is room for it.
-fn overwritten(value: Option<&Bytes>, offset: usize, bytes: &[u8]) -> Result<Bytes, TooLong> {
+fn overwritten(value: Option<&Bytes>, offset: usize, bytes: &[u8]) -> Result<Bytes, RequestError> {
     let value = value.map_or(&[][..], |value| value.as_ref());
     let end = offset.saturating_add(bytes.len());
     let length = end.max(value.len());
     if length > VALUE_BYTES_MAX {
-        return Err(TooLong(length));
+        return Err(RequestError::ValueTooLong {
+            length,
+            limit: VALUE_BYTES_MAX,
+        });
     }
     let mut whole = BytesMut::with_capacity(length);
     whole.extend_from_slice(value.get(..offset).unwrap_or(value));

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::change::{Change, Ends, EndsIf, OnlyIf, TooLong, decide};
+use super::change::{Change, Ends, EndsIf, OnlyIf, decide};
+use super::request::RequestError;
 use crate::clock::Hlc;
-use crate::object::{VALUE_BYTES_MAX, Version};
+use crate::object::{Amount, VALUE_BYTES_MAX, Version};
+use crate::resp::parse_i64;
 use crate::store::Write;
 
 const NOW_MS: u64 = 1_000;
@@ -15,6 +17,7 @@ fn version(value: &str, expire_at_ms: Option<u64>) -> Version {
         hlc: Hlc(7),
         expire_at_ms,
         value: Bytes::from(value.to_owned()),
+        part: None,
     }
 }
 
@@ -67,6 +70,12 @@ impl Model {
                 }
                 true
             }
+            Change::Add { amount, .. } => {
+                let (value, _) = self.0.get_or_insert_with(|| (b"0".to_vec(), None));
+                let sum = number(value).unwrap() + amount.to_i64().unwrap();
+                *value = sum.to_string().into_bytes();
+                true
+            }
             Change::Take => self.0.take().is_some(),
             Change::End { at_ms, only_if } => {
                 // What does not end is as if it ended at the end of time.
@@ -101,8 +110,15 @@ impl Model {
     }
 }
 
+fn number(value: &[u8]) -> Option<i64> {
+    parse_i64(value)
+}
+
 fn bytes() -> impl Strategy<Value = Bytes> {
-    proptest::collection::vec(any::<u8>(), 0..6).prop_map(Bytes::from)
+    prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..6).prop_map(Bytes::from),
+        "-?[1-9][0-9]{0,4}".prop_map(Bytes::from),
+    ]
 }
 
 fn time() -> impl Strategy<Value = u64> {
@@ -136,6 +152,10 @@ fn change() -> impl Strategy<Value = Change> {
         }),
         bytes().prop_map(|tail| Change::Append { tail }),
         (0..12_usize, bytes()).prop_map(|(offset, bytes)| Change::Overwrite { offset, bytes }),
+        any::<i32>().prop_map(|amount| Change::Add {
+            amount: Amount::from(i64::from(amount)),
+            whole: true,
+        }),
         Just(Change::Take),
         (time(), ends_if).prop_map(|(at_ms, only_if)| Change::End { at_ms, only_if }),
         Just(Change::Persist),
@@ -157,6 +177,12 @@ proptest! {
             model.pass(now_ms);
             key.take_if(|version| version.expired(now_ms));
             let before = model.clone();
+            let is_number = |(value, _): &(Vec<u8>, _)| number(value).is_some();
+            if matches!(change, Change::Add { .. }) && !model.0.as_ref().is_none_or(is_number) {
+                let refused = decide(change, key.as_ref(), now_ms);
+                prop_assert_eq!(refused, Err(RequestError::NotAnInteger));
+                continue;
+            }
             let (done, length) = model.apply(&change, now_ms);
 
             let decision = decide(change, key.as_ref(), now_ms).unwrap();
@@ -166,7 +192,15 @@ proptest! {
             prop_assert_eq!(&decision.changed.before, &value_before);
             match decision.write {
                 Some(Write::Put { value, expire_at_ms }) => {
-                    key = Some(Version { hlc: Hlc(7), expire_at_ms, value });
+                    key = Some(Version { hlc: Hlc(7), expire_at_ms, value, part: None });
+                }
+                Some(Write::End { expire_at_ms }) => {
+                    let version = key.as_mut();
+                    version.expect("something to end").expire_at_ms = expire_at_ms;
+                }
+                Some(Write::Add { .. }) => {
+                    let sum = decision.changed.sum.expect("a sum").to_string();
+                    key.get_or_insert_with(|| version("", None)).value = sum.into();
                 }
                 Some(Write::Delete) => prop_assert!(key.take().is_some(), "deletes nothing"),
                 None => {}
@@ -177,6 +211,37 @@ proptest! {
             prop_assert_eq!(Model(state), model.clone());
         }
     }
+}
+
+fn too_long(length: usize) -> RequestError {
+    let limit = VALUE_BYTES_MAX;
+    RequestError::ValueTooLong { length, limit }
+}
+
+#[test]
+fn numbers_are_added_as_redis_adds_them() {
+    let add = |value: Option<&str>, amount: &str, whole| {
+        let amount = Amount::parse(amount.as_bytes()).unwrap();
+        let current = value.map(|value| version(value, Some(5_000)));
+        let decision = decide(Change::Add { amount, whole }, current.as_ref(), NOW_MS);
+        decision.map(|decision| decision.changed.sum.unwrap().to_string())
+    };
+    let sum = |text: &str| Ok(text.to_owned());
+    assert_eq!(add(None, "5", true), sum("5"));
+    assert_eq!(add(Some("10"), "-12", true), sum("-2"));
+    assert_eq!(add(Some("10.5"), "0.1", false), sum("10.6"));
+    assert_eq!(add(Some("3.0e3"), "200", false), sum("3200"));
+    let (max, min) = (i64::MAX.to_string(), i64::MIN.to_string());
+    assert_eq!(add(Some(&max), "0", true), sum(&max));
+    assert_eq!(add(Some(&max), "1", true), Err(RequestError::Overflow));
+    assert_eq!(add(Some(&min), "-1", true), Err(RequestError::Overflow));
+    for no_integer in ["", "1.0", " 1", "01", "text", "9223372036854775808"] {
+        let refused = Err(RequestError::NotAnInteger);
+        assert_eq!(add(Some(no_integer), "1", true), refused, "{no_integer}");
+    }
+    assert_eq!(add(Some("text"), "1", false), Err(RequestError::NotAFloat));
+    let most = "1".to_owned() + &"0".repeat(21);
+    assert_eq!(add(Some(&most), &most, false), Err(RequestError::Infinite));
 }
 
 #[test]
@@ -190,7 +255,7 @@ fn nothing_longer_than_the_limit_is_made() {
         let length = offset.saturating_add(1);
         assert_eq!(
             decide(overwrite(offset), None, NOW_MS),
-            Err(TooLong(length))
+            Err(too_long(length))
         );
     }
     let longest = decide(overwrite(VALUE_BYTES_MAX - 1), None, NOW_MS).unwrap();
@@ -205,7 +270,7 @@ fn nothing_longer_than_the_limit_is_made() {
     let append = |tail: &Bytes| Change::Append { tail: tail.clone() };
     assert_eq!(
         decide(append(&byte), Some(&full), NOW_MS),
-        Err(TooLong(VALUE_BYTES_MAX + 1))
+        Err(too_long(VALUE_BYTES_MAX + 1))
     );
     assert!(decide(append(&Bytes::new()), Some(&full), NOW_MS).is_ok());
 }

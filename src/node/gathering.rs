@@ -60,16 +60,16 @@ pub(super) fn read_reply<W>(now: Now, ended: Ended<Gathering<W>>) -> Effect<W> {
         merged,
         ..
     } = ended.payload;
-    let winner = merged.versions.winner_at(now.wall_ms);
+    let value = merged.versions.value_at(now.wall_ms);
     let reply = match question {
         _ if !met => Reply::Failed(RequestError::Unanswered {
             answered: ended.answered,
             needed: ended.needed,
             waited: ended.waited,
         }),
-        Question::Value => Reply::Value(winner.map(|(_, version)| version.value.clone())),
-        Question::Version => Reply::Version(winner.map(|(_, version)| version.clone())),
-        Question::Existence => Reply::Exists(winner.is_some()),
+        Question::Value => Reply::Value(value.map(|version| version.value)),
+        Question::Version => Reply::Version(value),
+        Question::Existence => Reply::Exists(value.is_some()),
         Question::Object => Reply::Object(merged),
     };
     client.reply(reply)

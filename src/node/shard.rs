@@ -195,9 +195,12 @@ impl<W> Shard<W> {
         self.ask_again(now, effects);
         for (id, partition) in &mut self.partitions {
             let kept = partition.expire(now.wall_ms).and_then(|_| {
-                let collapses = my_turn && view.group(*id).is_owner;
-                let keys_max = if collapses { COLLAPSED_MAX } else { 0 };
-                partition.collapse(keys_max)
+                if !my_turn || !view.group(*id).is_owner {
+                    return Ok(Vec::new());
+                }
+                let mut pushes = partition.end_counters(now.wall_ms)?;
+                pushes.append(&mut partition.collapse(COLLAPSED_MAX)?);
+                Ok(pushes)
             });
             match kept {
                 Ok(pushes) => {

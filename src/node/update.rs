@@ -2,12 +2,11 @@
 
 use bytes::Bytes;
 
-use super::change::{Change, TooLong, decide};
+use super::change::{Change, decide};
 use super::effect::{Client, Effect};
-use super::request::{Reply, RequestError};
+use super::request::Reply;
 use super::requests::Task;
 use super::shard::Shard;
-use crate::object::VALUE_BYTES_MAX;
 
 impl<W> Shard<W> {
     /// Evaluates `change` on what this node has of `key` and writes what comes of it, if
@@ -28,12 +27,7 @@ impl<W> Shard<W> {
         };
         let decision = match decide(change, current.as_ref(), wall_ms) {
             Ok(decision) => decision,
-            Err(TooLong(length)) => {
-                return Some(Reply::Failed(RequestError::ValueTooLong {
-                    length,
-                    limit: VALUE_BYTES_MAX,
-                }));
-            }
+            Err(refused) => return Some(Reply::Failed(refused)),
         };
         let changed = Reply::Changed(decision.changed);
         match decision.write {

@@ -92,6 +92,7 @@ fn done(before: Option<&'static str>, length: usize) -> Reply {
         done: true,
         before: before.map(|value| Bytes::from_static(value.as_bytes())),
         length,
+        sum: None,
     })
 }
 

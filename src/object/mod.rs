@@ -9,14 +9,19 @@
 //! [`Row`] is what a replica stores, its context stripped of what the replica's clock says.
 //!
 //! Invariants: [`Object::merge`] is commutative, associative and idempotent; it never drops a
-//! version for having lost last-write-wins (R15), readers choose among what is there.
+//! version for having lost last-write-wins (R15), readers choose among what is there. Numbers
+//! that several add to ([`counter`](Part)) are versions too, one for each that adds.
 
+mod amount;
+mod counter;
 mod state;
 mod versions;
 
 #[cfg(test)]
 mod tests;
 
+pub use amount::Amount;
+pub use counter::{Amendment, Current, Part};
 pub use state::{Object, Row};
 pub use versions::{Version, Versions};
 
@@ -34,6 +39,10 @@ pub const VALUE_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// [`SIBLINGS_MERGED_MAX`]: a replica that refused a row that others hold would never
 /// converge with them.
 pub const SIBLINGS_MAX: usize = 64;
+
+/// The most sums of one counter to which a local addition may add one more: there is one for
+/// each start of a node that has added since the counter was last set.
+pub const SUMS_MAX: usize = 1024;
 
 /// The most versions of one key that are accepted from peers or kept after a merge:
 /// [`SIBLINGS_MAX`] from each of 64 replicas that never heard of each other. A row beyond it

@@ -67,7 +67,7 @@ impl Object {
     }
 
     /// The last write: the largest timestamp, among equals the largest dot. Expired versions
-    /// count; readers use [`Versions::winner_at`].
+    /// count; readers use [`Versions::value_at`].
     pub fn winner(&self) -> Option<(Dot, &Version)> {
         self.versions
             .iter()

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::Part;
 use crate::clock::{Dot, Hlc};
 
 /// One value that a key was given.
@@ -16,6 +17,8 @@ pub struct Version {
     pub expire_at_ms: Option<u64>,
     /// The value.
     pub value: Bytes,
+    /// What it is to a counter, if it is not a plain value.
+    pub part: Option<Box<Part>>,
 }
 
 impl Version {
@@ -80,12 +83,16 @@ impl Versions {
         self.0.iter().map(|(dot, _)| *dot)
     }
 
-    /// The last write among those that have not ended at `wall_ms`: the largest timestamp,
-    /// among equals the largest dot. The same on every replica that has the same versions.
-    pub fn winner_at(&self, wall_ms: u64) -> Option<(Dot, &Version)> {
-        self.iter()
-            .filter(|(_, version)| !version.expired(wall_ms))
-            .max_by_key(|&(dot, version)| (version.hlc, dot))
+    /// What the key shows at `wall_ms` as one value, the same on every replica that has the
+    /// same versions: that of the last write, or a counter's.
+    pub fn value_at(&self, wall_ms: u64) -> Option<Version> {
+        // The common case asks no more than this.
+        if let [(_, only)] = &self.0[..]
+            && only.part.is_none()
+        {
+            return (!only.expired(wall_ms)).then(|| only.clone());
+        }
+        self.current_at(wall_ms).map(|current| current.version)
     }
 
     /// The largest timestamp.

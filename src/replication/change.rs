@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::object::Amount;
+
 /// What to do with the value of a key, given what it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
@@ -29,6 +31,14 @@ pub enum Change {
         /// The bytes.
         bytes: Bytes,
     },
+    /// Add to the value, a number; a key without one begins at 0. When it ends stays. Every
+    /// addition counts, also of those that are made on several nodes at once.
+    Add {
+        /// How much.
+        amount: Amount,
+        /// Whether it must be an integer of 64 bits, before and after.
+        whole: bool,
+    },
     /// Delete the value.
     Take,
     /// Choose when the value ends.
@@ -49,7 +59,7 @@ impl Change {
             Self::Set { value, .. } => value.len(),
             Self::Append { tail } => tail.len(),
             Self::Overwrite { bytes, .. } => bytes.len(),
-            Self::Take | Self::End { .. } | Self::Persist => 0,
+            Self::Add { .. } | Self::Take | Self::End { .. } | Self::Persist => 0,
         }
     }
 }
@@ -102,4 +112,6 @@ pub struct Changed {
     pub before: Option<Bytes>,
     /// Bytes of the value after it; 0 if there is none.
     pub length: usize,
+    /// What an addition led to.
+    pub sum: Option<Amount>,
 }

@@ -235,6 +235,19 @@ pub enum RequestError {
         /// The most that is accepted.
         limit: usize,
     },
+    /// The key's value is no integer of 64 bits. Nothing was changed.
+    #[error("value is not an integer or out of range")]
+    NotAnInteger,
+    /// The key's value is no number. Nothing was changed.
+    #[error("value is not a valid float")]
+    NotAFloat,
+    /// The sum would be no integer of 64 bits. Nothing was changed.
+    #[error("increment or decrement would overflow")]
+    Overflow,
+    /// The sum would be out of the range of [`Amount`](crate::object::Amount). Nothing was
+    /// changed.
+    #[error("increment would produce NaN or Infinity")]
+    Infinite,
     /// Fewer replicas than asked for had confirmed in time. The write stands where it
     /// arrived and spreads from there: it is not undone.
     #[error(

@@ -2,7 +2,7 @@
 //!
 //! | what happened | code | was anything changed |
 //! |---|---|---|
-//! | key or value too long | `ERR` | no |
+//! | key or value too long, or no number | `ERR` | no |
 //! | too few replicas confirmed in time, or before the node stopped | `TIMEOUT` | yes: the write stands and spreads |
 //! | too few replicas within reach for a strict strength | `NOREPLICAS` | no |
 //! | too many writes in flight | `BUSY` | no; try again later |
@@ -82,7 +82,12 @@ impl From<RequestError> for Failure {
 impl From<&RequestError> for Failure {
     fn from(error: &RequestError) -> Self {
         let code = match error {
-            RequestError::KeyTooLong { .. } | RequestError::ValueTooLong { .. } => "ERR",
+            RequestError::KeyTooLong { .. }
+            | RequestError::ValueTooLong { .. }
+            | RequestError::NotAnInteger
+            | RequestError::NotAFloat
+            | RequestError::Overflow
+            | RequestError::Infinite => "ERR",
             RequestError::Unconfirmed { .. }
             | RequestError::Unanswered { .. }
             | RequestError::OwnerSilent { .. }

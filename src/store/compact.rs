@@ -283,6 +283,7 @@ impl Table {
         let mut versions = row.versions.iter();
         if let (Some((dot, version)), None) = (versions.next(), versions.next())
             && version.expire_at_ms.is_none()
+            && version.part.is_none()
             && row.residual.is_empty()
         {
             let hlc = split(version.hlc);
@@ -310,6 +311,7 @@ impl Table {
                     hlc: join(hlc),
                     expire_at_ms: None,
                     value,
+                    part: None,
                 };
                 (key, vec![(index, n, version)], Vec::new())
             }

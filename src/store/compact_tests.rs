@@ -36,6 +36,7 @@ fn row() -> impl Strategy<Value = Row> {
             hlc: Hlc(hlc),
             expire_at_ms: None,
             value: Bytes::from_static(b"value"),
+            part: None,
         };
         (dot, version)
     };
@@ -202,6 +203,7 @@ fn a_row_costs_few_bytes_beside_its_key_and_value() {
                 hlc: Hlc::at(1_750_000_000_000),
                 expire_at_ms: None,
                 value: Bytes::from(vec![0; 100]),
+                part: None,
             };
             let row = Row {
                 versions: Versions::from_iter([(dot, version)]),

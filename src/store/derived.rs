@@ -195,7 +195,7 @@ fn is_oversized(key: &[u8], row: &Row) -> bool {
 fn ends(row: &Row) -> impl Iterator<Item = u64> + '_ {
     row.versions
         .iter()
-        .filter_map(|(_, version)| version.expire_at_ms)
+        .filter_map(|(_, version)| version.ends_at_ms())
 }
 
 fn fingerprint(hash: u64, row: &Row) -> u64 {

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::engine::EngineError;
 use crate::clock::{ACTORS_MAX, ActorId, Dot, RUNS_MAX};
-use crate::object::{KEY_BYTES_MAX, SIBLINGS_MAX, SIBLINGS_MERGED_MAX, VALUE_BYTES_MAX};
+use crate::object::{KEY_BYTES_MAX, SIBLINGS_MAX, SIBLINGS_MERGED_MAX, SUMS_MAX, VALUE_BYTES_MAX};
 use crate::placement::PartitionId;
 
 /// Why a local operation failed. Nothing was changed in memory.
@@ -59,6 +59,12 @@ pub enum StoreError {
     /// The value is too long.
     #[error("value of {0} bytes is too long: at most {VALUE_BYTES_MAX}")]
     ValueTooLong(usize),
+    /// One more sum beside those of a counter would be too many.
+    #[error("counter has the sums of {SUMS_MAX} starts of nodes: set it to its value once")]
+    TooManySums,
+    /// What the key shows is no number, or the sum is out of range.
+    #[error("value is not a number that can be added to")]
+    NoNumber,
     /// One more version beside those that the write did not see would be too many.
     #[error(
         "key has {0} unresolved versions, at most {SIBLINGS_MAX}: read it and write once with what was read"

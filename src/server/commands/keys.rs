@@ -103,10 +103,8 @@ async fn seen(worker: &Worker, key: Bytes) -> Result<Option<(Version, Object)>, 
     let Reply::Object(object) = worker.read(Request::Inspect { key }).await? else {
         return Ok(None);
     };
-    let winner = object.versions.winner_at(worker.store.wall_ms());
-    Ok(winner
-        .map(|(_, version)| version.clone())
-        .map(|version| (version, object)))
+    let value = object.versions.value_at(worker.store.wall_ms());
+    Ok(value.map(|version| (version, object)))
 }
 
 /// Writes to another key what was read of one. Returns whether it did: not if the other key has

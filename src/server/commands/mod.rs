@@ -16,6 +16,7 @@ mod keyspace;
 mod lcs;
 mod many;
 mod netdb;
+mod numbers;
 mod object;
 mod options;
 mod placement;
@@ -42,6 +43,7 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
         lcs::COMMANDS,
         many::COMMANDS,
         netdb::COMMANDS,
+        numbers::COMMANDS,
         object::COMMANDS,
         ranges::COMMANDS,
         server::COMMANDS,

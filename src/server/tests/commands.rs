@@ -52,8 +52,8 @@ async fn errors_have_the_words_that_clients_know() {
             "ERR wrong number of arguments for 'mset' command",
         ),
         (
-            "INCR a",
-            "ERR unknown command 'INCR', with args beginning with: 'a' ",
+            "LPUSH a",
+            "ERR unknown command 'LPUSH', with args beginning with: 'a' ",
         ),
         ("SELECT 1", "ERR DB index is out of range"),
         ("SELECT x", "ERR value is not an integer or out of range"),

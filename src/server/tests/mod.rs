@@ -284,6 +284,7 @@ fn object(value: Option<&Bytes>) -> Object {
             hlc: Hlc(1),
             expire_at_ms: None,
             value: value.clone(),
+            part: None,
         };
         object.versions.insert(dot, version);
         object.context.add(dot);

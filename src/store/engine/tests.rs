@@ -26,6 +26,7 @@ pub(super) fn row(n: u64, length: usize) -> Row {
         hlc: Hlc(n),
         expire_at_ms: n.is_multiple_of(2).then_some(n),
         value: Bytes::from(vec![7; length]),
+        part: None,
     };
     Row {
         versions: [(Dot { actor: actor(1), n }, version)]
@@ -582,7 +583,7 @@ fn a_directory_of_another_format_is_refused() {
         ("netdb data 999\n", true),
         ("", false),
         ("netdb daXa 2\n", false),
-        ("netdb data 2", false),
+        ("netdb data 3", false),
     ] {
         std::fs::write(dir.path().join("FORMAT"), content).unwrap();
         let refused = open(dir.path()).err().unwrap();
@@ -590,7 +591,7 @@ fn a_directory_of_another_format_is_refused() {
         assert_eq!(found, is_format, "{refused}");
         assert_eq!(refused.is_damage(), !is_format, "{refused}");
     }
-    std::fs::write(dir.path().join("FORMAT"), "netdb data 2\n").unwrap();
+    std::fs::write(dir.path().join("FORMAT"), "netdb data 3\n").unwrap();
     open(dir.path()).unwrap();
 }
 

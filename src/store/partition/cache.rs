@@ -159,6 +159,7 @@ mod tests {
             hlc: Hlc::default(),
             expire_at_ms: None,
             value: vec![0; length].into(),
+            part: None,
         };
         let actor = ActorId::default();
         Row {

@@ -64,7 +64,7 @@ impl Partition {
             return Ok(true);
         }
         self.table.read(&self.clock, listed, |row| {
-            row.is_some_and(|row| row.versions.winner_at(wall_ms).is_some())
+            row.is_some_and(|row| row.versions.value_at(wall_ms).is_some())
         })
     }
 }

@@ -6,8 +6,7 @@
 //! snapshot, commits them as one batch, and only then changes memory.
 //!
 //! From rule to code to test (a test holds this table to the sources). Rules without a place
-//! here: R20 (`reopened` drops a copy when it is told to), R23 (there are no counters). `random` checks them all at
-//! once, and `mutations` shows which test notices each of them broken.
+//! here: R20 (`reopened` drops a copy when it is told to). `random` checks them all at once, and `mutations` shows which test notices each of them broken.
 //!
 //! | rule | says | code | test |
 //! |---|---|---|---|
@@ -32,6 +31,7 @@
 //! | R19 | holes are filled when all have frozen | `seal::freeze_dead`, `seal::seal_agreed`, `closing::refuses` | `n17_nothing_is_sealed_before_all_have_frozen_it` |
 //! | R21 | a write gets its dot once, where it is accepted | `write::replace` | `three_replicas_with_all_faults` |
 //! | R22 | expiry removes the ended version | `upkeep::expire` | `n21_an_ending_version_takes_no_sibling_along` |
+//! | R23 | an addition replaces its actor's sum only | `write::amend` | `an_addition_takes_no_other_actors_sum` |
 //! | R24 | nothing is dropped for being stable | `upkeep::collect` | `three_replicas_with_all_faults` |
 //! | R25 | a push whose dot is known is ignored | `absorb::apply_push` | `n12_a_late_push_of_a_dead_actor_revives_nothing`, `a_hole_of_a_lost_write_is_filled` |
 //! | R26 | what cannot be read is an error | `table::read`, `mod::open` | `a_damaged_row_stops_what_needs_it_and_nothing_else`, `contradictions_on_disk_are_refused`, `a_database_behind_what_was_synced_is_refused` |
@@ -223,16 +223,14 @@ impl Partition {
         self.fingerprint() as u32
     }
 
-    /// The last write of `key` among the versions that have not ended at `wall_ms`.
+    /// What `key` shows at `wall_ms`: its last write that has not ended, or a counter's sum.
     ///
     /// # Errors
     /// [`StoreError::Unreadable`], which is not the same as none (R26).
     pub fn read(&self, key: &[u8], wall_ms: u64) -> Result<Option<Version>, StoreError> {
         self.check_readable()?;
-        self.table.read(&self.clock, key, |row| {
-            let (_, version) = row?.versions.winner_at(wall_ms)?;
-            Some(version.clone())
-        })
+        self.table
+            .read(&self.clock, key, |row| row?.versions.value_at(wall_ms))
     }
 
     /// Everything that this replica knows of `key`; its context is what a client passes back

@@ -72,6 +72,7 @@ impl Partition {
                 }
             };
             let context = row.own_context();
+            let count = row.versions.len();
             let mut versions = row.versions;
             let ended = |version: &Version| version.expired(until_ms);
             let last = versions.iter().map(|(_, v)| v).filter(|v| ended(v));
@@ -80,13 +81,35 @@ impl Partition {
             if self.options.breaks(Mutation::N21) {
                 versions.retain(|_, version| Some(version.hlc) > last);
             }
-            rows.push((key, self.strip(versions, context, &advance)));
+            if versions.len() < count {
+                rows.push((key, self.strip(versions, context, &advance)));
+            }
         }
         if !rows.is_empty() {
             let step = self.step(rows, advance, Vec::new())?;
             self.commit(step)?;
         }
         unread.map_or(Ok(count), Err)
+    }
+
+    /// Deletes counters that ended [`MAX_DRIFT_MS`] or more before `wall_ms`, at most
+    /// [`EXPIRE_KEYS_MAX`]; the pushes are for the other replicas.
+    ///
+    /// A counter's parts do not go by themselves ([`Part`](crate::object::Part)): which of them
+    /// a replica has, and with it when they end, is not the same on all of them.
+    pub fn end_counters(&mut self, wall_ms: u64) -> Result<Vec<Push>, StoreError> {
+        let until_ms = wall_ms.saturating_sub(MAX_DRIFT_MS);
+        let mut pushes = Vec::new();
+        if self.is_rebuilding() {
+            return Ok(pushes);
+        }
+        for key in self.table.ending(until_ms, EXPIRE_KEYS_MAX)? {
+            let row = self.row(&key)?;
+            if row.versions.ended_counter(until_ms) {
+                pushes.push(self.replace(key, &row, None, None)?);
+            }
+        }
+        Ok(pushes)
     }
 
     /// Rewrites rows whose versions together fit no message as one ordinary write of the last
@@ -100,10 +123,7 @@ impl Partition {
         let mut pushes = Vec::with_capacity(keys.len());
         for key in keys {
             let row = self.row(&key)?;
-            let winner = row
-                .versions
-                .winner_at(0)
-                .map(|(_, version)| version.clone());
+            let winner = row.versions.value_at(0);
             pushes.push(self.replace(key, &row, winner, None)?);
         }
         Ok(pushes)

@@ -5,7 +5,10 @@ use bytes::Bytes;
 use super::table::{ROW_BYTES_MAX, row_bytes};
 use super::{Advance, Partition};
 use crate::clock::{COUNTER_MAX, Dot, Hlc, VersionVector};
-use crate::object::{KEY_BYTES_MAX, Row, SIBLINGS_MAX, VALUE_BYTES_MAX, Version, Versions};
+use crate::object::{
+    Amendment, Amount, KEY_BYTES_MAX, Row, SIBLINGS_MAX, SUMS_MAX, VALUE_BYTES_MAX, Version,
+    Versions,
+};
 use crate::store::StoreError;
 use crate::store::exchange::Push;
 use crate::store::mutation::Mutation;
@@ -18,6 +21,16 @@ pub enum Write {
         /// The value.
         value: Bytes,
         /// When it ends, in milliseconds since the Unix epoch, if it does.
+        expire_at_ms: Option<u64>,
+    },
+    /// Add to its number; nothing counts as 0.
+    Add {
+        /// How much.
+        amount: Amount,
+    },
+    /// Choose when what it shows ends, and leave the rest of it.
+    End {
+        /// In milliseconds since the Unix epoch; none if it does not.
         expire_at_ms: Option<u64>,
     },
     /// Take its values away.
@@ -71,18 +84,65 @@ impl Partition {
                 hlc: self.next_hlc(&local.versions, wall_ms),
                 expire_at_ms,
                 value: detached(value),
+                part: None,
             }),
+            Write::Add { amount } => {
+                let amended = local.versions.adding(wall_ms, self.actor, amount);
+                let amended = amended.ok_or(StoreError::NoNumber)?;
+                return self.amend(key, &local, amended, wall_ms).map(Some);
+            }
+            Write::End { expire_at_ms } => {
+                let Some(amended) = local.versions.ending(wall_ms, expire_at_ms) else {
+                    return Ok(None);
+                };
+                return self.amend(key, &local, amended, wall_ms).map(Some);
+            }
         };
         self.replace(key, &local, version, context).map(Some)
     }
 
-    /// The write itself: `version`, or nothing, takes the place of what `context` covers. Its
-    /// dot is issued here, once, by the replica that accepted it (R21), and the push carries
-    /// the whole row (R3).
+    /// A write that replaces what it does not keep. Its context is all that is here, as that of
+    /// any write without one.
+    fn amend(
+        &mut self,
+        key: Bytes,
+        local: &Row,
+        amended: Amendment,
+        wall_ms: u64,
+    ) -> Result<Push, StoreError> {
+        let version = Version {
+            hlc: self.next_hlc(&local.versions, wall_ms),
+            expire_at_ms: amended.expire_at_ms,
+            value: amended.value,
+            part: amended.part.map(Box::new),
+        };
+        self.issue(key, local, amended.kept, Some(version), None)
+    }
+
+    /// `version`, or nothing, takes the place of what `context` covers.
     pub(super) fn replace(
         &mut self,
         key: Bytes,
         local: &Row,
+        version: Option<Version>,
+        context: Option<&VersionVector>,
+    ) -> Result<Push, StoreError> {
+        let mut kept = Versions::new();
+        if let Some(context) = context {
+            kept = local.versions.clone();
+            kept.retain(|dot, _| !context.contains(dot));
+        }
+        self.issue(key, local, kept, version, context)
+    }
+
+    /// The write itself: beside `version`, or nothing, only those are left that are `kept`. Its
+    /// dot is issued here, once, by the replica that accepted it (R21), and the push carries
+    /// the whole row (R3).
+    fn issue(
+        &mut self,
+        key: Bytes,
+        local: &Row,
+        kept: Versions,
         version: Option<Version>,
         context: Option<&VersionVector>,
     ) -> Result<Push, StoreError> {
@@ -94,11 +154,7 @@ impl Partition {
             actor: self.actor,
             n,
         };
-        let mut versions = Versions::new();
-        if let Some(context) = context {
-            versions = local.versions.clone();
-            versions.retain(|dot, _| !context.contains(dot));
-        }
+        let mut versions = kept;
         if let Some(version) = version {
             versions.insert(dot, version);
             check_siblings(&key, &versions, local)?;
@@ -184,7 +240,7 @@ impl Partition {
         wall_ms: u64,
     ) -> bool {
         let Some(context) = context else {
-            return local.versions.winner_at(wall_ms).is_none();
+            return local.versions.value_at(wall_ms).is_none();
         };
         let covers_live = local.versions.dots().any(|dot| context.contains(dot));
         let covers_unseen = context
@@ -202,7 +258,11 @@ fn check_siblings(key: &Bytes, versions: &Versions, local: &Row) -> Result<(), S
     if count <= 1 || count <= local.versions.len() {
         return Ok(());
     }
-    if count > SIBLINGS_MAX {
+    let sums = versions.sums();
+    if sums > SUMS_MAX {
+        return Err(StoreError::TooManySums);
+    }
+    if count - sums > SIBLINGS_MAX {
         return Err(StoreError::TooManySiblings(count - 1));
     }
     let row = Row {

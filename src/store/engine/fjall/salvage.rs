@@ -15,7 +15,7 @@ use super::Fjall;
 use super::guarded::guarded;
 use super::view::View;
 use crate::clock::{ActorId, Clock, Dot, Entry, VersionVector};
-use crate::object::{Row, Version};
+use crate::object::Row;
 use crate::placement::{Keyspace, PartitionId};
 use crate::store::derived::{Index, IndexChange, Summary, Totals, indexes};
 use crate::store::engine::{Batch, Engine, EngineError, Piece, Reader};
@@ -158,13 +158,13 @@ impl Salvage<'_> {
             return Ok(());
         }
         let mut n = self.clock.base(self.actor);
-        let versions = row.versions.iter().map(|(_, version)| {
+        let versions = row.versions.as_values().into_iter().map(|version| {
             n += 1;
             let dot = Dot {
                 actor: self.actor,
                 n,
             };
-            (dot, Version::clone(version))
+            (dot, version)
         });
         let row = Row {
             versions: versions.collect(),

@@ -65,6 +65,7 @@ fn version(length: usize) -> Version {
         hlc: Default::default(),
         expire_at_ms: None,
         value: Bytes::from(vec![0; length]),
+        part: None,
     }
 }
 

@@ -3,9 +3,11 @@
 //! `random` drives them with arbitrary schedules against the ghost truth of PROTOCOL section
 //! 2; `stories` are the counterexamples of section 13, one test each, and `mutations` shows
 //! that each story would notice; `hostile` is what a peer may not say; `frontier` which rows a
-//! delta leaves out; `dropping` is a copy that goes and comes back; `rules` is the rest.
+//! delta leaves out; `dropping` is a copy that goes and comes back; `counters` is what many add
+//! to; `rules` is the rest.
 
 mod closing;
+mod counters;
 mod dropping;
 mod engine_failure;
 mod frontier;

@@ -20,8 +20,9 @@ const CODE: [(&str, &str); 13] = [
 ];
 
 /// Where the tests are.
-const TESTS: [&str; 6] = [
+const TESTS: [&str; 7] = [
     include_str!("closing.rs"),
+    include_str!("counters.rs"),
     include_str!("engine_failure.rs"),
     include_str!("random.rs"),
     include_str!("stories.rs"),

@@ -147,7 +147,7 @@ fn a_row_that_fits_no_message_is_collapsed() {
     let pushes = a.partition.collapse(10).unwrap();
     assert_eq!(pushes.len(), 1);
     assert_eq!(
-        pushes[0].versions.winner_at(0).unwrap().1.hlc,
+        pushes[0].versions.value_at(0).unwrap().hlc,
         from_b.versions.last_hlc().unwrap()
     );
     assert_eq!(a.partition.stats().oversized, 0);
