@@ -298,7 +298,7 @@ impl Pair {
                 Effect::Send { message, .. } => messages.push(message),
                 Effect::Note(Note::FullSynced { .. }) => self.full_syncs += 1,
                 Effect::Note(Note::Synced { .. }) | Effect::Reply { .. } | Effect::SyncNow => {}
-                Effect::Note(Note::FullSyncDeferred { .. }) => {}
+                Effect::Note(Note::FullSyncDeferred { .. }) | Effect::Published { .. } => {}
                 Effect::Note(note) => panic!("{note:?}"),
             }
         }

@@ -1,5 +1,7 @@
 //! What a call leaves to be done, in order: sends, then replies.
 
+use bytes::Bytes;
+
 use super::request::Reply;
 use crate::clock::NodeId;
 use crate::placement::{PartitionId, Phase, RosterError};
@@ -27,6 +29,13 @@ pub enum Effect<W> {
     /// Force what was committed to disk soon: somebody waits for it
     /// ([`Data::begin_sync`](super::Data::begin_sync)).
     SyncNow,
+    /// Tell the subscribers on this node what a client of another has published.
+    Published {
+        /// Where.
+        channel: Bytes,
+        /// What.
+        payload: Bytes,
+    },
     /// Something that an operator may want to know.
     Note(Note),
 }

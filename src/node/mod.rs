@@ -42,6 +42,7 @@ mod memory;
 #[cfg(test)]
 mod place_tests;
 mod progress;
+mod publish;
 mod pull;
 mod receive;
 mod recovery;

@@ -136,6 +136,7 @@ impl Nodes {
                 }
                 Effect::Reply { waiter, reply } => self.replies.push((waiter, reply)),
                 Effect::Note(note) => self.notes.push((at, note)),
+                Effect::Published { .. } => {}
                 Effect::SyncNow => {
                     let node = self.node(at);
                     let Some(syncing) = node.begin_sync() else {

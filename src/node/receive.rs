@@ -258,6 +258,9 @@ impl<W> Data<W> {
                     self.pulled(now, from, partition, pulled, effects);
                 }
             }
+            Message::Published { channel, payload } => {
+                effects.push(Effect::Published { channel, payload });
+            }
             // Dealt with before.
             Message::Push { .. }
             | Message::Pushed { .. }

@@ -196,6 +196,13 @@ pub enum Message {
         /// Whether the answerer never had more than what it has, and the asker has all of it.
         is_all: bool,
     },
+    /// What a client of the sender has published. Nobody keeps it, answers it or sends it on.
+    Published {
+        /// Where.
+        channel: Bytes,
+        /// What.
+        payload: Bytes,
+    },
 }
 
 impl Message {

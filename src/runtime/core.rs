@@ -17,6 +17,7 @@ use super::disk::Disk;
 use super::facts_lane::FactsInbox;
 use super::limiter::Limiter;
 use super::links::Links;
+use super::listeners::Listeners;
 use super::state::{Command, FactsTable, Roster};
 use super::storage::{Opening, Watched};
 use super::time::Clock;
@@ -55,6 +56,8 @@ pub(super) struct Core {
     pub(super) engine: Mutex<Arc<Watched>>,
     pub(super) disk: Arc<Disk>,
     pub(super) links: Links,
+    /// Who is told what clients publish.
+    pub(super) listeners: Listeners,
     pub(super) roster: watch::Sender<Arc<Roster>>,
     pub(super) facts: watch::Sender<Arc<FactsTable>>,
     pub(super) commands: mpsc::Sender<Command>,

@@ -80,6 +80,9 @@ counters! {
         pushes_dropped,
         /// Other messages to peers dropped for the same reasons.
         messages_dropped,
+        /// What clients published, dropped on its way to a peer for the same reasons or because
+        /// too much waited already. That peer's subscribers never get it.
+        published_dropped,
         copies_dropped,
         /// Replies whose client had gone.
         replies_unclaimed,

@@ -34,6 +34,9 @@ impl Core {
                     }
                 }
                 Effect::SyncNow => self.sync_now.notify_one(),
+                Effect::Published { channel, payload } => {
+                    self.listeners.tell(&channel, &payload);
+                }
                 Effect::Note(note) => self.note(&note),
             }
         }
@@ -57,6 +60,7 @@ impl Core {
     pub(super) fn count_dropped(&self, message: &Message) {
         match message {
             Message::Push { .. } => self.counters.pushes_dropped.one(),
+            Message::Published { .. } => self.counters.published_dropped.one(),
             _ => self.counters.messages_dropped.one(),
         }
     }

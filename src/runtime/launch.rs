@@ -22,6 +22,7 @@ use super::identity::GenerationFile;
 use super::lifecycle::{GUESSED_SEEDS_WAIT, SILENT_SEEDS_WAIT};
 use super::limiter::Limiter;
 use super::links::Links;
+use super::listeners::Listeners;
 use super::outbox::Outbox;
 use super::ports::{self, Sockets};
 use super::state::{Command, FactsTable, Roster};
@@ -75,6 +76,7 @@ pub(super) fn launch(
         engine: Mutex::new(store.engine),
         disk: store.disk,
         links: Links::default(),
+        listeners: Listeners::default(),
         roster: watch::Sender::new(Arc::new(Roster::of(&membership))),
         facts: watch::Sender::new(Arc::new(FactsTable::new())),
         commands,

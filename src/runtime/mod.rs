@@ -61,6 +61,7 @@ mod launch;
 mod lifecycle;
 mod limiter;
 mod links;
+mod listeners;
 mod listing;
 mod memory;
 mod outbox;
@@ -68,6 +69,7 @@ mod peers;
 mod place;
 mod place_views;
 mod ports;
+mod publish;
 mod queue;
 mod reopen;
 mod seeds;
@@ -88,6 +90,7 @@ mod tests;
 pub use error::StartError;
 pub use handle::Handle;
 pub use identity::NAME_BYTES_MAX;
+pub use listeners::Listener;
 pub use place_views::{
     OwnerView, OwnersView, PlacementView, PlanView, PlannedJoin, PlannedMember, RebalanceView,
     SeatProgress, SeatView,

@@ -18,6 +18,10 @@ pub(super) const QUEUE_MESSAGES_MAX: usize = 65_536;
 /// some deltas at once. As many again may be in the hands of the writer.
 pub(super) const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// The part of both that may be taken when something is put in that clients have published: it
+/// is dropped for good where a write is only late, but a flood of it must not crowd writes out.
+const PUBLISHED_SHARE: usize = 2;
+
 /// What a message costs beyond its keys and values: clocks, dots, tags.
 const MESSAGE_BYTES: usize = 128;
 
@@ -38,10 +42,14 @@ impl Queue {
     /// Puts a message at the end, or gives it back if there is no room.
     pub(super) fn put(&self, message: Message) -> Result<(), Message> {
         let weight = weight(&message);
+        let share = match message {
+            Message::Published { .. } => PUBLISHED_SHARE,
+            _ => 1,
+        };
         let mut waiting = self.waiting.lock();
         // One message always fits an empty queue, however long it is.
-        let full = waiting.messages.len() >= QUEUE_MESSAGES_MAX
-            || waiting.bytes.saturating_add(weight) > QUEUE_BYTES_MAX;
+        let full = waiting.messages.len() >= QUEUE_MESSAGES_MAX / share
+            || waiting.bytes.saturating_add(weight) > QUEUE_BYTES_MAX / share;
         if full && !waiting.messages.is_empty() {
             return Err(message);
         }
@@ -75,6 +83,7 @@ fn weight(message: &Message) -> usize {
         Message::Roster { records, .. } => records.len().saturating_mul(MESSAGE_BYTES),
         Message::Forward { request, .. } => request.bytes(),
         Message::Forwarded { reply, .. } => reply.as_ref().map_or(0, Reply::bytes),
+        Message::Published { channel, payload } => channel.len().saturating_add(payload.len()),
         Message::Known { object, .. } => object.versions.value_bytes(),
         _ => 0,
     };
@@ -105,6 +114,20 @@ mod tests {
         let taken = queue.take();
         assert_eq!(taken.front(), Some(&Message::Root(0)));
         assert!(queue.put(Message::Root(9)).is_ok());
+    }
+
+    #[test]
+    fn what_is_published_leaves_room_for_writes() {
+        let queue = Queue::default();
+        let published = || Message::Published {
+            channel: "news".into(),
+            payload: vec![0; QUEUE_BYTES_MAX / 16].into(),
+        };
+        let put = (0..16).filter(|_| queue.put(published()).is_ok()).count();
+        assert_eq!(put, 7);
+        assert!(queue.put(Message::Root(1)).is_ok());
+        queue.take();
+        assert!(queue.put(published()).is_ok());
     }
 
     #[test]

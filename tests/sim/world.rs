@@ -436,6 +436,8 @@ impl World {
                     let takes = self.rng.random_range(SYNC_TAKES);
                     self.schedule(takes, Event::SyncNow { node: index, life });
                 }
+                // Nobody subscribes here.
+                Effect::Published { .. } => {}
                 Effect::Note(note) => self.note(index, note),
             }
         }
