@@ -9,6 +9,8 @@
 //!   that takes nothing for [`ServerLimits::stall`](super::limits::ServerLimits) is dropped;
 //! - other clients' time: after [`BURST_COMMANDS_MAX`] commands the task writes what it
 //!   has and goes to the back of the queue;
+//! - what is published for it waits in its mailbox, which is bounded, while its output is
+//!   longer than that; a client that leaves it until it is full is dropped;
 //! - an idle connection holds no buffer at all.
 
 use std::io;
@@ -23,6 +25,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::commands::TABLE;
 use super::execute::execute;
 use super::failure::Failure;
+use super::mailbox::Mailbox;
 use super::replies::Replies;
 use super::shared::{Registration, Shared};
 use super::spec::{Args, Context, Session};
@@ -36,6 +39,9 @@ pub(super) const OUTPUT_PAUSE_BYTES: usize = 1024 * 1024;
 /// Commands that one client may have executed before others get a turn: below a
 /// millisecond's work at a microsecond each, and enough to fill a write.
 const BURST_COMMANDS_MAX: usize = 512;
+
+/// Messages that one client gets before others get a turn, for the same reasons.
+const MESSAGES_MAX: usize = 512;
 
 /// Room for one read when nothing is known about what comes.
 const READ_BYTES: usize = 16 * 1024;
@@ -62,6 +68,8 @@ pub(super) enum End {
     Http,
     /// The client did not take its replies.
     Stalled,
+    /// The client did not keep up with what it subscribed to.
+    Overrun,
     /// The socket failed.
     Failed(io::Error),
 }
@@ -72,12 +80,12 @@ impl From<io::Error> for End {
     }
 }
 
-/// What a burst left in the input.
+/// What a burst left in the input, or in the mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
-    /// No whole command.
+    /// No whole command, no message.
     NeedsInput,
-    /// Perhaps more commands.
+    /// Perhaps more.
     MayHaveMore,
 }
 
@@ -105,10 +113,12 @@ impl Connection {
         shared: Arc<Shared>,
         registration: Registration,
     ) -> Self {
+        let record = Arc::clone(&registration.record);
+        let subscriptions = shared.subscriptions(record.id);
         Self {
             stream,
             store,
-            session: Session::new(Arc::clone(&registration.record)),
+            session: Session::new(record, subscriptions),
             decoder: RequestDecoder::new(shared.limits.request),
             shared,
             input: BytesMut::new(),
@@ -131,6 +141,7 @@ impl Connection {
         match &end {
             End::Protocol => self.linger().await,
             End::Stalled => self.shared.stats.stalled_dropped.add(1),
+            End::Overrun => self.shared.stats.subscribers_dropped.add(1),
             _ => {}
         }
         end
@@ -140,6 +151,7 @@ impl Connection {
         loop {
             let rest = self.burst();
             self.replies.settle().await;
+            let mail = self.take_messages().await?;
             self.write()?;
             if self.replies.pending_bytes() == 0
                 && let Some(end) = self.end.take()
@@ -147,7 +159,8 @@ impl Connection {
                 return Ok(end);
             }
             let paused = self.replies.pending_bytes() >= OUTPUT_PAUSE_BYTES;
-            if rest == Rest::MayHaveMore && !paused && self.end.is_none() {
+            let may_have_more = rest == Rest::MayHaveMore || mail == Rest::MayHaveMore;
+            if may_have_more && !paused && self.end.is_none() {
                 tokio::task::yield_now().await;
             } else {
                 self.wait(!paused && self.end.is_none()).await?;
@@ -211,6 +224,33 @@ impl Connection {
         }
     }
 
+    /// Adds to the output what was published for the client, within the bounds of a turn.
+    async fn take_messages(&mut self) -> Result<Rest, End> {
+        let Some(mailbox) = self.session.subscriptions.mailbox() else {
+            return Ok(Rest::NeedsInput);
+        };
+        if mailbox.is_overrun() {
+            return Err(End::Overrun);
+        }
+        let mut taken = 0;
+        while taken < MESSAGES_MAX && self.replies.pending_bytes() < OUTPUT_PAUSE_BYTES {
+            let Some(message) = mailbox.take() else {
+                break;
+            };
+            let frame = message.into_value();
+            self.replies.push_frame(&frame, self.session.protocol);
+            taken += 1;
+        }
+        if taken == MESSAGES_MAX {
+            return Ok(Rest::MayHaveMore);
+        }
+        if taken > 0 {
+            // Whoever gets one message after the other might never wait for anything else.
+            tokio::task::consume_budget().await;
+        }
+        Ok(Rest::NeedsInput)
+    }
+
     /// Writes as much as the socket takes now.
     fn write(&mut self) -> Result<(), End> {
         let out = self.replies.output();
@@ -244,10 +284,13 @@ impl Connection {
             (false, _) => Interest::WRITABLE,
         };
         let stop = self.session.record.stop.clone();
+        // While no input is wanted nothing is, but to know when the client has to go.
+        let mailbox = self.session.subscriptions.mailbox();
         let ready = tokio::select! {
             biased;
             () = stop.cancelled() => return Err(End::Stopped),
             ready = ready(&self.stream, interest, deadline) => ready?,
+            () = messages(mailbox, want_input) => return Ok(()),
         };
         if want_input && (ready.is_readable() || ready.is_read_closed()) {
             self.read()?;
@@ -303,6 +346,14 @@ impl Connection {
         };
         // Whatever happens here, the connection ends now.
         let _ = timeout(LINGER, drain).await;
+    }
+}
+
+/// Waits for a message, if one is wanted, or for the end of the mailbox; for ever without one.
+async fn messages(mailbox: Option<&Arc<Mailbox>>, wanted: bool) {
+    match mailbox {
+        Some(mailbox) => mailbox.wait(wanted).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -44,6 +44,14 @@ impl Failure {
         ))
     }
 
+    /// A client that only listens may not do this; `name` is the full name.
+    pub(super) fn while_listening(name: &str) -> Self {
+        Self::new(format!(
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+             RESET are allowed in this context"
+        ))
+    }
+
     /// There is no such command; quotes how it began, so that a client that lost its place
     /// in the stream can be recognised.
     pub(super) fn unknown_command(args: &[Bytes]) -> Self {

@@ -6,12 +6,16 @@
 //! writes the replies of a burst together and in order (`replies`), though some of them
 //! wait for other nodes. A command that takes long (`FLUSHALL`) goes on in pieces between
 //! other clients' turns, and its own connection's later commands wait for it (`outcome`).
+//! What clients publish, on this node or another, goes into the mailboxes of the subscribers
+//! (`subscribers`, `mailbox`), from which their connections send it between replies.
 //!
 //! Invariants: the effect of a command is visible to every later command of its
 //! connection, because requests are submitted in order and a submitted request has taken
 //! effect on this node; replies are in the order of commands; what a client sends can
 //! end its own connection, never the server; every buffer is bounded (`connection` says
-//! how). Deliberately absent: authentication and TLS, transactions, subscriptions.
+//! how); what is published arrives at most once, in the order of its publisher, and a
+//! subscriber that cannot keep up is dropped. Deliberately absent: authentication and TLS,
+//! transactions, messages that are kept for who is not there.
 
 mod commands;
 mod connection;
@@ -19,11 +23,14 @@ mod execute;
 mod failure;
 mod glob;
 mod limits;
+mod mailbox;
 mod outcome;
 mod replies;
 mod shared;
 mod spec;
 mod store;
+mod subscribers;
+mod subscriptions;
 
 #[cfg(test)]
 mod tests;
@@ -63,16 +70,21 @@ const KEEPALIVE: Duration = Duration::from_secs(300);
 /// Connections then end after the commands that they have begun.
 pub async fn serve(listener: TcpListener, handle: Handle, limits: ServerLimits) {
     let stopping = handle.stopping();
-    serve_store(listener, Arc::new(handle), stopping, limits).await;
+    let shared = Arc::new(Shared::new(limits));
+    let subscribers = Arc::clone(&shared.subscribers);
+    handle.listen(Arc::new(move |channel, payload| {
+        subscribers.deliver(channel, payload)
+    }));
+    serve_store(listener, Arc::new(handle), stopping, shared).await;
 }
 
 async fn serve_store(
     listener: TcpListener,
     store: Arc<dyn Store>,
     stopping: CancellationToken,
-    limits: ServerLimits,
+    shared: Arc<Shared>,
 ) {
-    let shared = Arc::new(Shared::new(limits));
+    let clients_max = shared.limits.clients_max;
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -80,9 +92,9 @@ async fn serve_store(
             () = stopping.cancelled() => break,
             Some(ended) = connections.join_next() => note_end(ended),
             accepted = listener.accept() => match accepted {
-                Ok((stream, addr)) if connections.len() >= limits.clients_max => {
+                Ok((stream, addr)) if connections.len() >= clients_max => {
                     shared.stats.rejected.add(1);
-                    debug!(%addr, clients_max = limits.clients_max, "client rejected");
+                    debug!(%addr, clients_max, "client rejected");
                     reject(stream);
                 }
                 Ok((stream, addr)) => match admit(stream, addr, &store, &shared, &stopping) {

@@ -36,6 +36,10 @@ pub(super) enum Outcome {
     Work(Work),
     /// Nothing at all.
     Silent,
+    /// These, each a frame of its own, also when the client wants no replies.
+    Pushed(Vec<Value>),
+    /// The same, about what the client gets from now on: messages that came meanwhile follow.
+    Subscribed(Vec<Value>),
 }
 
 impl Outcome {

@@ -59,6 +59,11 @@ impl Replies {
         match outcome {
             Outcome::Silent => {}
             Outcome::Ok => self.ready(|out| encode_simple("OK", out)),
+            Outcome::Pushed(frames) | Outcome::Subscribed(frames) => {
+                for frame in frames {
+                    self.push_frame(&frame, protocol);
+                }
+            }
             Outcome::Value(value) => self.ready(|out| encode(&value, protocol, out)),
             Outcome::Node(Submitted::Ready(reply)) => {
                 self.ready(|out| encode_reply(&reply, protocol, out));
@@ -76,6 +81,11 @@ impl Replies {
                 }
             }
         }
+    }
+
+    /// Adds a frame of whatever kind behind everything that was added before.
+    pub(super) fn push_frame(&mut self, frame: &Value, protocol: Protocol) {
+        self.ready(|out| encode(frame, protocol, out));
     }
 
     /// Adds an error.

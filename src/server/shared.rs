@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::ServerLimits;
+use super::subscribers::Subscribers;
+use super::subscriptions::Subscriptions;
 use crate::resp::Protocol;
 
 /// State of the server as a whole.
@@ -18,6 +20,7 @@ use crate::resp::Protocol;
 pub(super) struct Shared {
     pub(super) limits: ServerLimits,
     pub(super) stats: Stats,
+    pub(super) subscribers: Arc<Subscribers>,
     clients: Mutex<BTreeMap<u64, Arc<ClientRecord>>>,
     last_id: AtomicU64,
 }
@@ -33,6 +36,8 @@ pub(super) struct Stats {
     pub(super) protocol_errors: Counter,
     pub(super) http_dropped: Counter,
     pub(super) stalled_dropped: Counter,
+    /// Subscribers that did not keep up with what was published.
+    pub(super) subscribers_dropped: Counter,
 }
 
 /// A number that only grows.
@@ -68,6 +73,9 @@ pub(super) struct Profile {
     pub(super) library: Bytes,
     pub(super) library_version: Bytes,
     pub(super) protocol: Protocol,
+    /// How many channels it has subscribed to, and how many patterns.
+    pub(super) channels: usize,
+    pub(super) patterns: usize,
     pub(super) last_command: &'static str,
     pub(super) last_at: Instant,
 }
@@ -77,6 +85,13 @@ pub(super) struct Profile {
 pub(super) struct Registration {
     shared: Arc<Shared>,
     pub(super) record: Arc<ClientRecord>,
+}
+
+impl Profile {
+    /// Whether it has subscribed to anything.
+    pub(super) fn is_subscriber(&self) -> bool {
+        self.channels > 0 || self.patterns > 0
+    }
 }
 
 impl Drop for Registration {
@@ -90,6 +105,7 @@ impl Shared {
         Self {
             limits,
             stats: Stats::default(),
+            subscribers: Arc::default(),
             clients: Mutex::new(BTreeMap::new()),
             last_id: AtomicU64::new(0),
         }
@@ -115,6 +131,8 @@ impl Shared {
                 library: Bytes::new(),
                 library_version: Bytes::new(),
                 protocol: Protocol::Resp2,
+                channels: 0,
+                patterns: 0,
                 last_command: "NULL",
                 last_at: now,
             }),
@@ -124,6 +142,11 @@ impl Shared {
             shared: Arc::clone(self),
             record,
         }
+    }
+
+    /// What a client has subscribed to: nothing yet.
+    pub(super) fn subscriptions(&self, client: u64) -> Subscriptions {
+        Subscriptions::new(client, Arc::clone(&self.subscribers))
     }
 
     /// Every connected client, oldest first.

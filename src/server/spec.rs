@@ -9,6 +9,8 @@ use super::failure::Failure;
 pub(super) use super::outcome::Outcome;
 use super::shared::{ClientRecord, Shared};
 use super::store::Store;
+use super::subscribers::Kind;
+use super::subscriptions::Subscriptions;
 use crate::node::change::Change;
 use crate::node::request::{Consistency, Reply, Request, Strength};
 use crate::resp::{Protocol, Value, parse_i64};
@@ -277,12 +279,14 @@ pub(super) struct Session {
     pub(super) consistency: Option<Consistency>,
     /// Whether the connection has begun a backup or a restore, which end with it.
     pub(super) transfers: bool,
+    pub(super) subscriptions: Subscriptions,
 }
 
 impl Session {
-    pub(super) fn new(record: Arc<ClientRecord>) -> Self {
+    pub(super) fn new(record: Arc<ClientRecord>, subscriptions: Subscriptions) -> Self {
         Self {
             record,
+            subscriptions,
             protocol: Protocol::Resp2,
             replies: ReplyMode::On,
             closing: false,
@@ -295,6 +299,19 @@ impl Session {
     pub(super) fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;
         self.record.profile.lock().protocol = protocol;
+    }
+
+    /// Lets others see how much it has subscribed to.
+    pub(super) fn show_subscriptions(&self) {
+        let mut profile = self.record.profile.lock();
+        profile.channels = self.subscriptions.count_of(Kind::Channel);
+        profile.patterns = self.subscriptions.count_of(Kind::Pattern);
+    }
+
+    /// Whether its dialect cannot tell messages from replies and it has subscribed: then it may
+    /// only change its subscriptions, and little else.
+    pub(super) fn only_listens(&self) -> bool {
+        self.protocol == Protocol::Resp2 && self.subscriptions.count() > 0
     }
 }
 

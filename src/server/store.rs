@@ -33,6 +33,9 @@ pub(super) trait Store: Send + Sync + 'static {
         count: usize,
     ) -> Result<Vec<Bytes>, RequestError>;
 
+    /// Tells every subscriber in the cluster; how many on this node were told. Never waits.
+    fn publish(&self, channel: &Bytes, payload: &Bytes) -> usize;
+
     /// The wall clock by which values end, in milliseconds since the Unix epoch.
     fn wall_ms(&self) -> u64;
 
@@ -95,6 +98,10 @@ impl Store for Handle {
         count: usize,
     ) -> Result<Vec<Bytes>, RequestError> {
         Handle::list(self, prefix, after, count).await
+    }
+
+    fn publish(&self, channel: &Bytes, payload: &Bytes) -> usize {
+        Handle::publish(self, channel, payload)
     }
 
     fn wall_ms(&self) -> u64 {

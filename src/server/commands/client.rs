@@ -205,7 +205,7 @@ fn client_list(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Fa
     let wanted = Wanted::parse(args)?;
     let mut text = String::new();
     for record in context.shared.clients() {
-        if wanted.includes(record.id) {
+        if wanted.includes(&record) {
             text.push_str(&client_line(&record));
             text.push('\n');
         }
@@ -216,6 +216,8 @@ fn client_list(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Fa
 /// Which clients `CLIENT LIST` asks for.
 enum Wanted {
     All,
+    /// Those that have subscribed to something, or those that have not.
+    Subscribers(bool),
     /// A type that exists in Redis but that no client here has.
     Nobody,
     Ids(BTreeSet<u64>),
@@ -241,9 +243,11 @@ impl Wanted {
     }
 
     fn parse_type(args: &Args) -> Result<Self, Failure> {
-        let others = ["master", "replica", "slave", "pubsub"];
+        let others = ["master", "replica", "slave"];
         if args.is(3, "normal") {
-            Ok(Self::All)
+            Ok(Self::Subscribers(false))
+        } else if args.is(3, "pubsub") {
+            Ok(Self::Subscribers(true))
         } else if others.iter().any(|word| args.is(3, word)) {
             Ok(Self::Nobody)
         } else {
@@ -252,11 +256,12 @@ impl Wanted {
         }
     }
 
-    fn includes(&self, id: u64) -> bool {
+    fn includes(&self, record: &ClientRecord) -> bool {
         match self {
+            Self::Subscribers(wanted) => record.profile.lock().is_subscriber() == *wanted,
             Self::All => true,
             Self::Nobody => false,
-            Self::Ids(ids) => ids.contains(&id),
+            Self::Ids(ids) => ids.contains(&record.id),
         }
     }
 }
@@ -273,7 +278,7 @@ fn listing(text: String) -> Outcome {
 fn client_line(record: &ClientRecord) -> String {
     let profile = record.profile.lock().clone();
     format!(
-        "id={} addr={} laddr={} name={} age={} idle={} flags=N db=0 sub=0 psub=0 multi=-1 \
+        "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub={} psub={} multi=-1 \
          cmd={} user=default resp={} lib-name={} lib-ver={}",
         record.id,
         record.addr,
@@ -281,6 +286,9 @@ fn client_line(record: &ClientRecord) -> String {
         String::from_utf8_lossy(&profile.name),
         record.since.elapsed().as_secs(),
         profile.last_at.elapsed().as_secs(),
+        if profile.is_subscriber() { 'P' } else { 'N' },
+        profile.channels,
+        profile.patterns,
         profile.last_command,
         profile.protocol.number(),
         String::from_utf8_lossy(&profile.library),

@@ -38,6 +38,8 @@ const FILTERS: &[Arg] = &[
 #[derive(Debug)]
 struct Filters {
     id: Option<u64>,
+    /// It has subscribed to something, or has not.
+    is_subscriber: Option<bool>,
     /// It is of a type, or a user, that no connection here has.
     is_nobody: bool,
     addr: Option<Vec<u8>>,
@@ -49,6 +51,7 @@ impl Filters {
     fn parse(args: &Args) -> Result<Self, Failure> {
         let mut filters = Self {
             id: None,
+            is_subscriber: None,
             is_nobody: false,
             addr: None,
             local_addr: None,
@@ -73,10 +76,13 @@ impl Filters {
             let id = id.filter(|id| *id > 0);
             self.id = Some(id.ok_or(Failure::new("ERR client-id should be greater than 0"))?);
         } else if args.is(at, "type") {
-            let others = ["master", "replica", "slave", "pubsub"];
-            if others.iter().any(|word| args.is(value, word)) {
+            let others = ["master", "replica", "slave"];
+            let is_pubsub = args.is(value, "pubsub");
+            if is_pubsub || args.is(value, "normal") {
+                self.is_subscriber = Some(is_pubsub);
+            } else if others.iter().any(|word| args.is(value, word)) {
                 self.is_nobody = true;
-            } else if !args.is(value, "normal") {
+            } else {
                 let kind = quoted(args.bytes(value), 128);
                 return Err(Failure::new(format!("ERR Unknown client type '{kind}'")));
             }
@@ -106,7 +112,11 @@ impl Filters {
             wanted.all(|wanted| addr.to_string().as_bytes() == wanted)
         };
         let is_spared = self.is_nobody || (self.skip_me && record.id == me);
+        let is_subscriber = record.profile.lock().is_subscriber();
         !is_spared
+            && self
+                .is_subscriber
+                .is_none_or(|wanted| wanted == is_subscriber)
             && self.id.is_none_or(|id| id == record.id)
             && is(&self.addr, record.addr)
             && is(&self.local_addr, record.local_addr)
@@ -120,6 +130,7 @@ fn kill(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> 
     let filters = match is_old_form {
         true => Filters {
             id: None,
+            is_subscriber: None,
             is_nobody: false,
             addr: Some(args.bytes(2).to_vec()),
             local_addr: None,

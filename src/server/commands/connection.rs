@@ -107,8 +107,13 @@ const BASE: Spec = Spec {
     ..Spec::NONE
 };
 
-fn ping(_: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
+fn ping(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
+    let only_listens = context.session.only_listens();
     match args.len() {
+        // In the form of a message, which is all that such a client expects.
+        1 | 2 if only_listens => {
+            Ok(Value::Array(vec![Value::bulk("pong"), Value::Bulk(args.take(1))]).into())
+        }
         1 => Ok(Value::simple("PONG").into()),
         2 => Ok(Value::Bulk(args.take(1)).into()),
         _ => Err(Failure::arity("ping")),
@@ -123,6 +128,8 @@ fn quit(context: &mut Context<'_>, _: &mut Args) -> Result<Outcome, Failure> {
 fn reset(context: &mut Context<'_>, _: &mut Args) -> Result<Outcome, Failure> {
     context.session.replies = ReplyMode::On;
     context.session.consistency = None;
+    context.session.subscriptions.clear();
+    context.session.show_subscriptions();
     context.session.set_protocol(Protocol::Resp2);
     context.session.record.profile.lock().name = Bytes::new();
     Ok(Value::simple("RESET").into())

@@ -129,9 +129,16 @@ fn stats(facts: &Facts<'_>, text: &mut Text) {
     text.line("total_net_input_bytes", stats.input_bytes.value());
     text.line("total_net_output_bytes", stats.output_bytes.value());
     text.line("rejected_connections", stats.rejected.value());
+    let subscribers = &facts.shared.subscribers;
+    text.line("pubsub_channels", subscribers.channel_count());
+    text.line("pubsub_patterns", subscribers.pattern_count());
     text.line("protocol_errors", stats.protocol_errors.value());
     text.line("http_requests_dropped", stats.http_dropped.value());
     text.line("stalled_clients_dropped", stats.stalled_dropped.value());
+    text.line(
+        "slow_subscribers_dropped",
+        stats.subscribers_dropped.value(),
+    );
 }
 
 /// There are no replicas in Redis's sense: every node takes writes.

@@ -283,7 +283,7 @@ fn checked_count(args: &Args, at: usize) -> Result<usize, Failure> {
     Ok(count.min(SCAN_COUNT_MAX))
 }
 
-fn checked_pattern(pattern: &[u8]) -> Result<&[u8], Failure> {
+pub(super) fn checked_pattern(pattern: &[u8]) -> Result<&[u8], Failure> {
     if pattern.len() > PATTERN_BYTES_MAX {
         return Err(Failure::new(format!(
             "ERR pattern of {} bytes is too long: at most {PATTERN_BYTES_MAX}",

@@ -20,6 +20,7 @@ mod numbers;
 mod object;
 mod options;
 mod placement;
+mod pubsub;
 mod ranges;
 mod server;
 mod strings;
@@ -45,6 +46,7 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
         netdb::COMMANDS,
         numbers::COMMANDS,
         object::COMMANDS,
+        pubsub::COMMANDS,
         ranges::COMMANDS,
         server::COMMANDS,
         strings::COMMANDS,

@@ -4,6 +4,7 @@ mod abuse;
 mod commands;
 mod flow;
 mod placement;
+mod pubsub;
 mod transfer;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::shared::Shared;
 use super::store::Store;
 use super::{ServerLimits, serve_store};
 use crate::clock::{ActorId, Dot, Hlc, NodeId};
@@ -48,11 +50,14 @@ struct Fake {
     /// Steps of backups and restores, and clients that were forgotten.
     transfers: Mutex<Vec<TransferRequest>>,
     forgotten: watch::Sender<Vec<u64>>,
+    /// The server, whose subscribers are all there are.
+    shared: Arc<Shared>,
 }
 
 impl Fake {
-    fn new() -> Self {
+    fn new(shared: Arc<Shared>) -> Self {
         Self {
+            shared,
             map: Mutex::default(),
             late: Mutex::default(),
             late_count: watch::Sender::new(0),
@@ -158,6 +163,10 @@ impl Store for Fake {
         keys.retain(|key| key.starts_with(prefix) && after.is_none_or(|after| key > after));
         keys.truncate(count);
         Ok(keys)
+    }
+
+    fn publish(&self, channel: &Bytes, payload: &Bytes) -> usize {
+        self.shared.subscribers.deliver(channel, payload)
     }
 
     fn wall_ms(&self) -> u64 {
@@ -303,10 +312,11 @@ impl Server {
     async fn start(limits: ServerLimits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let fake = Arc::new(Fake::new());
+        let shared = Arc::new(Shared::new(limits));
+        let fake = Arc::new(Fake::new(Arc::clone(&shared)));
         let stopping = CancellationToken::new();
         let store = Arc::clone(&fake);
-        let task = tokio::spawn(serve_store(listener, store, stopping.clone(), limits));
+        let task = tokio::spawn(serve_store(listener, store, stopping.clone(), shared));
         Self {
             addr,
             fake,
