@@ -22,6 +22,7 @@ mod cluster {
     mod places;
     mod power;
     mod program;
+    mod pubsub;
     mod sharding;
     mod strings;
     mod terminal;

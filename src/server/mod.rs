@@ -19,6 +19,7 @@
 
 mod commands;
 mod connection;
+mod events;
 mod execute;
 mod failure;
 mod glob;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::events::Events;
 use super::limits::ServerLimits;
 use super::subscribers::Subscribers;
 use super::subscriptions::Subscriptions;
@@ -21,6 +22,7 @@ pub(super) struct Shared {
     pub(super) limits: ServerLimits,
     pub(super) stats: Stats,
     pub(super) subscribers: Arc<Subscribers>,
+    pub(super) events: Arc<Events>,
     clients: Mutex<BTreeMap<u64, Arc<ClientRecord>>>,
     last_id: AtomicU64,
 }
@@ -106,6 +108,7 @@ impl Shared {
             limits,
             stats: Stats::default(),
             subscribers: Arc::default(),
+            events: Arc::default(),
             clients: Mutex::new(BTreeMap::new()),
             last_id: AtomicU64::new(0),
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::events::{Events, Teller};
 use super::failure::Failure;
 pub(super) use super::outcome::Outcome;
 use super::shared::{ClientRecord, Shared};
@@ -203,9 +204,12 @@ impl Context<'_> {
         chosen.unwrap_or_else(|| self.store.consistency())
     }
 
-    /// Runs a request at the connection's strength.
+    /// Runs a request at the connection's strength, and tells what comes of it to whoever
+    /// listens to that.
     pub(super) fn submit(&self, request: Request) -> Submitted {
-        self.store.submit(self.consistency(), request)
+        let notice = self.shared.events.notice(self.store, &request);
+        let submitted = self.store.submit(self.consistency(), request);
+        self.session.teller.tell(submitted, notice)
     }
 
     /// Changes a key's value at the connection's strength.
@@ -218,6 +222,8 @@ impl Context<'_> {
         Worker {
             store: Arc::clone(self.store),
             consistency: self.consistency(),
+            events: Arc::clone(&self.shared.events),
+            teller: Arc::clone(&self.session.teller),
         }
     }
 
@@ -236,6 +242,8 @@ impl Context<'_> {
 pub(super) struct Worker {
     pub(super) store: Arc<dyn Store>,
     pub(super) consistency: Consistency,
+    events: Arc<Events>,
+    teller: Arc<Teller>,
 }
 
 impl Worker {
@@ -251,17 +259,27 @@ impl Worker {
         }
     }
 
-    /// Begins a request at the connection's strength.
+    /// Begins a request at the connection's strength, and tells what comes of it.
     pub(super) fn submit(&self, request: Request) -> Submitted {
-        self.store.submit(self.consistency, request)
+        let notice = self.events.notice(&self.store, &request);
+        let submitted = self.store.submit(self.consistency, request);
+        self.teller.tell(submitted, notice)
     }
 
-    /// What becomes of a request at the connection's strength.
-    pub(super) async fn run(&self, request: Request) -> Result<Reply, Failure> {
-        match self.submit(request).wait().await {
+    /// What becomes of a request at the connection's strength. It is a part of something else,
+    /// so what comes of it is not told.
+    pub(super) async fn run_part(&self, request: Request) -> Result<Reply, Failure> {
+        let submitted = self.store.submit(self.consistency, request);
+        match submitted.wait().await {
             Reply::Failed(error) => Err(error.into()),
             reply => Ok(reply),
         }
+    }
+
+    /// Tells that something has happened to a key, whatever it holds.
+    pub(super) fn tell(&self, event: &'static str, key: &Bytes) {
+        let store = self.store.as_ref();
+        self.events.tell(store, Events::GENERIC, event, key);
     }
 }
 
@@ -280,6 +298,7 @@ pub(super) struct Session {
     /// Whether the connection has begun a backup or a restore, which end with it.
     pub(super) transfers: bool,
     pub(super) subscriptions: Subscriptions,
+    pub(super) teller: Arc<Teller>,
 }
 
 impl Session {
@@ -287,6 +306,7 @@ impl Session {
         Self {
             record,
             subscriptions,
+            teller: Arc::default(),
             protocol: Protocol::Resp2,
             replies: ReplyMode::On,
             closing: false,

@@ -1,11 +1,15 @@
 //! `CONFIG`: what tools ask of a server's settings, by Redis's names.
 //!
 //! The settings of a node are those that it was started with (flags, environment, file). Here
-//! are those of them that Redis has too; none can be changed while the node runs.
+//! are those of them that Redis has too. While the node runs one can be changed, which lasts
+//! until it ends: which changes of keys are told.
+
+use bytes::Bytes;
 
 use crate::node::request::Durability;
 use crate::resp::Value;
 use crate::server::commands::help;
+use crate::server::events::{BadLetter, Events};
 use crate::server::failure::{Failure, quoted};
 use crate::server::glob::{self, PATTERN_BYTES_MAX};
 use crate::server::spec::{Arg, Args, Context, Outcome, Spec};
@@ -37,7 +41,8 @@ const SUBCOMMANDS: &[Spec] = &[
     Spec {
         name: "set",
         arity: -4,
-        summary: "Always an error: settings are those that the node was started with.",
+        summary: "Sets notify-keyspace-events on this node; the other parameters are those that \
+                  it was started with.",
         args: &[Arg::of(
             "data",
             "block",
@@ -48,6 +53,9 @@ const SUBCOMMANDS: &[Spec] = &[
         ..BASE
     },
 ];
+
+/// The one that can be changed.
+const EVENTS: &str = "notify-keyspace-events";
 
 /// A parameter's name and the value that it has.
 type Parameter = (&'static str, String);
@@ -73,6 +81,7 @@ fn parameters(context: &Context<'_>) -> Vec<Parameter> {
         ("maxclients", limits.clients_max.to_string()),
         ("maxmemory", status.memory_budget().to_string()),
         owned("maxmemory-policy", "noeviction"),
+        (EVENTS, context.shared.events.letters()),
         owned("port", &status.client_addr.port().to_string()),
         (
             "proto-max-bulk-len",
@@ -104,18 +113,42 @@ fn set(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
         return Err(Failure::SYNTAX);
     }
     let parameters = parameters(context);
-    let unknown = args.from(2).iter().step_by(2).find(|name| {
-        let mut known = parameters.iter();
-        !known.any(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))
-    });
-    Err(Failure::new(match unknown {
-        Some(name) => format!(
-            "ERR Unknown option or number of arguments for CONFIG SET - '{}'",
-            quoted(name, 128)
-        ),
-        None => format!(
-            "ERR CONFIG SET failed (possibly related to argument '{}') - can't set immutable config",
-            quoted(args.bytes(2), 128)
-        ),
-    }))
+    let is = |name: &Bytes, known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+    let mut events = None;
+    for pair in args.from(2).chunks(2) {
+        let [name, value] = pair else { continue };
+        if !parameters.iter().any(|(known, _)| is(name, known)) {
+            let name = quoted(name, 128);
+            return Err(Failure::new(format!(
+                "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
+            )));
+        }
+        if !is(name, EVENTS) {
+            return Err(refused(name, "can't set immutable config"));
+        }
+        if events.is_some() {
+            return Err(refused(name, "duplicate parameter"));
+        }
+        events = Some(Events::parse(value).map_err(|bad| match bad {
+            BadLetter::Unknown => refused(
+                name,
+                "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.",
+            ),
+            BadLetter::Untold(letter) => refused(
+                name,
+                &format!("events of class '{letter}' are not told by this server"),
+            ),
+        })?);
+    }
+    if let Some(bits) = events {
+        context.shared.events.set(bits);
+    }
+    Ok(Outcome::Ok)
+}
+
+fn refused(name: &[u8], why: &str) -> Failure {
+    Failure::new(format!(
+        "ERR CONFIG SET failed (possibly related to argument '{}') - {why}",
+        quoted(name, 128)
+    ))
 }

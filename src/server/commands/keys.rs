@@ -120,7 +120,7 @@ async fn write_copy(
         ends: version.expire_at_ms.map_or(Ends::Never, Ends::At),
         only_if,
     };
-    let changed = worker.run(Request::Update { key: to, change }).await?;
+    let changed = worker.run_part(Request::Update { key: to, change }).await?;
     Ok(!matches!(changed, Reply::Changed(changed) if !changed.done))
 }
 
@@ -138,11 +138,14 @@ fn rename(context: &mut Context<'_>, args: &mut Args, only_if: OnlyIf) -> Result
         if from == to && only_if != OnlyIf::Absent {
             return Ok(done);
         }
-        if !write_copy(&worker, to, version, only_if).await? {
+        if !write_copy(&worker, to.clone(), version, only_if).await? {
             return Ok(Value::Integer(0));
         }
         let context = Some(Arc::new(object.context));
-        worker.run(Request::Delete { key: from, context }).await?;
+        let key = from.clone();
+        worker.run_part(Request::Delete { key, context }).await?;
+        worker.tell("rename_from", &from);
+        worker.tell("rename_to", &to);
         Ok(done)
     }))
 }
@@ -175,7 +178,10 @@ fn copy(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> 
         let Some((version, _)) = seen(&worker, from).await? else {
             return Ok(Value::Integer(0));
         };
-        let is_written = write_copy(&worker, to, version, only_if).await?;
+        let is_written = write_copy(&worker, to.clone(), version, only_if).await?;
+        if is_written {
+            worker.tell("copy_to", &to);
+        }
         Ok(Value::Integer(is_written.into()))
     }))
 }

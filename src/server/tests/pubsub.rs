@@ -29,8 +29,7 @@ impl Peer {
     /// What a command brings is exactly that, up to the answer to a `PING` behind it.
     async fn brings(&mut self, line: &str, text: &str) {
         self.send(format!("{line}\r\nPING x\r\n").as_bytes()).await;
-        let frames = if text.is_empty() { "" } else { text };
-        self.expect(frames).await;
+        self.expect(text).await;
         let pong: &str = match self.input_after("*").await {
             true => "*2|$4|pong|$1|x|",
             false => "$1|x|",
@@ -369,4 +368,109 @@ async fn what_is_too_long_is_refused() {
     }
     assert_eq!(peer.call("PUBSUB NUMPAT").await, Value::Integer(0));
     assert_eq!(peer.call("PUBSUB CHANNELS").await, bulks(&[]));
+}
+
+#[tokio::test]
+async fn changes_are_told_when_that_is_wanted() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    let mut other = server.connect().await;
+    peer.brings("PSUBSCRIBE __key*", "*3|$10|psubscribe|$6|__key*|:1|")
+        .await;
+    let setting = "CONFIG GET notify-keyspace-events";
+    assert_eq!(other.call(setting).await, events(""));
+    assert_eq!(other.call("SET silent v").await, Value::ok());
+    for (letters, shown) in [("KEA", "AKE"), ("g$K", "g$K"), ("EA", "AE")] {
+        let set = format!("CONFIG SET notify-keyspace-events {letters}");
+        assert_eq!(other.call(&set).await, Value::ok());
+        assert_eq!(other.call(setting).await, events(shown));
+    }
+    let refused =
+        "ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - ";
+    for (words, why) in [
+        ("Q", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."),
+        ("Ex", "events of class 'x' are not told by this server"),
+        ("K notify-keyspace-events E", "duplicate parameter"),
+    ] {
+        let set = format!("CONFIG SET notify-keyspace-events {words}");
+        assert_eq!(other.error(&set).await, format!("{refused}{why}"));
+    }
+    assert_eq!(other.call(setting).await, events("AE"));
+
+    for (line, answer, told) in [
+        ("SET a 1", Value::ok(), vec![("set", "a")]),
+        (
+            "SET b 1 EX 10",
+            Value::ok(),
+            vec![("set", "b"), ("expire", "b")],
+        ),
+        (
+            "MSET a 1 c 2",
+            Value::ok(),
+            vec![("set", "a"), ("set", "c")],
+        ),
+        (
+            "RENAME c d",
+            Value::ok(),
+            vec![("rename_from", "c"), ("rename_to", "d")],
+        ),
+        ("COPY d e", Value::Integer(1), vec![("copy_to", "e")]),
+        (
+            "DEL a none d",
+            Value::Integer(2),
+            vec![("del", "a"), ("del", "d")],
+        ),
+        ("GET e", Value::bulk("2"), vec![]),
+        ("FLUSHALL", Value::ok(), vec![]),
+        ("UNLINK none", Value::Integer(0), vec![]),
+    ] {
+        assert_eq!(other.call(line).await, answer, "{line}");
+        for (event, key) in told {
+            let channel = format!("__keyevent@0__:{event}");
+            let message = bulks(&["pmessage", "__key*", &channel, key]);
+            assert_eq!(peer.receive().await, Some(message), "{line}");
+        }
+        peer.brings("PING y", "*2|$4|pong|$1|y|").await;
+    }
+    assert_eq!(
+        other.call("CONFIG SET notify-keyspace-events KA").await,
+        Value::ok()
+    );
+    assert_eq!(other.call("SET a 1").await, Value::ok());
+    let message = bulks(&["pmessage", "__key*", "__keyspace@0__:a", "set"]);
+    assert_eq!(peer.receive().await, Some(message));
+}
+
+/// An event is not told before it is known that it happened, and none overtakes another.
+#[tokio::test]
+async fn events_wait_for_their_answers_and_keep_their_order() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    let mut other = server.connect().await;
+    peer.brings(
+        "SUBSCRIBE __keyevent@0__:set",
+        "*3|$9|subscribe|$18|__keyevent@0__:set|:1|",
+    )
+    .await;
+    let set = "CONFIG SET notify-keyspace-events E$";
+    assert_eq!(other.call(set).await, Value::ok());
+    other
+        .send(b"SET late1 v\r\nSET soon v\r\nSET late2 v\r\n")
+        .await;
+    let late = &server.fake.late_count;
+    assert!(late.subscribe().wait_for(|count| *count == 2).await.is_ok());
+    peer.brings("PING y", "*2|$4|pong|$1|y|").await;
+    server.fake.answer_late(2).await;
+    for key in ["late1", "soon", "late2"] {
+        assert_eq!(other.receive().await, Some(Value::ok()));
+        let message = bulks(&["message", "__keyevent@0__:set", key]);
+        assert_eq!(peer.receive().await, Some(message));
+    }
+}
+
+fn events(letters: &'static str) -> Value {
+    Value::Array(vec![
+        Value::bulk("notify-keyspace-events"),
+        Value::bulk(letters),
+    ])
 }

@@ -1,0 +1,293 @@
+//! Keyspace notifications: what clients of this node change is published, by Redis's names.
+//!
+//! Off by default, each node for itself (`CONFIG SET notify-keyspace-events`). Off, a write costs
+//! one look at a number. What is published goes where everything published goes, so a subscriber
+//! on any node hears of it.
+//!
+//! Told is what a client was answered as done, before it is answered. Not told: what was written
+//! and could not be confirmed in time, what ends by itself (`expired`), and what other nodes'
+//! clients do, which those nodes tell if they are asked to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::store::Store;
+use crate::node::change::{Change, Ends};
+use crate::node::request::{Reply, Request};
+use crate::runtime::Submitted;
+
+/// The classes of events, and the two forms, by Redis's letters and in its order.
+const LETTERS: &[(char, u16)] = &[
+    ('g', Events::GENERIC),
+    ('$', Events::STRING),
+    ('l', 1 << 2),
+    ('s', 1 << 3),
+    ('h', 1 << 4),
+    ('z', 1 << 5),
+    ('e', 1 << 6),
+    ('t', 1 << 7),
+    ('d', 1 << 8),
+    ('K', Events::BY_KEY),
+    ('E', Events::BY_EVENT),
+];
+
+/// Letters of Redis for what happens here too and is not told: keys that end, are missed, are
+/// new. `A` may be asked for all the same, as it has what there is.
+const UNTOLD: &[char] = &['x', 'm', 'n'];
+
+/// All classes, for which `A` stands.
+const ALL: u16 = (1 << 9) - 1;
+
+/// Which events are told: a bit for each class and each form.
+#[derive(Debug, Default)]
+pub(super) struct Events(AtomicU16);
+
+/// Why letters are no setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BadLetter {
+    /// Redis does not know it.
+    Unknown,
+    /// This happens here, and is not told.
+    Untold(char),
+}
+
+impl Events {
+    pub(super) const GENERIC: u16 = 1;
+    const STRING: u16 = 1 << 1;
+    const BY_KEY: u16 = 1 << 9;
+    const BY_EVENT: u16 = 1 << 10;
+
+    /// What letters mean.
+    pub(super) fn parse(letters: &[u8]) -> Result<u16, BadLetter> {
+        let mut bits = 0;
+        for byte in letters {
+            let letter = char::from(*byte);
+            let known = LETTERS.iter().find(|(known, _)| *known == letter);
+            bits |= match known {
+                Some((_, bit)) => *bit,
+                None if letter == 'A' => ALL,
+                None if UNTOLD.contains(&letter) => return Err(BadLetter::Untold(letter)),
+                None => return Err(BadLetter::Unknown),
+            };
+        }
+        Ok(bits)
+    }
+
+    pub(super) fn set(&self, bits: u16) {
+        self.0.store(bits, Ordering::Relaxed);
+    }
+
+    /// The setting in letters, as Redis orders them.
+    pub(super) fn letters(&self) -> String {
+        let bits = self.0.load(Ordering::Relaxed);
+        let has_all = bits & ALL == ALL;
+        let all = has_all.then_some('A');
+        let single = LETTERS.iter().filter(|(_, bit)| {
+            let is_in_all = has_all && bit & ALL != 0;
+            bits & bit != 0 && !is_in_all
+        });
+        all.into_iter()
+            .chain(single.map(|(letter, _)| *letter))
+            .collect()
+    }
+
+    /// The setting, if anything of that class would be told.
+    fn telling(&self, class: u16) -> Option<u16> {
+        let bits = self.0.load(Ordering::Relaxed);
+        let is_told = bits & class != 0 && bits & (Self::BY_KEY | Self::BY_EVENT) != 0;
+        is_told.then_some(bits)
+    }
+
+    /// Tells that something has happened to a key, if that is told.
+    pub(super) fn tell(&self, store: &dyn Store, class: u16, event: &'static str, key: &Bytes) {
+        let Some(bits) = self.telling(class) else {
+            return;
+        };
+        if bits & Self::BY_KEY != 0 {
+            let channel = channel("__keyspace@0__:", key);
+            store.publish(&channel, &Bytes::from_static(event.as_bytes()));
+        }
+        if bits & Self::BY_EVENT != 0 {
+            let channel = channel("__keyevent@0__:", event.as_bytes());
+            store.publish(&channel, key);
+        }
+    }
+
+    /// What is to be told of a request once it is done; none if nothing is.
+    pub(super) fn notice(
+        self: &Arc<Self>,
+        store: &Arc<dyn Store>,
+        request: &Request,
+    ) -> Option<Notice> {
+        self.telling(Self::GENERIC | Self::STRING)?;
+        let (key, what) = match request {
+            Request::Put { key, .. } => (key, What::String("set")),
+            Request::Delete { key, .. } => (key, What::Generic("del")),
+            Request::Update { key, change } => (key, What::of(change, store.wall_ms())),
+            _ => return None,
+        };
+        Some(Notice {
+            events: Arc::clone(self),
+            store: Arc::clone(store),
+            key: key.clone(),
+            what,
+        })
+    }
+}
+
+fn channel(prefix: &'static str, rest: &[u8]) -> Bytes {
+    let mut channel = BytesMut::with_capacity(prefix.len().saturating_add(rest.len()));
+    channel.put_slice(prefix.as_bytes());
+    channel.put_slice(rest);
+    channel.freeze()
+}
+
+/// What happens to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Generic(&'static str),
+    String(&'static str),
+    /// A value that will end, which are two events.
+    SetWithEnd,
+    /// A value whose end has come: if there was one before, there is none now.
+    SetTooLate,
+}
+
+impl What {
+    fn of(change: &Change, wall_ms: u64) -> Self {
+        match change {
+            Change::Set {
+                ends: Ends::At(at_ms),
+                ..
+            } if *at_ms <= wall_ms => Self::SetTooLate,
+            Change::Set {
+                ends: Ends::At(_), ..
+            } => Self::SetWithEnd,
+            Change::Set { .. } => Self::String("set"),
+            Change::Append { .. } => Self::String("append"),
+            Change::Overwrite { .. } => Self::String("setrange"),
+            Change::Take => Self::Generic("del"),
+            Change::End { at_ms, .. } if *at_ms <= wall_ms => Self::Generic("del"),
+            Change::End { .. } => Self::Generic("expire"),
+            Change::Persist => Self::Generic("persist"),
+        }
+    }
+}
+
+/// What is to be told once a request is done.
+pub(super) struct Notice {
+    events: Arc<Events>,
+    store: Arc<dyn Store>,
+    key: Bytes,
+    what: What,
+}
+
+impl Notice {
+    /// Tells it, if the answer says that it happened.
+    fn tell(&self, reply: &Reply) {
+        let (is_done, was_there) = match reply {
+            Reply::Stored => (true, true),
+            Reply::Deleted(done) => (*done, true),
+            Reply::Changed(changed) => (changed.done, changed.before.is_some()),
+            _ => (false, false),
+        };
+        if !is_done {
+            return;
+        }
+        let tell = |class, event| {
+            self.events
+                .tell(self.store.as_ref(), class, event, &self.key);
+        };
+        match self.what {
+            What::Generic(event) => tell(Events::GENERIC, event),
+            What::String(event) => tell(Events::STRING, event),
+            What::SetWithEnd => {
+                tell(Events::STRING, "set");
+                tell(Events::GENERIC, "expire");
+            }
+            What::SetTooLate if was_there => tell(Events::GENERIC, "del"),
+            What::SetTooLate => {}
+        }
+    }
+}
+
+/// Keeps the events of one connection in the order of its commands, though some wait.
+#[derive(Debug, Default)]
+pub(super) struct Teller {
+    /// Ends when the last event that waits has been told.
+    last: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+impl Teller {
+    /// The same answer, which comes after the event has been told. What waits is one task more
+    /// for each answer that waits anyway.
+    pub(super) fn tell(&self, submitted: Submitted, notice: Option<Notice>) -> Submitted {
+        let Some(notice) = notice else {
+            return submitted;
+        };
+        let mut last = self.last.lock();
+        let before = last.take().and_then(|mut before| match before.try_recv() {
+            Err(oneshot::error::TryRecvError::Empty) => Some(before),
+            _ => None,
+        });
+        if let (Submitted::Ready(reply), None) = (&submitted, &before) {
+            notice.tell(reply);
+            return submitted;
+        }
+        let (told, next) = oneshot::channel();
+        *last = Some(next);
+        let (answer, waiting) = oneshot::channel();
+        tokio::spawn(async move {
+            let reply = submitted.wait().await;
+            if let Some(before) = before {
+                // Its end is what counts, however it ended.
+                let _ = before.await;
+            }
+            notice.tell(&reply);
+            drop(told);
+            // The client may have gone.
+            let _ = answer.send(reply);
+        });
+        Submitted::Waiting(waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_are_read_and_shown_as_redis_does() {
+        let events = Events::default();
+        for (letters, shown) in [
+            ("", ""),
+            ("KEA", "AKE"),
+            ("Kg$", "g$K"),
+            ("gK", "gK"),
+            ("E", "E"),
+            ("g$lshzetdKE", "AKE"),
+        ] {
+            events.set(Events::parse(letters.as_bytes()).unwrap());
+            assert_eq!(events.letters(), shown, "{letters}");
+        }
+        assert_eq!(Events::parse(b"KQ"), Err(BadLetter::Unknown));
+        assert_eq!(Events::parse(b"Ex"), Err(BadLetter::Untold('x')));
+    }
+
+    #[test]
+    fn nothing_is_told_without_a_form_or_a_class() {
+        let events = Events::default();
+        for (letters, is_told) in [("", false), ("A", false), ("KE", false), ("K$", true)] {
+            events.set(Events::parse(letters.as_bytes()).unwrap());
+            assert_eq!(
+                events.telling(Events::STRING).is_some(),
+                is_told,
+                "{letters}"
+            );
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What is published on one node reaches those who listen on others.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use netdb::resp::{ReplyDecoder, ReplyLimits, Value, encode_request};
+
+use crate::support::{Cluster, Connection, LATER, Node, SOON, eventually};
+
+/// How long a message may be on its way before another is published.
+const A_MOMENT: Duration = Duration::from_millis(200);
+
+/// A client that takes in what it is sent, whenever that comes.
+struct Listener {
+    stream: TcpStream,
+    decoder: ReplyDecoder,
+    input: BytesMut,
+}
+
+impl Listener {
+    /// Subscribes at a node, to whatever the command says.
+    fn new(node: &Node, command: &[&str]) -> Self {
+        Self::connect(node.ports.client, command).expect("a subscription")
+    }
+
+    fn connect(addr: SocketAddr, command: &[&str]) -> Result<Self, String> {
+        let stream = TcpStream::connect(addr).map_err(|error| error.to_string())?;
+        let mut listener = Self {
+            stream,
+            decoder: ReplyDecoder::new(ReplyLimits::default()),
+            input: BytesMut::new(),
+        };
+        let mut request = BytesMut::new();
+        encode_request(command, &mut request);
+        let sent = listener.stream.write_all(&request);
+        sent.map_err(|error| error.to_string())?;
+        for name in &command[1..] {
+            let frame = listener.next(SOON).ok_or("no answer")?;
+            if frame.get(1).map(String::as_str) != Some(*name) {
+                return Err(format!("{frame:?}"));
+            }
+        }
+        Ok(listener)
+    }
+
+    /// The words of the next frame; none if it does not come in time, or the node is gone.
+    fn next(&mut self, within: Duration) -> Option<Vec<String>> {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(frame) = self.decoder.decode(&mut self.input).expect("a frame") {
+                return Some(words(&frame));
+            }
+            let left = deadline.checked_duration_since(Instant::now())?;
+            self.stream
+                .set_read_timeout(Some(left.max(Duration::from_millis(1))))
+                .expect("a time-out");
+            let mut buffer = [0; 4096];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(read) => self.input.extend_from_slice(&buffer[..read]),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// What comes next is this.
+    #[track_caller]
+    fn expect(&mut self, frame: &[&str]) {
+        assert_eq!(self.next(SOON).expect("a message"), frame);
+    }
+
+    /// Waits until something comes that was published again and again meanwhile: before the
+    /// links are up nobody is told, and nothing is kept.
+    #[track_caller]
+    fn await_link(&mut self, publish: impl Fn()) {
+        eventually("what is published arrives", LATER, || {
+            publish();
+            self.next(A_MOMENT).map(drop).ok_or("nothing".to_owned())
+        });
+        while self.next(A_MOMENT).is_some() {}
+    }
+}
+
+fn words(frame: &Value) -> Vec<String> {
+    match frame {
+        Value::Array(items) | Value::Push(items) => items
+            .iter()
+            .map(|item| match item {
+                Value::Integer(n) => n.to_string(),
+                item => String::from_utf8_lossy(item.as_bytes().unwrap_or_default()).into(),
+            })
+            .collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn publish(node: &Node, channel: &str, message: &str) -> Value {
+    node.call(&["PUBLISH", channel, message])
+}
+
+#[test]
+fn what_one_node_publishes_others_hear_in_order() {
+    let cluster = Cluster::start(3);
+    let [one, two, three] = &cluster.nodes[..] else {
+        panic!("three nodes");
+    };
+    let mut by_name = Listener::new(one, &["SUBSCRIBE", "news", "other"]);
+    let mut by_pattern = Listener::new(two, &["PSUBSCRIBE", "n[a-f]*"]);
+    let mut here = Listener::new(three, &["SUBSCRIBE", "news"]);
+    for listener in [&mut by_name, &mut by_pattern] {
+        listener.await_link(|| drop(publish(three, "news", "are you there?")));
+    }
+    while here.next(A_MOMENT).is_some() {}
+    while by_name.next(A_MOMENT).is_some() {}
+
+    let mut connection = Connection::open(three.ports.client).unwrap();
+    for n in 0..500 {
+        // Each node counts those who listen there.
+        let told = connection.call(&["PUBLISH", "news", &n.to_string()]);
+        assert_eq!(told, Ok(Value::Integer(1)));
+        assert_eq!(publish(three, "nothing", "x"), Value::Integer(0));
+    }
+    for n in 0..500 {
+        let n = n.to_string();
+        by_name.expect(&["message", "news", &n]);
+        here.expect(&["message", "news", &n]);
+        by_pattern.expect(&["pmessage", "n[a-f]*", "news", &n]);
+    }
+
+    // In any direction, of any size that a value may have; and what is left is left.
+    let large = "x".repeat(3 * 1024 * 1024);
+    assert_eq!(publish(two, "other", &large), Value::Integer(0));
+    by_name.expect(&["message", "other", &large]);
+    assert_eq!(publish(one, "other", "y"), Value::Integer(1));
+    by_name.expect(&["message", "other", "y"]);
+    drop(by_name);
+    eventually("nobody listens on n1", SOON, || {
+        let channels = one.try_call(&["PUBSUB", "CHANNELS"])?;
+        (channels == Value::Array(Vec::new()))
+            .then_some(())
+            .ok_or(format!("{channels:?}"))
+    });
+    assert_eq!(publish(one, "other", "z"), Value::Integer(0));
+    assert_eq!(two.call(&["PUBSUB", "NUMPAT"]), Value::Integer(1));
+    assert_eq!(by_pattern.next(A_MOMENT), None);
+}
+
+#[test]
+fn who_listened_at_a_node_that_died_listens_again() {
+    let mut cluster = Cluster::start(3);
+    let mut lost = Listener::new(&cluster.nodes[0], &["SUBSCRIBE", "news"]);
+    let mut kept = Listener::new(&cluster.nodes[1], &["SUBSCRIBE", "news"]);
+    for listener in [&mut lost, &mut kept] {
+        listener.await_link(|| drop(publish(&cluster.nodes[2], "news", "are you there?")));
+    }
+    while kept.next(A_MOMENT).is_some() {}
+
+    cluster.nodes[0].kill();
+    assert_eq!(lost.next(SOON), None, "the connection is gone");
+    publish(&cluster.nodes[2], "news", "missed");
+    kept.expect(&["message", "news", "missed"]);
+
+    cluster.nodes[0].start();
+    let mut again = Listener::new(&cluster.nodes[0], &["SUBSCRIBE", "news"]);
+    again.await_link(|| drop(publish(&cluster.nodes[2], "news", "are you back?")));
+    while kept.next(A_MOMENT).is_some() {}
+    publish(&cluster.nodes[2], "news", "hello");
+    for listener in [&mut again, &mut kept] {
+        listener.expect(&["message", "news", "hello"]);
+    }
+    // And what is published at the node that came back.
+    kept.await_link(|| drop(publish(&cluster.nodes[0], "news", "do you hear me?")));
+}
