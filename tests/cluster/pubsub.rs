@@ -79,6 +79,11 @@ impl Listener {
             publish();
             self.next(A_MOMENT).map(drop).ok_or("nothing".to_owned())
         });
+        self.forget();
+    }
+
+    /// Takes in what is on its way.
+    fn forget(&mut self) {
         while self.next(A_MOMENT).is_some() {}
     }
 }
@@ -112,8 +117,8 @@ fn what_one_node_publishes_others_hear_in_order() {
     for listener in [&mut by_name, &mut by_pattern] {
         listener.await_link(|| drop(publish(three, "news", "are you there?")));
     }
-    while here.next(A_MOMENT).is_some() {}
-    while by_name.next(A_MOMENT).is_some() {}
+    here.forget();
+    by_name.forget();
 
     let mut connection = Connection::open(three.ports.client).unwrap();
     for n in 0..500 {
@@ -155,7 +160,7 @@ fn who_listened_at_a_node_that_died_listens_again() {
     for listener in [&mut lost, &mut kept] {
         listener.await_link(|| drop(publish(&cluster.nodes[2], "news", "are you there?")));
     }
-    while kept.next(A_MOMENT).is_some() {}
+    lost.forget();
 
     cluster.nodes[0].kill();
     assert_eq!(lost.next(SOON), None, "the connection is gone");
@@ -165,11 +170,77 @@ fn who_listened_at_a_node_that_died_listens_again() {
     cluster.nodes[0].start();
     let mut again = Listener::new(&cluster.nodes[0], &["SUBSCRIBE", "news"]);
     again.await_link(|| drop(publish(&cluster.nodes[2], "news", "are you back?")));
-    while kept.next(A_MOMENT).is_some() {}
+    kept.forget();
     publish(&cluster.nodes[2], "news", "hello");
     for listener in [&mut again, &mut kept] {
         listener.expect(&["message", "news", "hello"]);
     }
     // And what is published at the node that came back.
     kept.await_link(|| drop(publish(&cluster.nodes[0], "news", "do you hear me?")));
+}
+
+/// What Redis 7.0.15 tells of each command, but for `expired`.
+const EVENTS: &[(&str, &[(&str, &str)])] = &[
+    ("SET k v", &[("set", "k")]),
+    ("SET k v EX 100", &[("set", "k"), ("expire", "k")]),
+    ("SET k v NX", &[]),
+    ("SET k v KEEPTTL", &[("set", "k")]),
+    ("GETSET k w", &[("set", "k")]),
+    ("SETNX k x", &[]),
+    ("SETEX k 10 v", &[("set", "k"), ("expire", "k")]),
+    ("APPEND k x", &[("append", "k")]),
+    ("SETRANGE k 1 zz", &[("setrange", "k")]),
+    ("EXPIRE k 100", &[("expire", "k")]),
+    ("EXPIRE k 100 NX", &[]),
+    ("PERSIST k", &[("persist", "k")]),
+    ("PERSIST k", &[]),
+    ("GETEX k EX 10", &[("expire", "k")]),
+    ("GETEX k PERSIST", &[("persist", "k")]),
+    ("GETEX k", &[]),
+    ("RENAME k k2", &[("rename_from", "k"), ("rename_to", "k2")]),
+    ("RENAME k2 k2", &[]),
+    (
+        "RENAMENX k2 o",
+        &[("rename_from", "k2"), ("rename_to", "o")],
+    ),
+    ("COPY o oo", &[("copy_to", "oo")]),
+    ("COPY o oo", &[]),
+    ("COPY o oo REPLACE", &[("copy_to", "oo")]),
+    ("MSET a 1 b 2", &[("set", "a"), ("set", "b")]),
+    ("MSETNX c 1 d 2", &[("set", "c"), ("set", "d")]),
+    ("MSETNX c 1 e 2", &[]),
+    ("DEL a b zz", &[("del", "a"), ("del", "b")]),
+    ("UNLINK c", &[("del", "c")]),
+    ("GETDEL d", &[("del", "d")]),
+    ("GETDEL d", &[]),
+    ("EXPIRE oo -1", &[("del", "oo")]),
+    ("GETEX o PXAT 1", &[("del", "o")]),
+    ("SET a 2 GET", &[("set", "a")]),
+    ("FLUSHALL", &[]),
+];
+
+#[test]
+fn what_clients_of_one_node_change_is_heard_on_another() {
+    let cluster = Cluster::start(3);
+    let [one, two, three] = &cluster.nodes[..] else {
+        panic!("three nodes");
+    };
+    let mut listener = Listener::new(two, &["PSUBSCRIBE", "__keyevent@0__:*"]);
+    let set = ["CONFIG", "SET", "notify-keyspace-events", "EA"];
+    assert_eq!(one.call(&set), Value::ok());
+    listener.await_link(|| drop(one.call(&["SET", "k", "v"])));
+    one.call(&["DEL", "k"]);
+    listener.expect(&["pmessage", "__keyevent@0__:*", "__keyevent@0__:del", "k"]);
+    for (command, events) in EVENTS {
+        let words: Vec<&str> = command.split(' ').collect();
+        one.call(&words);
+        // Each node tells of its own clients, if it was asked to.
+        three.call(&["SET", "elsewhere", command]);
+        for (event, key) in *events {
+            let channel = format!("__keyevent@0__:{event}");
+            listener.expect(&["pmessage", "__keyevent@0__:*", &channel, key]);
+        }
+    }
+    assert_eq!(publish(one, "__keyevent@0__:end", "x"), Value::Integer(0));
+    listener.expect(&["pmessage", "__keyevent@0__:*", "__keyevent@0__:end", "x"]);
 }
