@@ -27,14 +27,16 @@
 //!
 //! Requests run on the task of whoever submits them, and messages of peers on the task of
 //! their stream: the data plane's locks are held for microseconds, and what a call leaves to
-//! be done (sends, then replies) is done by the same task afterwards, in order.
+//! be done (sends, then replies) is done by the same task afterwards, in order. So is what
+//! clients publish: the task of whoever publishes, or of the peer's stream, tells the listeners
+//! of this node.
 //!
 //! # Invariants
 //!
 //! - Nothing that did not authenticate is parsed, and every queue, buffer and count of
 //!   connections has a named limit.
 //! - A full queue drops; it never delays whoever fills it. What a dropped push would have
-//!   brought, sync brings.
+//!   brought, sync brings; what clients published is lost then, as it is kept by nobody.
 //! - Membership's task is never held up by the data plane: it publishes snapshots.
 //!
 //! What is deliberately absent: opinions. Who is alive is membership's to say, what a key

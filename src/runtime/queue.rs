@@ -1,7 +1,8 @@
 //! What waits to be written to one peer: bounded, and dropped rather than delayed when full.
 //!
 //! Whoever answers a client must not wait for a slow peer, so putting a message in never
-//! blocks. A dropped message is no harm: sync finds what it would have brought.
+//! blocks. A dropped message about data is no harm: sync finds what it would have brought.
+//! What clients have published is lost, which they must expect of it anyway.
 
 use std::collections::VecDeque;
 

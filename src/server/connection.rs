@@ -7,8 +7,9 @@
 //! - output: while more than [`OUTPUT_PAUSE_BYTES`] are unsent no further command is
 //!   executed and nothing is read, so there is at most that and one more reply; a client
 //!   that takes nothing for [`ServerLimits::stall`](super::limits::ServerLimits) is dropped;
-//! - other clients' time: after [`BURST_COMMANDS_MAX`] commands the task writes what it
-//!   has and goes to the back of the queue;
+//! - other tasks' time: after [`TURN_MAX`] commands or messages the task writes what it has and
+//!   goes to the back of the queue, whether they came at once or one by one: a task that it has
+//!   woken, as the one that writes to a peer, may wait behind it;
 //! - what is published for it waits in its mailbox, which is bounded, while its output is
 //!   longer than that; a client that leaves it until it is full is dropped;
 //! - an idle connection holds no buffer at all.
@@ -36,12 +37,9 @@ use crate::resp::RequestDecoder;
 /// enough for any sane pipeline, small enough for ten thousand clients that do it.
 pub(super) const OUTPUT_PAUSE_BYTES: usize = 1024 * 1024;
 
-/// Commands that one client may have executed before others get a turn: below a
-/// millisecond's work at a microsecond each, and enough to fill a write.
-const BURST_COMMANDS_MAX: usize = 512;
-
-/// Messages that one client gets before others get a turn, for the same reasons.
-const MESSAGES_MAX: usize = 512;
+/// Commands that one client may have executed, or messages that it gets, before others get a
+/// turn: below a millisecond's work at a microsecond each, and enough to fill a write.
+const TURN_MAX: usize = 512;
 
 /// Room for one read when nothing is known about what comes.
 const READ_BYTES: usize = 16 * 1024;
@@ -98,6 +96,8 @@ pub(super) struct Connection {
     decoder: RequestDecoder,
     input: BytesMut,
     replies: Replies,
+    /// Commands and messages since others last had a turn.
+    turn: usize,
     /// Since when the client has taken none of the output that is there for it.
     stalled_since: Option<Instant>,
     /// Why no further command is read.
@@ -123,6 +123,7 @@ impl Connection {
             shared,
             input: BytesMut::new(),
             replies: Replies::default(),
+            turn: 0,
             stalled_since: None,
             end: None,
             _registration: registration,
@@ -151,7 +152,7 @@ impl Connection {
         loop {
             let rest = self.burst();
             self.replies.settle().await;
-            let mail = self.take_messages().await?;
+            let mail = self.take_messages()?;
             self.write()?;
             if self.replies.pending_bytes() == 0
                 && let Some(end) = self.end.take()
@@ -160,9 +161,12 @@ impl Connection {
             }
             let paused = self.replies.pending_bytes() >= OUTPUT_PAUSE_BYTES;
             let may_have_more = rest == Rest::MayHaveMore || mail == Rest::MayHaveMore;
-            if may_have_more && !paused && self.end.is_none() {
+            let goes_on = may_have_more && !paused && self.end.is_none();
+            if goes_on || self.turn >= TURN_MAX {
+                self.turn = 0;
                 tokio::task::yield_now().await;
-            } else {
+            }
+            if !goes_on {
                 self.wait(!paused && self.end.is_none()).await?;
             }
         }
@@ -175,7 +179,7 @@ impl Connection {
             if self.end.is_some() {
                 break Rest::NeedsInput;
             }
-            if executed == BURST_COMMANDS_MAX
+            if executed == TURN_MAX
                 || self.replies.is_blocked()
                 || self.replies.pending_bytes() >= OUTPUT_PAUSE_BYTES
             {
@@ -195,6 +199,7 @@ impl Connection {
                 }
             }
         };
+        self.turn = self.turn.saturating_add(executed);
         if executed > 0 {
             self.shared.stats.commands.add(executed as u64);
             let mut profile = self.session.record.profile.lock();
@@ -225,7 +230,7 @@ impl Connection {
     }
 
     /// Adds to the output what was published for the client, within the bounds of a turn.
-    async fn take_messages(&mut self) -> Result<Rest, End> {
+    fn take_messages(&mut self) -> Result<Rest, End> {
         let Some(mailbox) = self.session.subscriptions.mailbox() else {
             return Ok(Rest::NeedsInput);
         };
@@ -233,7 +238,7 @@ impl Connection {
             return Err(End::Overrun);
         }
         let mut taken = 0;
-        while taken < MESSAGES_MAX && self.replies.pending_bytes() < OUTPUT_PAUSE_BYTES {
+        while taken < TURN_MAX && self.replies.pending_bytes() < OUTPUT_PAUSE_BYTES {
             let Some(message) = mailbox.take() else {
                 break;
             };
@@ -241,14 +246,11 @@ impl Connection {
             self.replies.push_frame(&frame, self.session.protocol);
             taken += 1;
         }
-        if taken == MESSAGES_MAX {
-            return Ok(Rest::MayHaveMore);
+        self.turn = self.turn.saturating_add(taken);
+        match taken {
+            TURN_MAX => Ok(Rest::MayHaveMore),
+            _ => Ok(Rest::NeedsInput),
         }
-        if taken > 0 {
-            // Whoever gets one message after the other might never wait for anything else.
-            tokio::task::consume_budget().await;
-        }
-        Ok(Rest::NeedsInput)
     }
 
     /// Writes as much as the socket takes now.

@@ -126,21 +126,21 @@ fn set(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
         if !is(name, EVENTS) {
             return Err(refused(name, "can't set immutable config"));
         }
-        if events.is_some() {
+        if events.replace(value).is_some() {
             return Err(refused(name, "duplicate parameter"));
         }
-        events = Some(Events::parse(value).map_err(|bad| match bad {
+    }
+    if let Some(letters) = events {
+        let bits = Events::parse(letters).map_err(|bad| match bad {
             BadLetter::Unknown => refused(
-                name,
+                EVENTS.as_bytes(),
                 "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.",
             ),
             BadLetter::Untold(letter) => refused(
-                name,
+                EVENTS.as_bytes(),
                 &format!("events of class '{letter}' are not told by this server"),
             ),
-        })?);
-    }
-    if let Some(bits) = events {
+        })?;
         context.shared.events.set(bits);
     }
     Ok(Outcome::Ok)
