@@ -27,6 +27,7 @@ mod limits;
 mod mailbox;
 mod outcome;
 mod replies;
+mod session;
 mod shared;
 mod spec;
 mod store;

@@ -8,13 +8,12 @@ use bytes::Bytes;
 use super::events::{Events, Teller};
 use super::failure::Failure;
 pub(super) use super::outcome::Outcome;
-use super::shared::{ClientRecord, Shared};
+pub(super) use super::session::{ReplyMode, Session};
+use super::shared::Shared;
 use super::store::Store;
-use super::subscribers::Kind;
-use super::subscriptions::Subscriptions;
 use crate::node::change::Change;
 use crate::node::request::{Consistency, Reply, Request, Strength};
-use crate::resp::{Protocol, Value, parse_i64};
+use crate::resp::{Value, parse_i64};
 use crate::runtime::Submitted;
 
 /// Executes a command whose arity has been checked.
@@ -281,69 +280,6 @@ impl Worker {
         let store = self.store.as_ref();
         self.events.tell(store, Events::GENERIC, event, key);
     }
-}
-
-/// What a connection remembers between commands.
-#[derive(Debug)]
-pub(super) struct Session {
-    pub(super) record: Arc<ClientRecord>,
-    pub(super) protocol: Protocol,
-    pub(super) replies: ReplyMode,
-    /// No further command is read; what has been answered is sent, then the connection
-    /// is closed.
-    pub(super) closing: bool,
-    pub(super) last_command: &'static str,
-    /// What the connection chose instead of the node's default.
-    pub(super) consistency: Option<Consistency>,
-    /// Whether the connection has begun a backup or a restore, which end with it.
-    pub(super) transfers: bool,
-    pub(super) subscriptions: Subscriptions,
-    pub(super) teller: Arc<Teller>,
-}
-
-impl Session {
-    pub(super) fn new(record: Arc<ClientRecord>, subscriptions: Subscriptions) -> Self {
-        Self {
-            record,
-            subscriptions,
-            teller: Arc::default(),
-            protocol: Protocol::Resp2,
-            replies: ReplyMode::On,
-            closing: false,
-            last_command: "NULL",
-            consistency: None,
-            transfers: false,
-        }
-    }
-
-    pub(super) fn set_protocol(&mut self, protocol: Protocol) {
-        self.protocol = protocol;
-        self.record.profile.lock().protocol = protocol;
-    }
-
-    /// Lets others see how much it has subscribed to.
-    pub(super) fn show_subscriptions(&self) {
-        let mut profile = self.record.profile.lock();
-        profile.channels = self.subscriptions.count_of(Kind::Channel);
-        profile.patterns = self.subscriptions.count_of(Kind::Pattern);
-    }
-
-    /// Whether its dialect cannot tell messages from replies and it has subscribed: then it may
-    /// only change its subscriptions, and little else.
-    pub(super) fn only_listens(&self) -> bool {
-        self.protocol == Protocol::Resp2 && self.subscriptions.count() > 0
-    }
-}
-
-/// Whether commands are answered; `CLIENT REPLY` changes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ReplyMode {
-    /// They are.
-    On,
-    /// They are not.
-    Off,
-    /// The next one is not.
-    SkipNext,
 }
 
 /// A command's arguments, its name first.
