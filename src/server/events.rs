@@ -170,6 +170,8 @@ impl What {
             Change::Set { .. } => Self::String("set"),
             Change::Append { .. } => Self::String("append"),
             Change::Overwrite { .. } => Self::String("setrange"),
+            Change::Add { whole: true, .. } => Self::String("incrby"),
+            Change::Add { whole: false, .. } => Self::String("incrbyfloat"),
             Change::Take => Self::Generic("del"),
             Change::End { at_ms, .. } if *at_ms <= wall_ms => Self::Generic("del"),
             Change::End { .. } => Self::Generic("expire"),
