@@ -12,7 +12,6 @@ use bytes::{Bytes, BytesMut};
 use super::request::RequestError;
 use crate::object::{Amount, VALUE_BYTES_MAX, Version};
 pub use crate::replication::{Change, Changed, Ends, EndsIf, OnlyIf};
-use crate::resp::parse_i64;
 use crate::store::Write;
 
 /// What a change means for a key.
@@ -88,7 +87,7 @@ impl Decision {
         let text = before.as_deref().unwrap_or(b"0");
         let sum = match whole {
             true => {
-                let number = parse_i64(text).ok_or(RequestError::NotAnInteger)?;
+                let number = integer(text).ok_or(RequestError::NotAnInteger)?;
                 let sum = Amount::from(number).checked_add(amount);
                 sum.filter(|sum| sum.to_i64().is_some())
                     .ok_or(RequestError::Overflow)?
@@ -163,6 +162,12 @@ pub(super) fn decide(
             before => Decision::nothing(before),
         },
     })
+}
+
+/// A whole number of 64 bits in its one spelling: Redis takes no other for an integer.
+fn integer(text: &[u8]) -> Option<i64> {
+    let number = Amount::parse(text)?.to_i64()?;
+    (number.to_string().as_bytes() == text).then_some(number)
 }
 
 fn end_may_change(only_if: EndsIf, ends_at: Option<u64>, at_ms: u64) -> bool {

@@ -7,7 +7,6 @@ use super::change::{Change, Ends, EndsIf, OnlyIf, decide};
 use super::request::RequestError;
 use crate::clock::Hlc;
 use crate::object::{Amount, VALUE_BYTES_MAX, Version};
-use crate::resp::parse_i64;
 use crate::store::Write;
 
 const NOW_MS: u64 = 1_000;
@@ -111,7 +110,11 @@ impl Model {
 }
 
 fn number(value: &[u8]) -> Option<i64> {
-    parse_i64(value)
+    std::str::from_utf8(value)
+        .ok()?
+        .parse()
+        .ok()
+        .filter(|number: &i64| number.to_string().as_bytes() == value)
 }
 
 fn bytes() -> impl Strategy<Value = Bytes> {

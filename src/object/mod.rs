@@ -14,6 +14,7 @@
 
 mod amount;
 mod counter;
+mod part;
 mod state;
 mod versions;
 
@@ -21,7 +22,8 @@ mod versions;
 mod tests;
 
 pub use amount::Amount;
-pub use counter::{Amendment, Current, Part};
+pub use counter::{Amendment, Current};
+pub use part::Part;
 pub use state::{Object, Row};
 pub use versions::{Version, Versions};
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::Part;
+use super::part::Part;
 use crate::clock::{Dot, Hlc};
 
 /// One value that a key was given.
