@@ -26,4 +26,5 @@ mod cluster {
     mod sharding;
     mod strings;
     mod terminal;
+    mod transactions;
 }

@@ -70,6 +70,14 @@ pub fn encode_null(protocol: Protocol, out: &mut BytesMut) {
     });
 }
 
+/// Appends the null that stands for an array. RESP2 has one of its own for that.
+pub fn encode_null_array(protocol: Protocol, out: &mut BytesMut) {
+    out.extend_from_slice(match protocol {
+        Protocol::Resp2 => b"*-1\r\n",
+        Protocol::Resp3 => b"_\r\n",
+    });
+}
+
 /// Appends the header of an array; `len` values must follow. For replies that are
 /// written as they are found.
 pub fn encode_array_header(len: usize, out: &mut BytesMut) {

@@ -19,11 +19,11 @@ mod request;
 mod value;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use encode::{
     encode, encode_array_header, encode_bulk, encode_error, encode_integer, encode_null,
-    encode_request, encode_simple,
+    encode_null_array, encode_request, encode_simple,
 };
 pub use inline::{UnbalancedQuotes, split_args};
 pub use limits::BULK_BYTES_MAX_DEFAULT;

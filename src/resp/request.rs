@@ -156,6 +156,13 @@ impl RequestDecoder {
         self.args_missing > 0
     }
 
+    /// Bytes of memory that it keeps for a command that has not ended.
+    #[cfg(test)]
+    pub(super) fn bytes_kept(&self) -> usize {
+        let args: usize = self.args.iter().map(Bytes::len).sum();
+        self.args.capacity() * size_of::<Bytes>() + args
+    }
+
     /// Reads `*COUNT`; false when more bytes are needed.
     fn read_count(&mut self, buffer: &mut BytesMut) -> Result<bool, ProtocolError> {
         let Some(line) = header_line(buffer, ProtocolError::CountLineTooLong)? else {

@@ -1,11 +1,24 @@
 //! Laws of the codecs: what is written is read back, however it is cut; hostile bytes
 //! cost an error, not memory.
+//!
+//! Hostile bytes are tried a few thousand times. For as many as one likes, here and in the
+//! server:
+//!
+//! ```text
+//! NETDB_FUZZ_CASES=1000000 cargo test --release --lib -- resp::tests::hostile server::tests::hostile
+//! ```
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 
 use super::reply::NESTING_MAX;
 use super::*;
+
+/// How often hostile bytes are tried: `NETDB_FUZZ_CASES` times, or else `short`.
+pub(crate) fn fuzz_cases(short: u32) -> u32 {
+    let cases = std::env::var("NETDB_FUZZ_CASES");
+    cases.map_or(short, |cases| cases.parse().expect("a number of cases"))
+}
 
 fn requests() -> RequestDecoder {
     RequestDecoder::new(RequestLimits::default())
@@ -231,9 +244,74 @@ proptest! {
             prop_assert_eq!(reply(&bytes[..length]), Ok(None));
         }
     }
+}
+
+/// What is done to the bytes of a valid pipeline.
+#[derive(Clone, Debug)]
+pub(crate) enum Mutation {
+    Replace(u8),
+    Insert(Vec<u8>),
+    Remove(usize),
+    Repeat(usize),
+    CutOff,
+}
+
+impl Mutation {
+    fn apply(&self, bytes: &mut Vec<u8>, at: usize) {
+        let end = |count: &usize| at.saturating_add(*count).min(bytes.len());
+        match self {
+            Self::Replace(byte) => bytes[at] = *byte,
+            Self::Insert(new) => drop(bytes.splice(at..at, new.iter().copied())),
+            Self::Remove(count) => drop(bytes.drain(at..end(count))),
+            Self::Repeat(count) => {
+                let part = bytes[at..end(count)].to_vec();
+                drop(bytes.splice(at..at, part));
+            }
+            Self::CutOff => bytes.truncate(at),
+        }
+    }
+}
+
+/// Changes some bytes of what is valid, or none.
+pub(crate) fn arb_mutated(valid: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+    let mutation = prop_oneof![
+        any::<u8>().prop_map(Mutation::Replace),
+        prop::collection::vec(any::<u8>(), 1..6).prop_map(Mutation::Insert),
+        prop::sample::select(vec!["*9\r\n", "$-1\r\n", "$7\r\n", "\r\n", "*1000000\r\n"])
+            .prop_map(|text| Mutation::Insert(text.into())),
+        (1_usize..20).prop_map(Mutation::Remove),
+        (1_usize..40).prop_map(Mutation::Repeat),
+        Just(Mutation::CutOff),
+    ];
+    let mutations = prop::collection::vec((any::<prop::sample::Index>(), mutation), 0..4);
+    (valid, mutations).prop_map(|(mut bytes, mutations)| {
+        for (at, mutation) in mutations {
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                mutation.apply(&mut bytes, at);
+            }
+        }
+        bytes
+    })
+}
+
+fn arb_pipeline() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(arb_command(), 1..5).prop_map(|commands| {
+        let mut bytes = BytesMut::new();
+        for command in &commands {
+            encode_request(command, &mut bytes);
+        }
+        bytes.to_vec()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(fuzz_cases(10_000)))]
 
     #[test]
-    fn hostile_bytes_are_decoded_or_refused(bytes in arb_hostile(), pieces in prop::collection::vec(0_usize..9, 0..30)) {
+    fn hostile_bytes_are_decoded_or_refused(
+        bytes in prop_oneof![arb_hostile(), arb_mutated(arb_pipeline())],
+        pieces in prop::collection::vec(0_usize..9, 0..30)) {
         // The answer does not depend on how the bytes were cut.
         let whole = commands(&bytes);
         let cut = commands_in_pieces(&bytes, &pieces);
@@ -248,9 +326,44 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn hostile_bytes_at_random_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = commands(&bytes);
         let _ = reply(&bytes);
+    }
+
+    #[test]
+    fn hostile_bytes_make_nothing_keep_more_than_its_limits(
+        bytes in prop_oneof![arb_hostile(), arb_mutated(arb_pipeline())],
+        repeated in 1_usize..40,
+        pieces in prop::collection::vec(0_usize..99, 0..30),
+    ) {
+        let limits = RequestLimits { bulk_bytes_max: 50, request_bytes_max: 400 };
+        // A decoder takes room for some arguments at once, and an inline command has its own
+        // limit.
+        let kept_max = limits.request_bytes_max + 16 * size_of::<Bytes>();
+        let waiting_max = INLINE_BYTES_MAX;
+        let bytes = bytes.repeat(repeated);
+        let mut decoder = RequestDecoder::new(limits);
+        let (mut buffer, mut rest) = (BytesMut::new(), &bytes[..]);
+        let mut pieces = pieces.into_iter();
+        'input: while !rest.is_empty() {
+            let (now, later) = rest.split_at(pieces.next().unwrap_or(1_000).min(rest.len()));
+            buffer.extend_from_slice(now);
+            rest = later;
+            loop {
+                match decoder.decode(&mut buffer) {
+                    Ok(Some(command)) => {
+                        let bytes: usize = command.iter().map(Bytes::len).sum();
+                        prop_assert!(!command.is_empty() && bytes <= INLINE_BYTES_MAX);
+                    }
+                    Ok(None) => break,
+                    Err(_) => break 'input,
+                }
+            }
+            prop_assert!(decoder.bytes_kept() <= kept_max, "{}", decoder.bytes_kept());
+            prop_assert!(buffer.len() <= waiting_max && buffer.capacity() <= 2 * waiting_max);
+            prop_assert!(decoder.bytes_missing(&buffer) <= limits.bulk_bytes_max + 2);
+        }
     }
 }
 

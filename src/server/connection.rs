@@ -12,25 +12,28 @@
 //!   woken, as the one that writes to a peer, may wait behind it;
 //! - what is published for it waits in its mailbox, which is bounded, while its output is
 //!   longer than that; a client that leaves it until it is full is dropped;
+//! - a transaction: what is queued and watched (`transaction`), and what its batch answers
+//!   (`replies`);
 //! - an idle connection holds no buffer at all.
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest, Ready};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
+use super::batch;
 use super::commands::TABLE;
 use super::execute::execute;
 use super::failure::Failure;
-use super::mailbox::Mailbox;
 use super::replies::Replies;
 use super::shared::{Registration, Shared};
 use super::spec::{Args, Context, Session};
 use super::store::Store;
+use super::turns::ALONE_PAUSE;
+use super::waiting::{End, linger, messages, ready};
 use crate::resp::RequestDecoder;
 
 /// Unsent output beyond which a client is served nothing more until it has read. Large
@@ -47,37 +50,6 @@ const READ_BYTES: usize = 16 * 1024;
 /// Most room for one read when a long argument has been announced.
 const READ_BYTES_MAX: usize = 256 * 1024;
 
-/// How long, and for how many bytes, a client that broke the protocol is still listened
-/// to after its error was sent. Closing with unread input would reset the connection and
-/// take the error with it.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 1024 * 1024;
-
-/// How a connection came to its end.
-#[derive(Debug)]
-pub(super) enum End {
-    /// The client closed it, or asked for it.
-    Closed,
-    /// The server is stopping, or another client killed it.
-    Stopped,
-    /// What the client sent is not the protocol.
-    Protocol,
-    /// The client spoke HTTP.
-    Http,
-    /// The client did not take its replies.
-    Stalled,
-    /// The client did not keep up with what it subscribed to.
-    Overrun,
-    /// The socket failed.
-    Failed(io::Error),
-}
-
-impl From<io::Error> for End {
-    fn from(error: io::Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
 /// What a burst left in the input, or in the mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
@@ -85,6 +57,8 @@ enum Rest {
     NeedsInput,
     /// Perhaps more.
     MayHaveMore,
+    /// A batch that has to stand back.
+    NoTurn,
 }
 
 /// A client's connection and all it keeps.
@@ -140,7 +114,7 @@ impl Connection {
             self.store.forget_transfers(client);
         }
         match &end {
-            End::Protocol => self.linger().await,
+            End::Protocol => linger(&mut self.stream).await,
             End::Stalled => self.shared.stats.stalled_dropped.add(1),
             End::Overrun => self.shared.stats.subscribers_dropped.add(1),
             _ => {}
@@ -151,7 +125,7 @@ impl Connection {
     async fn run(&mut self) -> Result<End, End> {
         loop {
             let rest = self.burst();
-            self.replies.settle().await;
+            self.replies.settle(&self.shared.turns).await;
             let mail = self.take_messages()?;
             self.write()?;
             if self.replies.pending_bytes() == 0
@@ -160,26 +134,66 @@ impl Connection {
                 return Ok(end);
             }
             let paused = self.replies.pending_bytes() >= OUTPUT_PAUSE_BYTES;
+            let may_go_on = !paused && self.end.is_none();
             let may_have_more = rest == Rest::MayHaveMore || mail == Rest::MayHaveMore;
-            let goes_on = may_have_more && !paused && self.end.is_none();
+            let goes_on = may_have_more && may_go_on;
+            if rest == Rest::NoTurn && may_go_on {
+                tokio::time::sleep(ALONE_PAUSE).await;
+                continue;
+            }
             if goes_on || self.turn >= TURN_MAX {
                 self.turn = 0;
                 tokio::task::yield_now().await;
             }
             if !goes_on {
-                self.wait(!paused && self.end.is_none()).await?;
+                self.wait(may_go_on).await?;
             }
         }
     }
 
-    /// Executes what the input holds, within the bounds of a turn.
+    /// Executes a batch that is under way, or what the input holds: whichever has its turn.
     fn burst(&mut self) -> Rest {
+        if !self.session.transaction.is_running() {
+            let shared = Arc::clone(&self.shared);
+            let Some(_turn) = shared.turns.share() else {
+                return Rest::MayHaveMore;
+            };
+            let rest = self.execute_input();
+            if !self.session.transaction.is_running() {
+                return rest;
+            }
+        }
+        if self.replies.pending_bytes() >= OUTPUT_PAUSE_BYTES {
+            return Rest::MayHaveMore;
+        }
+        self.execute_batch()
+    }
+
+    fn execute_batch(&mut self) -> Rest {
+        let mut context = Context {
+            store: &self.store,
+            shared: &self.shared,
+            session: &mut self.session,
+            table: &TABLE,
+        };
+        if !batch::proceed(&mut context, &mut self.replies) {
+            return Rest::NoTurn;
+        }
+        if self.session.closing && !self.session.transaction.is_running() {
+            self.end = Some(End::Closed);
+        }
+        Rest::MayHaveMore
+    }
+
+    /// Executes what the input holds, within the bounds of a turn.
+    fn execute_input(&mut self) -> Rest {
         let mut executed = 0;
         let rest = loop {
             if self.end.is_some() {
                 break Rest::NeedsInput;
             }
             if executed == TURN_MAX
+                || self.session.transaction.is_running()
                 || self.replies.is_blocked()
                 || self.replies.pending_bytes() >= OUTPUT_PAUSE_BYTES
             {
@@ -236,6 +250,10 @@ impl Connection {
         };
         if mailbox.is_overrun() {
             return Err(End::Overrun);
+        }
+        // What a batch answers is one reply.
+        if self.session.transaction.is_running() {
+            return Ok(Rest::NeedsInput);
         }
         let mut taken = 0;
         while taken < TURN_MAX && self.replies.pending_bytes() < OUTPUT_PAUSE_BYTES {
@@ -328,49 +346,5 @@ impl Connection {
         if out.is_empty() {
             *out = BytesMut::new();
         }
-    }
-
-    /// Reads and forgets until the client has closed, or has had enough time to.
-    async fn linger(&mut self) {
-        let drain = async {
-            self.stream.shutdown().await?;
-            let mut left = LINGER_BYTES_MAX;
-            let mut scratch = BytesMut::with_capacity(READ_BYTES);
-            while left > 0 {
-                let read = self.stream.read_buf(&mut scratch).await?;
-                if read == 0 {
-                    break;
-                }
-                left = left.saturating_sub(read);
-                scratch.clear();
-            }
-            io::Result::Ok(())
-        };
-        // Whatever happens here, the connection ends now.
-        let _ = timeout(LINGER, drain).await;
-    }
-}
-
-/// Waits for a message, if one is wanted, or for the end of the mailbox; for ever without one.
-async fn messages(mailbox: Option<&Arc<Mailbox>>, wanted: bool) {
-    match mailbox {
-        Some(mailbox) => mailbox.wait(wanted).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// What the socket can do, as soon as it can; an end if that is not before the deadline.
-async fn ready(
-    stream: &TcpStream,
-    interest: Interest,
-    deadline: Option<Instant>,
-) -> Result<Ready, End> {
-    let ready = stream.ready(interest);
-    let Some(deadline) = deadline else {
-        return Ok(ready.await?);
-    };
-    match timeout_at(deadline, ready).await {
-        Ok(ready) => Ok(ready?),
-        Err(_) => Err(End::Stalled),
     }
 }

@@ -8,6 +8,8 @@
 //! other clients' turns, and its own connection's later commands wait for it (`outcome`).
 //! What clients publish, on this node or another, goes into the mailboxes of the subscribers
 //! (`subscribers`, `mailbox`), from which their connections send it between replies.
+//! What a transaction has queued (`transaction`) is executed together (`batch`), in a turn in
+//! which no other client has its own (`turns`).
 //!
 //! Invariants: the effect of a command is visible to every later command of its
 //! connection, because requests are submitted in order and a submitted request has taken
@@ -15,8 +17,9 @@
 //! end its own connection, never the server; every buffer is bounded (`connection` says
 //! how); what is published arrives at most once, in the order of its publisher, and a
 //! subscriber that cannot keep up is dropped. Deliberately absent: authentication and TLS,
-//! transactions, messages that are kept for who is not there.
+//! messages that are kept for who is not there.
 
+mod batch;
 mod commands;
 mod connection;
 mod events;
@@ -33,6 +36,9 @@ mod spec;
 mod store;
 mod subscribers;
 mod subscriptions;
+mod transaction;
+mod turns;
+mod waiting;
 
 #[cfg(test)]
 mod tests;
@@ -52,9 +58,10 @@ use tracing::{debug, error, warn};
 use crate::runtime::Handle;
 pub use limits::ServerLimits;
 
-use connection::{Connection, End};
+use connection::Connection;
 use shared::Shared;
 use store::Store;
+use waiting::End;
 
 /// How long connections may take to end once the node stops: they answer what they have
 /// begun, which takes no longer than the network needs.

@@ -22,6 +22,8 @@ pub(super) type Work = Pin<Box<dyn Future<Output = Value> + Send>>;
 pub(super) enum Outcome {
     /// `OK`.
     Ok,
+    /// `QUEUED`.
+    Queued,
     /// This.
     Value(Value),
     /// Whatever the node answers.

@@ -3,7 +3,8 @@
 //! A reply that is known is written to the output at once. One that waits is held, with
 //! the bytes of the replies behind it, until it comes. So the order on the wire is the
 //! order of the commands, everything held is bytes that can be counted, and a burst whose
-//! replies are all known costs no queue at all.
+//! replies are all known costs no queue at all. The answers of a transaction are those of its
+//! commands behind the header of an array.
 
 use std::collections::VecDeque;
 
@@ -12,11 +13,20 @@ use tokio::sync::oneshot;
 
 use super::failure::Failure;
 use super::outcome::{Join, Outcome, Shape, Work, joined, shaped};
+use super::turns::Turns;
 use crate::node::request::{Reply, RequestError};
 use crate::resp::{
-    Protocol, Value, encode, encode_bulk, encode_error, encode_integer, encode_null, encode_simple,
+    Protocol, Value, encode, encode_array_header, encode_bulk, encode_error, encode_integer,
+    encode_null, encode_null_array, encode_simple,
 };
 use crate::runtime::Submitted;
+
+/// Most bytes of answers of one transaction: they are all in memory until they are sent.
+const ARRAY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Stands where an answer would go beyond [`ARRAY_BYTES_MAX`].
+const LEFT_OUT: &str = "ERR the answers of the transaction are too long together: this one is \
+                        left out, its command was executed";
 
 /// The replies of one connection that have not been sent.
 #[derive(Default)]
@@ -26,11 +36,16 @@ pub(super) struct Replies {
     held_bytes: usize,
     /// Whether work is held that later commands must not overtake.
     is_blocked: bool,
+    /// Whether replies are parts of an array.
+    in_array: bool,
+    /// Bytes that are left for answers in the array.
+    room: usize,
 }
 
 struct Held {
     waiting: Waiting,
     protocol: Protocol,
+    in_array: bool,
     /// Replies that were known already, behind the one that waits.
     then: BytesMut,
 }
@@ -59,6 +74,7 @@ impl Replies {
         match outcome {
             Outcome::Silent => {}
             Outcome::Ok => self.ready(|out| encode_simple("OK", out)),
+            Outcome::Queued => self.ready(|out| encode_simple("QUEUED", out)),
             Outcome::Pushed(frames) | Outcome::Subscribed(frames) => {
                 for frame in frames {
                     self.push_frame(&frame, protocol);
@@ -98,6 +114,23 @@ impl Replies {
         self.push_work(Waiting::Unanswered(work), Protocol::Resp2);
     }
 
+    /// Begins an array; the next `count` replies are its parts.
+    pub(super) fn begin_array(&mut self, count: usize) {
+        self.ready(|out| encode_array_header(count, out));
+        self.in_array = true;
+        self.room = ARRAY_BYTES_MAX;
+    }
+
+    /// What is pushed from now on is no part of an array.
+    pub(super) fn end_array(&mut self) {
+        self.in_array = false;
+    }
+
+    /// Adds the null that stands for an array.
+    pub(super) fn push_null_array(&mut self, protocol: Protocol) {
+        self.ready(|out| encode_null_array(protocol, out));
+    }
+
     fn push_work(&mut self, work: Waiting, protocol: Protocol) {
         self.is_blocked = true;
         self.hold(work, protocol);
@@ -127,9 +160,10 @@ impl Replies {
         self.out.len().saturating_add(self.held_bytes)
     }
 
-    /// Waits until no reply waits any more.
-    pub(super) async fn settle(&mut self) {
+    /// Waits until no reply waits any more. Work takes its steps in `turns`.
+    pub(super) async fn settle(&mut self, turns: &Turns) {
         while let Some(held) = self.held.pop_front() {
+            let before = self.out.len();
             match held.waiting {
                 Waiting::One(receiver) => {
                     let reply = received(receiver).await;
@@ -153,12 +187,15 @@ impl Replies {
                     encode(&joined(replies, join), held.protocol, &mut self.out);
                 }
                 Waiting::Work(work) => {
-                    let value = work.await;
+                    let value = turns.steps(work).await;
                     encode(&value, held.protocol, &mut self.out);
                 }
                 Waiting::Unanswered(work) => {
-                    work.await;
+                    turns.steps(work).await;
                 }
+            }
+            if held.in_array {
+                fit(&mut self.out, before, &mut self.room);
             }
             self.out.extend_from_slice(&held.then);
         }
@@ -172,14 +209,17 @@ impl Replies {
     }
 
     fn ready(&mut self, write: impl FnOnce(&mut BytesMut)) {
-        match self.held.back_mut() {
-            None => write(&mut self.out),
-            Some(held) => {
-                let before = held.then.len();
-                write(&mut held.then);
-                let written = held.then.len().saturating_sub(before);
-                self.held_bytes = self.held_bytes.saturating_add(written);
-            }
+        let held = self.held.back_mut();
+        let is_held = held.is_some();
+        let buffer = held.map_or(&mut self.out, |held| &mut held.then);
+        let before = buffer.len();
+        write(buffer);
+        if self.in_array {
+            fit(buffer, before, &mut self.room);
+        }
+        if is_held {
+            let written = buffer.len().saturating_sub(before);
+            self.held_bytes = self.held_bytes.saturating_add(written);
         }
     }
 
@@ -187,8 +227,21 @@ impl Replies {
         self.held.push_back(Held {
             waiting,
             protocol,
+            in_array: self.in_array,
             then: BytesMut::new(),
         });
+    }
+}
+
+/// Takes what was written behind `before` out of the room, or writes an error in its place.
+fn fit(buffer: &mut BytesMut, before: usize, room: &mut usize) {
+    let written = buffer.len().saturating_sub(before);
+    match room.checked_sub(written) {
+        Some(left) => *room = left,
+        None => {
+            buffer.truncate(before);
+            encode_error(LEFT_OUT, buffer);
+        }
     }
 }
 
@@ -276,7 +329,7 @@ mod tests {
         assert_eq!(replies.pending_bytes(), 5 + 4 + 3);
         second.send(Reply::Deleted(true)).unwrap();
         first.send(Reply::Value(None)).unwrap();
-        replies.settle().await;
+        replies.settle(&Turns::default()).await;
         assert_eq!(&replies.output()[..], b"+OK\r\n$-1\r\n:7\r\n:2\r\n_\r\n");
         assert_eq!(replies.pending_bytes(), replies.output().len());
     }
@@ -294,7 +347,7 @@ mod tests {
         let (gone, reply) = oneshot::channel::<Reply>();
         replies.push(Outcome::Node(Submitted::Waiting(reply)), Protocol::Resp2);
         drop(gone);
-        replies.settle().await;
+        replies.settle(&Turns::default()).await;
         let text = String::from_utf8(replies.output().to_vec()).unwrap();
         assert_eq!(text.matches("-SHUTDOWN ").count(), 1, "{text}");
         assert_eq!(text.matches("-TIMEOUT ").count(), 1, "{text}");

@@ -6,6 +6,7 @@ use super::events::Teller;
 use super::shared::ClientRecord;
 use super::subscribers::Kind;
 use super::subscriptions::Subscriptions;
+use super::transaction::Transaction;
 use crate::node::request::Consistency;
 use crate::resp::Protocol;
 
@@ -25,6 +26,7 @@ pub(super) struct Session {
     pub(super) transfers: bool,
     pub(super) subscriptions: Subscriptions,
     pub(super) teller: Arc<Teller>,
+    pub(super) transaction: Transaction,
 }
 
 impl Session {
@@ -39,7 +41,21 @@ impl Session {
             last_command: "NULL",
             consistency: None,
             transfers: false,
+            transaction: Transaction::default(),
         }
+    }
+
+    /// Forgets the transaction and what is watched.
+    pub(super) fn end_transaction(&mut self) {
+        self.transaction.forget();
+        self.show_transaction();
+    }
+
+    /// Lets others see how far the transaction is.
+    pub(super) fn show_transaction(&self) {
+        let mut profile = self.record.profile.lock();
+        profile.queued = self.transaction.queued();
+        profile.watched = self.transaction.watched();
     }
 
     pub(super) fn set_protocol(&mut self, protocol: Protocol) {

@@ -14,6 +14,7 @@ use super::events::Events;
 use super::limits::ServerLimits;
 use super::subscribers::Subscribers;
 use super::subscriptions::Subscriptions;
+use super::turns::Turns;
 use crate::resp::Protocol;
 
 /// State of the server as a whole.
@@ -23,6 +24,7 @@ pub(super) struct Shared {
     pub(super) stats: Stats,
     pub(super) subscribers: Arc<Subscribers>,
     pub(super) events: Arc<Events>,
+    pub(super) turns: Turns,
     clients: Mutex<BTreeMap<u64, Arc<ClientRecord>>>,
     last_id: AtomicU64,
 }
@@ -80,6 +82,10 @@ pub(super) struct Profile {
     pub(super) patterns: usize,
     pub(super) last_command: &'static str,
     pub(super) last_at: Instant,
+    /// Commands in its transaction, if it has one.
+    pub(super) queued: Option<usize>,
+    /// Keys that it watches.
+    pub(super) watched: usize,
 }
 
 /// A client's place in the list; leaving scope takes it off, however its task ended.
@@ -109,6 +115,7 @@ impl Shared {
             stats: Stats::default(),
             subscribers: Arc::default(),
             events: Arc::default(),
+            turns: Turns::default(),
             clients: Mutex::new(BTreeMap::new()),
             last_id: AtomicU64::new(0),
         }
@@ -138,6 +145,8 @@ impl Shared {
                 patterns: 0,
                 last_command: "NULL",
                 last_at: now,
+                queued: None,
+                watched: 0,
             }),
         });
         self.clients.lock().insert(id, Arc::clone(&record));

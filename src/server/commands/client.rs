@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::resp::Value;
 use crate::server::commands::{client_kill, help};
 use crate::server::failure::{Failure, quoted};
-use crate::server::shared::ClientRecord;
+use crate::server::shared::{ClientRecord, Profile};
 use crate::server::spec::{Arg, Args, Context, Outcome, ReplyMode, Spec};
 
 /// Longest name of a client or its library: it is kept per connection and shown in lists.
@@ -44,6 +44,7 @@ pub(super) const SUBCOMMANDS: &[Spec] = &[
     Spec {
         name: "list",
         arity: -2,
+        flags: &["admin", "noscript", "loading", "stale"],
         summary: "Lists open connections.",
         args: &[
             Arg::new("client-type", "string").token("TYPE").optional(),
@@ -58,6 +59,7 @@ pub(super) const SUBCOMMANDS: &[Spec] = &[
     Spec {
         name: "no-evict",
         arity: 3,
+        flags: &["admin", "noscript", "loading", "stale"],
         summary: "Accepted for compatibility: clients are not evicted.",
         args: &[ON_OR_OFF],
         run: Some(on_or_off),
@@ -74,6 +76,8 @@ pub(super) const SUBCOMMANDS: &[Spec] = &[
     Spec {
         name: "reply",
         arity: 3,
+        // Not in a transaction: the array that `EXEC` answers would lack parts.
+        flags: &["noscript", "loading", "stale", "no_multi"],
         summary: "Instructs the server whether to reply to commands.",
         args: &[Arg::of(
             "action",
@@ -274,21 +278,41 @@ fn listing(text: String) -> Outcome {
     .into()
 }
 
+/// What it does beside one command after the other, by Redis's letters.
+fn flags_of(profile: &Profile) -> String {
+    let mut flags = String::new();
+    if profile.is_subscriber() {
+        flags.push('P');
+    }
+    if profile.queued.is_some() {
+        flags.push('x');
+    }
+    if flags.is_empty() {
+        flags.push('N');
+    }
+    flags
+}
+
 /// One client as `CLIENT LIST` shows it; fields that have no meaning here are left out.
 fn client_line(record: &ClientRecord) -> String {
     let profile = record.profile.lock().clone();
+    let queued = profile
+        .queued
+        .map(|queued| i64::try_from(queued).unwrap_or(i64::MAX));
     format!(
-        "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub={} psub={} multi=-1 \
-         cmd={} user=default resp={} lib-name={} lib-ver={}",
+        "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub={} psub={} multi={} \
+         watch={} cmd={} user=default resp={} lib-name={} lib-ver={}",
         record.id,
         record.addr,
         record.local_addr,
         String::from_utf8_lossy(&profile.name),
         record.since.elapsed().as_secs(),
         profile.last_at.elapsed().as_secs(),
-        if profile.is_subscriber() { 'P' } else { 'N' },
+        flags_of(&profile),
         profile.channels,
         profile.patterns,
+        queued.unwrap_or(-1),
+        profile.watched,
         profile.last_command,
         profile.protocol.number(),
         String::from_utf8_lossy(&profile.library),

@@ -8,7 +8,14 @@ use crate::server::failure::{Failure, quoted};
 use crate::server::shared::ClientRecord;
 use crate::server::spec::{Arg, Args, Context, Outcome, ReplyMode, Spec};
 
-const FLAGS: &[&str] = &["noscript", "loading", "stale", "fast"];
+const FLAGS: &[&str] = &[
+    "noscript",
+    "loading",
+    "stale",
+    "fast",
+    "no_auth",
+    "allow_busy",
+];
 
 pub(super) const COMMANDS: &[Spec] = &[
     Spec {
@@ -126,6 +133,7 @@ fn quit(context: &mut Context<'_>, _: &mut Args) -> Result<Outcome, Failure> {
 }
 
 fn reset(context: &mut Context<'_>, _: &mut Args) -> Result<Outcome, Failure> {
+    context.session.end_transaction();
     context.session.replies = ReplyMode::On;
     context.session.consistency = None;
     context.session.subscriptions.clear();

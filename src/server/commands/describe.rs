@@ -1,6 +1,7 @@
 //! Rows of the command table as values: what `COMMAND` and `COMMAND DOCS` show.
 
 use crate::resp::Value;
+use crate::server::commands::access::{Access, accesses};
 use crate::server::spec::{Arg, Keys, Spec};
 
 /// A row as `COMMAND` shows it, in the order that Redis fixed.
@@ -24,7 +25,8 @@ pub(super) fn row(spec: &Spec, name: &str) -> Value {
     ])
 }
 
-fn words<'a>(words: impl Iterator<Item = &'a str>) -> Value {
+/// Words that have no order.
+pub(super) fn words<'a>(words: impl Iterator<Item = &'a str>) -> Value {
     Value::Set(words.map(Value::simple).collect())
 }
 
@@ -38,9 +40,19 @@ pub(super) fn categories(spec: &Spec) -> Vec<String> {
     if has("readonly") {
         categories.push("@read".to_owned());
     }
+    if has("admin") {
+        categories.push("@admin".to_owned());
+    }
+    if has("admin") || matches!(spec.name, "flushall" | "flushdb" | "keys") {
+        categories.push("@dangerous".to_owned());
+    }
     match spec.group {
+        _ if matches!(spec.name, "flushall" | "flushdb") => {
+            categories.push("@keyspace".to_owned());
+        }
         "generic" => categories.push("@keyspace".to_owned()),
         "server" => {}
+        "transactions" => categories.push("@transaction".to_owned()),
         group => categories.push(format!("@{group}")),
     }
     categories.push(if has("fast") { "@fast" } else { "@slow" }.to_owned());
@@ -49,22 +61,17 @@ pub(super) fn categories(spec: &Spec) -> Vec<String> {
 
 /// Where the keys are, in the form that replaced first, last and step.
 fn key_specs(spec: &Spec) -> Vec<Value> {
-    let Keys { first, last, step } = spec.keys;
-    if first == 0 {
-        return Vec::new();
-    }
-    let access = if spec.flags.contains(&"write") {
-        ["OW", "update"]
-    } else {
-        ["RO", "access"]
-    };
+    accesses(spec).into_iter().map(key_spec).collect()
+}
+
+fn key_spec((Keys { first, last, step }, access): (Keys, Access)) -> Value {
     let last = if last < 0 {
         last
     } else {
         last.saturating_sub(first)
     };
-    vec![Value::Map(vec![
-        (Value::bulk("flags"), words(access.into_iter())),
+    Value::Map(vec![
+        (Value::bulk("flags"), words(access.iter().copied())),
         (
             Value::bulk("begin_search"),
             typed("index", vec![("index", first)]),
@@ -76,7 +83,7 @@ fn key_specs(spec: &Spec) -> Vec<Value> {
                 vec![("lastkey", last), ("keystep", step), ("limit", 0)],
             ),
         ),
-    ])]
+    ])
 }
 
 fn typed(kind: &'static str, fields: Vec<(&'static str, i64)>) -> Value {

@@ -1,8 +1,12 @@
 //! `COMMAND`: what the server says of its commands, all from their rows.
 
+use bytes::Bytes;
+
 use crate::resp::Value;
-use crate::server::commands::describe::{categories, documentation, row};
+use crate::server::commands::access::{access_of_call, accesses};
+use crate::server::commands::describe::{categories, documentation, row, words};
 use crate::server::commands::help;
+use crate::server::commands::keyspace::checked_pattern;
 use crate::server::failure::Failure;
 use crate::server::glob;
 use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec};
@@ -41,13 +45,19 @@ const SUBCOMMANDS: &[Spec] = &[
     },
     Spec {
         name: "getkeys",
-        arity: -3,
+        arity: -4,
         summary: "Extracts the key names from an arbitrary command.",
-        args: &[
-            Arg::new("command", "string"),
-            Arg::new("arg", "string").optional().multiple(),
-        ],
+        args: COMMAND,
         run: Some(getkeys),
+        ..BASE
+    },
+    Spec {
+        name: "getkeysandflags",
+        arity: -4,
+        since: "7.0.0",
+        summary: "Extracts the key names and access flags for an arbitrary command.",
+        args: COMMAND,
+        run: Some(getkeysandflags),
         ..BASE
     },
     help::HELP,
@@ -78,6 +88,12 @@ const SUBCOMMANDS: &[Spec] = &[
         run: Some(list),
         ..BASE
     },
+];
+
+/// A command with its arguments.
+const COMMAND: &[Arg] = &[
+    Arg::new("command", "string"),
+    Arg::new("arg", "string").optional().multiple(),
 ];
 
 const COMMAND_NAMES: Arg = Arg::new("command-name", "string").optional().multiple();
@@ -130,44 +146,83 @@ fn docs(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> 
     Ok(Value::Map(pairs).into())
 }
 
-fn list(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
-    let filtered = args.len() == 5 && args.is(2, "filterby");
-    if args.len() > 2 && !filtered {
-        return Err(Failure::SYNTAX);
-    }
-    let filter = args.bytes(4);
-    let keep: Box<dyn Fn(&Spec) -> bool> = if !filtered {
-        Box::new(|_| true)
-    } else if args.is(3, "module") {
-        Box::new(|_| false)
-    } else if args.is(3, "aclcat") {
-        Box::new(|spec| {
-            let category = categories(spec).into_iter();
-            category
-                .filter_map(|category| category.strip_prefix('@').map(str::to_owned))
-                .any(|category| category.as_bytes().eq_ignore_ascii_case(filter))
-        })
-    } else if args.is(3, "pattern") {
-        let pattern = filter.to_ascii_lowercase();
-        Box::new(move |spec| glob::matches(&pattern, spec.name.as_bytes()))
-    } else {
-        return Err(Failure::SYNTAX);
-    };
-    let names = context.table.iter().filter(|spec| keep(spec));
-    Ok(Value::Array(names.map(|spec| Value::bulk(spec.name)).collect()).into())
+/// Which rows `COMMAND LIST` shows.
+enum Filter {
+    All,
+    /// Those of a module: there are no modules.
+    Nothing,
+    /// Those of an access category.
+    Category(Bytes),
+    /// Those whose full name matches.
+    Pattern(Vec<u8>),
 }
 
-fn getkeys(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
-    let command = args.take_from(2);
-    let spec = command
-        .first()
-        .and_then(|name| context.table.find(name))
-        .ok_or(Failure::new("ERR Invalid command specified"))?;
-    let spec = match command.get(1) {
-        Some(name) => spec.subcommand(name).unwrap_or(spec),
-        None => spec,
-    };
-    if spec.keys.first == 0 {
+impl Filter {
+    fn parse(args: &mut Args) -> Result<Self, Failure> {
+        if args.len() == 2 {
+            return Ok(Self::All);
+        }
+        if args.len() != 5 || !args.is(2, "filterby") {
+            return Err(Failure::SYNTAX);
+        }
+        if args.is(3, "module") {
+            Ok(Self::Nothing)
+        } else if args.is(3, "aclcat") {
+            Ok(Self::Category(args.take(4)))
+        } else if args.is(3, "pattern") {
+            let pattern = checked_pattern(args.bytes(4))?;
+            Ok(Self::Pattern(pattern.to_ascii_lowercase()))
+        } else {
+            Err(Failure::SYNTAX)
+        }
+    }
+
+    fn keeps(&self, spec: &Spec, full_name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Nothing => false,
+            Self::Category(wanted) => categories(spec).iter().any(|category| {
+                let name = category.strip_prefix('@').unwrap_or(category);
+                wanted.eq_ignore_ascii_case(name.as_bytes())
+            }),
+            Self::Pattern(pattern) => glob::matches(pattern, full_name.as_bytes()),
+        }
+    }
+}
+
+/// Containers and their subcommands each for themselves, as in Redis.
+fn list(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
+    let filter = Filter::parse(args)?;
+    let mut names = Vec::new();
+    for command in context.table.iter() {
+        let full_name = |spec: &Spec| format!("{}|{}", command.name, spec.name);
+        let subcommands = command.subcommands.iter();
+        let subcommands = subcommands.map(|spec| (spec, full_name(spec)));
+        let all = [(command, command.name.to_owned())].into_iter();
+        let kept = all.chain(subcommands);
+        let kept = kept.filter(|(spec, name)| filter.keeps(spec, name));
+        names.extend(kept.map(|(_, name)| Value::bulk(name)));
+    }
+    Ok(Value::Array(names).into())
+}
+
+/// The row of a command with its arguments.
+fn row_of(context: &Context<'_>, command: &[Bytes]) -> Option<&'static Spec> {
+    let (name, rest) = command.split_first()?;
+    let spec = context.table.find(name)?;
+    match rest.first() {
+        Some(name) if !spec.subcommands.is_empty() => spec.subcommand(name),
+        _ => Some(spec),
+    }
+}
+
+/// The keys of a command, and what it does to each.
+fn keys_of(
+    context: &Context<'_>,
+    command: &[Bytes],
+) -> Result<Vec<(Bytes, &'static [&'static str])>, Failure> {
+    let spec = row_of(context, command).ok_or(Failure::new("ERR Invalid command specified"))?;
+    if spec.keys == Keys::NONE {
         return Err(Failure::new("ERR The command has no key arguments"));
     }
     if !spec.accepts(command.len()) {
@@ -176,19 +231,33 @@ fn getkeys(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failur
         ));
     }
     let count = i64::try_from(command.len()).unwrap_or(i64::MAX);
-    let Keys { first, last, step } = spec.keys;
-    let last = if last < 0 {
-        count.saturating_add(last)
-    } else {
-        last
-    };
-    let keys = command
-        .into_iter()
-        .enumerate()
-        .filter(|(at, _)| {
-            let at = i64::try_from(*at).unwrap_or(i64::MAX);
-            (first..=last).contains(&at) && at.saturating_sub(first) % step.max(1) == 0
-        })
-        .map(|(_, key)| Value::Bulk(key));
+    let mut found = Vec::new();
+    for (keys, access) in accesses(spec) {
+        let last = match keys.last {
+            ..0 => count.saturating_add(keys.last),
+            last => last,
+        };
+        let access = access_of_call(spec, command).unwrap_or(access);
+        for (at, key) in (0_i64..).zip(command) {
+            let is_in_range = (keys.first..=last).contains(&at);
+            if is_in_range && at.saturating_sub(keys.first) % keys.step.max(1) == 0 {
+                found.push((key.clone(), access));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn getkeys(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
+    let keys = keys_of(context, &args.take_from(2))?.into_iter();
+    Ok(Value::Array(keys.map(|(key, _)| Value::Bulk(key)).collect()).into())
+}
+
+fn getkeysandflags(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
+    let keys = keys_of(context, &args.take_from(2))?.into_iter();
+    let keys = keys.map(|(key, access)| {
+        let flags = access.iter().copied();
+        Value::Array(vec![Value::Bulk(key), words(flags)])
+    });
     Ok(Value::Array(keys.collect()).into())
 }

@@ -21,7 +21,7 @@ const SCAN_COUNT_MAX: usize = 10_000;
 const KEYS_REPLY_MAX: usize = 100_000;
 
 /// Most keys that `KEYS` looks at, which are those that begin like its pattern: about a
-/// second's work, during which its worker serves nobody else.
+/// second's work. After each [`SCAN_COUNT_MAX`] of them others have their turn.
 const KEYS_VISITED_MAX: u64 = 1_000_000;
 
 pub(super) const COMMANDS: &[Spec] = &[
@@ -188,6 +188,7 @@ async fn matching(store: &dyn Store, pattern: &[u8]) -> Result<Value, Failure> {
         if is_last {
             break;
         }
+        tokio::task::yield_now().await;
     }
     Ok(Value::Array(found.into_iter().map(Value::Bulk).collect()))
 }
@@ -283,6 +284,7 @@ fn checked_count(args: &Args, at: usize) -> Result<usize, Failure> {
     Ok(count.min(SCAN_COUNT_MAX))
 }
 
+/// A pattern that is not too long to be matched.
 pub(super) fn checked_pattern(pattern: &[u8]) -> Result<&[u8], Failure> {
     if pattern.len() > PATTERN_BYTES_MAX {
         return Err(Failure::new(format!(

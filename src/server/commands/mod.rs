@@ -1,6 +1,7 @@
 //! The commands, one file per family. Each family is a list of rows; a row names the
 //! function that executes it.
 
+mod access;
 mod client;
 mod client_kill;
 mod config;
@@ -24,6 +25,7 @@ mod pubsub;
 mod ranges;
 mod server;
 mod strings;
+mod transactions;
 mod transfer;
 
 use std::sync::LazyLock;
@@ -50,6 +52,7 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
         ranges::COMMANDS,
         server::COMMANDS,
         strings::COMMANDS,
+        transactions::COMMANDS,
     ])
 });
 
@@ -84,14 +87,14 @@ mod tests {
                 "{}",
                 spec.name
             );
-            assert!(is_data || spec.keys == Keys::NONE, "{}", spec.name);
+            let has_keys = is_data || spec.name == "watch";
+            assert!(has_keys || spec.keys == Keys::NONE, "{}", spec.name);
         }
     }
 
     #[test]
-    fn every_command_is_in_the_readme() {
-        let readme = include_str!("../../../README.md");
-        let (_, section) = readme.split_once("### Redis commands").unwrap();
+    fn every_command_is_documented() {
+        let section = include_str!("../REDIS.md");
         let section = section.split("\n## ").next().unwrap();
         let is_part_of_a_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
         let words: Vec<&str> = section.split(|c| !is_part_of_a_word(c)).collect();

@@ -17,8 +17,9 @@ use crate::server::subscribers::Kind;
 /// Most channels that `PUBSUB CHANNELS` answers: its reply is built in memory at once.
 const CHANNELS_REPLY_MAX: usize = 100_000;
 
+/// What a subscription is answered is not one reply, as everything in a transaction is.
 const BASE: Spec = Spec {
-    flags: &["pubsub", "noscript", "loading", "stale"],
+    flags: &["pubsub", "noscript", "loading", "stale", "no_multi"],
     group: "pubsub",
     since: "2.0.0",
     ..Spec::NONE

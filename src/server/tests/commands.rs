@@ -79,6 +79,28 @@ async fn errors_have_the_words_that_clients_know() {
             "ERR The command has no key arguments",
         ),
         ("COMMAND GETKEYS NOPE x", "ERR Invalid command specified"),
+        (
+            "COMMAND GETKEYS OBJECT NOPE a",
+            "ERR Invalid command specified",
+        ),
+        (
+            "COMMAND GETKEYSANDFLAGS NOPE x",
+            "ERR Invalid command specified",
+        ),
+        (
+            "COMMAND GETKEYS GET",
+            "ERR wrong number of arguments for 'command|getkeys' command",
+        ),
+        (
+            "COMMAND GETKEYS MSET a",
+            "ERR Invalid number of arguments specified for command",
+        ),
+        ("COMMAND LIST FILTERBY PATTERN", "ERR syntax error"),
+        ("COMMAND LIST FILTERBY COLOUR red", "ERR syntax error"),
+        (
+            "COMMAND NOPE",
+            "ERR unknown subcommand 'NOPE'. Try COMMAND HELP.",
+        ),
     ] {
         assert_eq!(peer.error(line).await, text, "{line}");
     }
@@ -204,7 +226,7 @@ async fn command_describes_the_table() {
     let Value::Integer(count) = peer.call("COMMAND COUNT").await else {
         panic!("a count");
     };
-    for line in ["COMMAND", "COMMAND INFO", "COMMAND LIST"] {
+    for line in ["COMMAND", "COMMAND INFO"] {
         let Value::Array(rows) = peer.call(line).await else {
             panic!("{line}");
         };
@@ -230,6 +252,25 @@ async fn command_describes_the_table() {
         peer.call("COMMAND LIST FILTERBY PATTERN ge*").await,
         bulks(&["get", "getdel", "getex", "getrange", "getset"])
     );
+    assert_eq!(
+        peer.call("COMMAND LIST FILTERBY PATTERN COMMAND|l*").await,
+        bulks(&["command|list"])
+    );
+    for (filter, names) in [
+        (
+            "ACLCAT Transaction",
+            &["discard", "exec", "multi", "unwatch", "watch"][..],
+        ),
+        ("ACLCAT @transaction", &[]),
+        ("MODULE any", &[]),
+    ] {
+        let found = peer.call(&format!("COMMAND LIST FILTERBY {filter}")).await;
+        assert_eq!(found, bulks(names), "{filter}");
+    }
+    let Value::Array(all) = peer.call("COMMAND LIST").await else {
+        panic!("names");
+    };
+    assert!(all.len() > count as usize && all.contains(&Value::bulk("client|id")));
     let Value::Array(strings) = peer.call("COMMAND LIST FILTERBY ACLCAT string").await else {
         panic!("names");
     };
@@ -241,6 +282,30 @@ async fn command_describes_the_table() {
     ] {
         let found = peer.call(&format!("COMMAND GETKEYS {command}")).await;
         assert_eq!(found, bulks(keys), "{command}");
+    }
+    for (command, accesses) in [
+        ("SET a 1", &[("a", &["OW", "update"][..])][..]),
+        ("SET a 1 EX 5 GET", &[("a", &["RW", "access", "update"])]),
+        (
+            "RENAMENX a b",
+            &[("a", &["RW", "access", "delete"]), ("b", &["OW", "insert"])],
+        ),
+        ("WATCH a b", &[("a", &["RO"]), ("b", &["RO"])]),
+        ("MGET a", &[("a", &["RO", "access"])]),
+    ] {
+        let flags = |words: &[&str]| words.iter().map(|word| Value::simple(*word)).collect();
+        let found = accesses.iter().map(|(key, words)| {
+            Value::Array(vec![
+                Value::bulk((*key).to_owned()),
+                Value::Array(flags(words)),
+            ])
+        });
+        assert_eq!(
+            peer.call(&format!("COMMAND GETKEYSANDFLAGS {command}"))
+                .await,
+            Value::Array(found.collect()),
+            "{command}"
+        );
     }
     for container in ["COMMAND", "CLIENT", "CONFIG", "NETDB", "OBJECT"] {
         let Value::Array(lines) = peer.call(&format!("{container} HELP")).await else {

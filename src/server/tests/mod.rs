@@ -3,8 +3,10 @@
 mod abuse;
 mod commands;
 mod flow;
+mod hostile;
 mod placement;
 mod pubsub;
+mod transactions;
 mod transfer;
 
 use std::collections::BTreeMap;
@@ -41,7 +43,8 @@ use crate::runtime::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A store in a map. Writes to keys that begin with `late` take effect at once and are
-/// answered when the test says so.
+/// answered when the test says so, and so is what is known of keys that begin with `far`. The
+/// key `slow` takes a thread's time to read.
 struct Fake {
     map: Mutex<BTreeMap<Bytes, Bytes>>,
     late: Mutex<Vec<(oneshot::Sender<Reply>, Reply)>>,
@@ -72,7 +75,12 @@ impl Fake {
         match request {
             Request::Get { key } => {
                 self.gets.fetch_add(1, Ordering::Relaxed);
-                Reply::Value(map.get(key).cloned())
+                let value = map.get(key).cloned();
+                if key == "slow" {
+                    drop(map);
+                    std::thread::sleep(Duration::from_millis(60));
+                }
+                Reply::Value(value)
             }
             Request::Exists { key } => Reply::Exists(map.contains_key(key)),
             Request::Inspect { key } => Reply::Object(object(map.get(key))),
@@ -110,6 +118,14 @@ impl Fake {
         }
     }
 
+    /// Answers when the test says so.
+    fn delay(&self, reply: Reply) -> Submitted {
+        let (sender, receiver) = oneshot::channel();
+        self.late.lock().push((sender, reply));
+        self.late_count.send_modify(|count| *count += 1);
+        Submitted::Waiting(receiver)
+    }
+
     /// Waits until `count` answers are late, then gives them, the last one first.
     async fn answer_late(&self, count: usize) {
         let mut counts = self.late_count.subscribe();
@@ -131,11 +147,9 @@ impl Store for Fake {
         let reply = self.apply(&request);
         match request {
             Request::Put { key, .. } | Request::Delete { key, .. } if key.starts_with(b"late") => {
-                let (sender, receiver) = oneshot::channel();
-                self.late.lock().push((sender, reply));
-                self.late_count.send_modify(|count| *count += 1);
-                Submitted::Waiting(receiver)
+                self.delay(reply)
             }
+            Request::Inspect { key } if key.starts_with(b"far") => self.delay(reply),
             _ => Submitted::Ready(reply),
         }
     }
@@ -379,6 +393,21 @@ impl Peer {
             assert_ne!(self.stream.read_buf(&mut self.input).await.unwrap(), 0);
         }
         String::from_utf8(self.input.split().to_vec()).unwrap()
+    }
+
+    /// Sends lines and expects exactly these bytes.
+    async fn expect(&mut self, lines: &str, bytes: &str) {
+        self.send(lines.replace('\n', "\r\n").as_bytes()).await;
+        while self.input.len() < bytes.len() {
+            let read = self.stream.read_buf(&mut self.input);
+            let read = tokio::time::timeout(PATIENCE, read).await;
+            match read {
+                Ok(Ok(1..)) => {}
+                _ => break,
+            }
+        }
+        let answer = self.input.split().escape_ascii().to_string();
+        assert_eq!(answer, bytes.escape_default().to_string(), "{lines}");
     }
 
     async fn error(&mut self, line: &str) -> String {

@@ -9,7 +9,7 @@ const LISTENING: &str = "only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / 
 impl Peer {
     /// The next bytes are exactly these; `|` stands for a line end.
     #[track_caller]
-    fn expect<'a>(&'a mut self, text: &'a str) -> impl Future<Output = ()> + 'a {
+    fn next_is<'a>(&'a mut self, text: &'a str) -> impl Future<Output = ()> + 'a {
         let caller = std::panic::Location::caller();
         async move {
             let expected = text.replace('|', "\r\n");
@@ -29,12 +29,12 @@ impl Peer {
     /// What a command brings is exactly that, up to the answer to a `PING` behind it.
     async fn brings(&mut self, line: &str, text: &str) {
         self.send(format!("{line}\r\nPING x\r\n").as_bytes()).await;
-        self.expect(text).await;
+        self.next_is(text).await;
         let pong: &str = match self.input_after("*").await {
             true => "*2|$4|pong|$1|x|",
             false => "$1|x|",
         };
-        self.expect(pong).await;
+        self.next_is(pong).await;
         assert!(self.input.is_empty(), "{line}: {:?}", self.input);
     }
 
@@ -71,9 +71,9 @@ async fn subscriptions_of_the_old_dialect() {
         peer.brings(line, frames).await;
     }
     assert_eq!(other.call("PUBLISH ab hello").await, Value::Integer(1));
-    peer.expect("*4|$8|pmessage|$2|a*|$2|ab|$5|hello|").await;
+    peer.next_is("*4|$8|pmessage|$2|a*|$2|ab|$5|hello|").await;
     assert_eq!(other.call("PUBLISH b x").await, Value::Integer(2));
-    peer.expect("*3|$7|message|$1|b|$1|x|*4|$8|pmessage|$1|?|$1|b|$1|x|")
+    peer.next_is("*3|$7|message|$1|b|$1|x|*4|$8|pmessage|$1|?|$1|b|$1|x|")
         .await;
     assert_eq!(other.call("PUBLISH none x").await, Value::Integer(0));
     for (line, frames) in [
@@ -137,7 +137,7 @@ async fn who_listens_in_the_old_dialect_may_do_little_else() {
     );
     peer.brings("SUBSCRIBE a", "*3|$9|subscribe|$1|a|:1|").await;
     peer.send(b"QUIT\r\n").await;
-    peer.expect("+OK|").await;
+    peer.next_is("+OK|").await;
     assert_eq!(peer.receive().await, None);
 }
 
@@ -173,12 +173,12 @@ async fn subscriptions_of_the_new_dialect() {
         peer.brings(line, frames).await;
     }
     assert_eq!(other.call("PUBLISH b x").await, Value::Integer(1));
-    peer.expect(">3|$7|message|$1|b|$1|x|").await;
+    peer.next_is(">3|$7|message|$1|b|$1|x|").await;
     // In the old dialect the same subscriptions leave it little to do.
     assert!(matches!(peer.call("HELLO 2").await, Value::Array(_)));
     assert!(peer.error("GET k").await.ends_with(LISTENING));
     assert_eq!(other.call("PUBLISH b y").await, Value::Integer(1));
-    peer.expect("*3|$7|message|$1|b|$1|y|").await;
+    peer.next_is("*3|$7|message|$1|b|$1|y|").await;
     for (line, words) in [
         (
             "PUBSUB",
@@ -208,14 +208,15 @@ async fn silenced_replies_do_not_silence_messages() {
     let mut other = server.connect().await;
     peer.send(b"CLIENT REPLY OFF\r\nSUBSCRIBE a\r\nPING\r\n")
         .await;
-    peer.expect("*3|$9|subscribe|$1|a|:1|").await;
+    peer.next_is("*3|$9|subscribe|$1|a|:1|").await;
     assert_eq!(other.call("PUBLISH a off").await, Value::Integer(1));
-    peer.expect("*3|$7|message|$1|a|$3|off|").await;
+    peer.next_is("*3|$7|message|$1|a|$3|off|").await;
     peer.send(b"UNSUBSCRIBE\r\nCLIENT REPLY ON\r\n").await;
-    peer.expect("*3|$11|unsubscribe|$1|a|:0|+OK|").await;
+    peer.next_is("*3|$11|unsubscribe|$1|a|:0|+OK|").await;
     peer.send(b"CLIENT REPLY SKIP\r\nSUBSCRIBE a\r\nPING\r\n")
         .await;
-    peer.expect("*3|$9|subscribe|$1|a|:1|*2|$4|pong|$0||").await;
+    peer.next_is("*3|$9|subscribe|$1|a|:1|*2|$4|pong|$0||")
+        .await;
 }
 
 #[tokio::test]

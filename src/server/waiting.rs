@@ -1,0 +1,90 @@
+//! What a connection waits for, and how it comes to its end.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest, Ready};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::mailbox::Mailbox;
+
+/// How long, and for how many bytes, a client that broke the protocol is still listened
+/// to after its error was sent. Closing with unread input would reset the connection and
+/// take the error with it.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// Room for one read of what is forgotten.
+const SCRATCH_BYTES: usize = 16 * 1024;
+
+/// How a connection came to its end.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The client closed it, or asked for it.
+    Closed,
+    /// The server is stopping, or another client killed it.
+    Stopped,
+    /// What the client sent is not the protocol.
+    Protocol,
+    /// The client spoke HTTP.
+    Http,
+    /// The client did not take its replies.
+    Stalled,
+    /// The client did not keep up with what it subscribed to.
+    Overrun,
+    /// The socket failed.
+    Failed(io::Error),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Waits for a message, if one is wanted, or for the end of the mailbox; for ever without one.
+pub(super) async fn messages(mailbox: Option<&Arc<Mailbox>>, wanted: bool) {
+    match mailbox {
+        Some(mailbox) => mailbox.wait(wanted).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What the socket can do, as soon as it can; an end if that is not before the deadline.
+pub(super) async fn ready(
+    stream: &TcpStream,
+    interest: Interest,
+    deadline: Option<Instant>,
+) -> Result<Ready, End> {
+    let ready = stream.ready(interest);
+    let Some(deadline) = deadline else {
+        return Ok(ready.await?);
+    };
+    match timeout_at(deadline, ready).await {
+        Ok(ready) => Ok(ready?),
+        Err(_) => Err(End::Stalled),
+    }
+}
+
+/// Reads and forgets until the client has closed, or has had enough time to.
+pub(super) async fn linger(stream: &mut TcpStream) {
+    let drain = async {
+        stream.shutdown().await?;
+        let mut left = LINGER_BYTES_MAX;
+        let mut scratch = BytesMut::with_capacity(SCRATCH_BYTES);
+        while left > 0 {
+            let read = stream.read_buf(&mut scratch).await?;
+            if read == 0 {
+                break;
+            }
+            left = left.saturating_sub(read);
+            scratch.clear();
+        }
+        io::Result::Ok(())
+    };
+    // Whatever happens here, the connection ends now.
+    let _ = timeout(LINGER, drain).await;
+}
