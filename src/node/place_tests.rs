@@ -385,6 +385,29 @@ fn a_joining_member_that_leaves_hands_over_what_it_has() {
     }
 }
 
+/// The one that leaves has heirs who do not know of it while the other seems to join.
+#[test]
+fn one_that_joins_and_goes_holds_nobody_up_who_leaves() {
+    let mut nodes = Nodes::settled(5);
+    nodes.put_all("one");
+    nodes.add(None);
+    while nodes.node(5).phase() != Some(Phase::Joining) {
+        nodes.tick();
+    }
+    assert_eq!(nodes.leave(5), Ok(()));
+    for at in [1, 2] {
+        assert_eq!(nodes.leave(at), Ok(()));
+    }
+    nodes.pass(30);
+    for at in [1, 2, 5] {
+        assert!(nodes.node(at).is_gone(), "node {at}");
+        nodes.kill(at);
+    }
+    nodes.pass(5);
+    nodes.assert_settled();
+    nodes.assert_all("one");
+}
+
 /// Others removed it meanwhile, in the same words: nothing differs when they meet, and nobody
 /// says anything but that it is so.
 #[test]
