@@ -408,6 +408,31 @@ fn one_that_joins_and_goes_holds_nobody_up_who_leaves() {
     nodes.assert_all("one");
 }
 
+/// Nor one that died while it joined, and may come back.
+#[test]
+fn one_that_died_while_it_joined_holds_nobody_up_who_leaves() {
+    let mut nodes = Nodes::settled(5);
+    nodes.put_all("one");
+    nodes.add(None);
+    while nodes.node(5).phase() != Some(Phase::Joining) {
+        nodes.tick();
+    }
+    nodes.kill(5);
+    for at in [1, 2] {
+        assert_eq!(nodes.leave(at), Ok(()));
+    }
+    nodes.pass(30);
+    for at in [1, 2] {
+        assert!(nodes.node(at).is_gone(), "node {at}");
+        nodes.kill(at);
+    }
+    nodes.start(5, None);
+    nodes.pass(20);
+    nodes.assert_settled();
+    nodes.assert_all("one");
+    assert_eq!(nodes.node(0).roster().len(), 4);
+}
+
 /// Others removed it meanwhile, in the same words: nothing differs when they meet, and nobody
 /// says anything but that it is so.
 #[test]

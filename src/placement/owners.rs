@@ -20,7 +20,11 @@ use crate::clock::NodeId;
 /// - The *target* owners are chosen among joining and active members. Who is one and not
 ///   current is an owner-to-be: it gets every write and takes the rest by transfer, but
 ///   neither serves nor counts.
-/// - So a write goes to both, the [`recipients`](Self::recipients) (PROTOCOL 3.11).
+/// - The *heirs* are chosen among active members alone: those who own when all who leave have
+///   gone, if nobody joins. They differ from the target owners only while members leave and
+///   others join. Then they hold the partition too, or a member could not leave before another
+///   one has joined, which may have died meanwhile.
+/// - So a write goes to all of them, the [`recipients`](Self::recipients) (PROTOCOL 3.11).
 /// - A joining member that has the seat of another takes its place: the other is no target
 ///   owner, and stays a current one until the new one says its word and that it departed.
 ///
@@ -28,7 +32,7 @@ use crate::clock::NodeId;
 /// It may give it only when it holds what the roster *with that word* makes it own. That is
 /// more than its target where others are still joining or leaving: a partition that one of
 /// them will take may be its own until then. A leaving member is an owner until it departs,
-/// which it may when each partition it owns is held by the owners of the roster without it.
+/// which it may when each partition it holds is held by its heirs.
 ///
 /// Owners stand in order of preference. All change together with the roster, in no node's
 /// view at the same time as in another's; that this is safe is not up to placement but to
@@ -44,6 +48,8 @@ pub struct Placement {
     members: Vec<(NodeId, Phase)>,
     /// None while it is the same as `current`.
     target: Option<Vec<Vec<NodeId>>>,
+    /// None while it is the same as `target`.
+    heirs: Option<Vec<Vec<NodeId>>>,
 }
 
 impl Placement {
@@ -78,15 +84,17 @@ impl Placement {
             .members()
             .map(|(id, claim)| (id, claim.phase))
             .collect();
-        let changes = members.iter().any(|(_, phase)| *phase != Phase::Active);
+        let any = |phase: Phase| members.iter().any(|(_, one)| *one == phase);
+        let (joins, leaves) = (any(Phase::Joining), any(Phase::Leaving));
         let mut placement = Self {
             keyspace,
             replicas,
             roster_version: roster.version(),
             fingerprint: 0,
             current: owners(&|claim| claim.phase.is_current()),
+            target: (joins || leaves).then(|| owners(&is_target)),
+            heirs: (joins && leaves).then(|| owners(&|claim| claim.phase == Phase::Active)),
             members,
-            target: changes.then(|| owners(&is_target)),
         };
         placement.fingerprint = placement.hash();
         placement
@@ -128,12 +136,22 @@ impl Placement {
         self.members.iter().copied()
     }
 
-    /// Who gets the writes of `partition`: its current owners, then its owners-to-be.
+    /// The owners of `partition` once all who leave have gone, if nobody joins.
+    pub fn heirs(&self, partition: PartitionId) -> &[NodeId] {
+        match &self.heirs {
+            Some(heirs) => at(heirs, partition),
+            None => self.target(partition),
+        }
+    }
+
+    /// Who gets the writes of `partition`: its current owners, then its owners-to-be, then those
+    /// who would be if nobody joined.
     pub fn recipients(&self, partition: PartitionId) -> impl Iterator<Item = NodeId> {
-        let current = self.current(partition);
-        let to_be = self.target(partition).iter();
-        let to_be = to_be.filter(move |one| !current.contains(one));
-        current.iter().chain(to_be).copied()
+        let (current, target) = (self.current(partition), self.target(partition));
+        let to_be = target.iter().filter(move |one| !current.contains(one));
+        let heirs = self.heirs(partition).iter();
+        let heirs = heirs.filter(move |one| !current.contains(one) && !target.contains(one));
+        current.iter().chain(to_be).chain(heirs).copied()
     }
 
     fn hash(&self) -> u64 {

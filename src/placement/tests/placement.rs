@@ -127,7 +127,7 @@ proptest! {
     fn phases_say_who_owns_and_who_will(shape in shape(), seed: u64) {
         let mut rng = seeded(seed);
         let mut roster = shape.roster(&mut rng);
-        let (mut now, mut then) = (roster.clone(), roster.clone());
+        let (mut now, mut then, mut without) = (roster.clone(), roster.clone(), roster.clone());
         let leaver = roster.members().next().unwrap().0;
         let joiner = shape.add(&mut now, &mut rng);
         let claim = now.member(joiner).unwrap().clone();
@@ -137,15 +137,19 @@ proptest! {
         then.join(joiner, 1, claim.profile).unwrap();
         then.advance(joiner, Phase::Active).unwrap();
         then.depart(leaver).unwrap();
+        without.depart(leaver).unwrap();
 
         let of = |roster: &Roster| Placement::of(roster, cut(32), 3);
         let (changing, now, then) = (of(&roster), of(&now), of(&then));
+        let without = of(&without);
         for partition in cut(32).all() {
             prop_assert_eq!(changing.current(partition), now.current(partition));
             prop_assert_eq!(changing.target(partition), then.current(partition));
+            prop_assert_eq!(changing.heirs(partition), without.current(partition));
             let recipients: Vec<_> = changing.recipients(partition).collect();
-            let both: BTreeSet<_> = now.current(partition).iter().chain(then.current(partition)).copied().collect();
-            prop_assert_eq!(recipients.iter().copied().collect::<BTreeSet<_>>(), both);
+            let all = [&now, &then, &without].map(|one| one.current(partition)).concat();
+            let all: BTreeSet<_> = all.into_iter().collect();
+            prop_assert_eq!(recipients.iter().copied().collect::<BTreeSet<_>>(), all);
             prop_assert!(recipients.starts_with(now.current(partition)));
 
             let others = stand_ins(&roster, cut(32), partition, &recipients);
