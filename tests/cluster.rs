@@ -10,6 +10,7 @@ mod support;
 
 mod cluster {
     mod backup;
+    mod causality;
     mod crashes;
     mod damage;
     mod data;

@@ -184,14 +184,15 @@ impl Versions {
         self.iter().any(|(_, version)| version.part.is_some()) && self.current_at(wall_ms).is_none()
     }
 
-    /// The versions as they may be written again under other dots: of a counter what it shows,
+    /// The versions that have not ended at `wall_ms`, as values: of a counter what it shows,
     /// since its sums say by their dots whose they are.
-    pub fn as_values(&self) -> Vec<Version> {
+    pub fn values_at(&self, wall_ms: u64) -> Vec<Version> {
         let has_parts = self.iter().any(|(_, version)| version.part.is_some());
-        match has_parts {
-            true => self.value_at(0).into_iter().collect(),
-            false => self.iter().map(|(_, version)| version.clone()).collect(),
+        if has_parts {
+            return self.value_at(wall_ms).into_iter().collect();
         }
+        let alive = self.iter().filter(|(_, version)| !version.expired(wall_ms));
+        alive.map(|(_, version)| version.clone()).collect()
     }
 
     /// How many actors have added.

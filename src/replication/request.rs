@@ -248,6 +248,9 @@ pub enum RequestError {
     /// changed.
     #[error("increment would produce NaN or Infinity")]
     Infinite,
+    /// The key cannot be written so, whatever the disk does. Nothing was changed.
+    #[error("{0}")]
+    Refused(String),
     /// Fewer replicas than asked for had confirmed in time. The write stands where it
     /// arrived and spreads from there: it is not undone.
     #[error(
@@ -335,6 +338,11 @@ impl From<&StoreError> for RequestError {
     fn from(error: &StoreError) -> Self {
         match error {
             StoreError::Rebuilding(id) => Self::Rebuilding(id.0),
+            StoreError::TooManySiblings(_)
+            | StoreError::RowTooLarge(_)
+            | StoreError::TooManySums
+            | StoreError::NoNumber
+            | StoreError::ForeignContext => Self::Refused(error.to_string()),
             error => Self::Storage(error.to_string()),
         }
     }

@@ -44,6 +44,7 @@
 
 mod accept;
 mod advertise;
+mod contexts;
 mod core;
 mod counters;
 mod cuts;
@@ -89,6 +90,7 @@ mod views;
 #[cfg(test)]
 mod tests;
 
+pub use contexts::NoContext;
 pub use error::StartError;
 pub use handle::Handle;
 pub use identity::NAME_BYTES_MAX;

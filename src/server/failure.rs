@@ -95,7 +95,8 @@ impl From<&RequestError> for Failure {
             | RequestError::NotAnInteger
             | RequestError::NotAFloat
             | RequestError::Overflow
-            | RequestError::Infinite => "ERR",
+            | RequestError::Infinite
+            | RequestError::Refused(_) => "ERR",
             RequestError::Unconfirmed { .. }
             | RequestError::Unanswered { .. }
             | RequestError::OwnerSilent { .. }

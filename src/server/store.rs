@@ -3,12 +3,13 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::clock::VersionVector;
 use crate::node::request::{Consistency, Request, RequestError};
 use crate::node::transfer::{TransferError, TransferReply, TransferRequest};
 use crate::node::{LeaveError, RemoveError};
 use crate::runtime::{
-    Handle, MemberView, OwnersView, PlacementView, PlanView, PlannedJoin, RebalanceView, ScanPage,
-    Status, Submitted,
+    Handle, MemberView, NoContext, OwnersView, PlacementView, PlanView, PlannedJoin, RebalanceView,
+    ScanPage, Status, Submitted,
 };
 
 /// The data and the views that commands work on. The methods are those of [`Handle`].
@@ -35,6 +36,12 @@ pub(super) trait Store: Send + Sync + 'static {
 
     /// Tells every subscriber in the cluster; how many on this node were told. Never waits.
     fn publish(&self, channel: &Bytes, payload: &Bytes) -> usize;
+
+    /// A causal context of a key as text.
+    fn seal_context(&self, key: &[u8], context: &VersionVector) -> String;
+
+    /// The causal context of a key that a text is.
+    fn open_context(&self, key: &[u8], text: &[u8]) -> Result<VersionVector, NoContext>;
 
     /// The wall clock by which values end, in milliseconds since the Unix epoch.
     fn wall_ms(&self) -> u64;
@@ -102,6 +109,14 @@ impl Store for Handle {
 
     fn publish(&self, channel: &Bytes, payload: &Bytes) -> usize {
         Handle::publish(self, channel, payload)
+    }
+
+    fn seal_context(&self, key: &[u8], context: &VersionVector) -> String {
+        Handle::seal_context(self, key, context)
+    }
+
+    fn open_context(&self, key: &[u8], text: &[u8]) -> Result<VersionVector, NoContext> {
+        Handle::open_context(self, key, text)
     }
 
     fn wall_ms(&self) -> u64 {

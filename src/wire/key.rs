@@ -117,6 +117,11 @@ impl ClusterKey {
     pub(super) fn stream(&self) -> &[u8; KEY_BYTES] {
         &self.stream
     }
+
+    /// Made when it is needed, which is seldom.
+    pub(super) fn token(&self) -> [u8; KEY_BYTES] {
+        derive(&self.stream, b"netdb token 1")
+    }
 }
 
 impl fmt::Debug for ClusterKey {
@@ -181,9 +186,10 @@ mod tests {
         let keys = [&name, &secret, &other];
         let mut all: Vec<[u8; 32]> = keys.iter().map(|key| key.datagram).collect();
         all.extend(keys.iter().map(|key| key.stream));
+        all.extend(keys.iter().map(|key| key.token()));
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 6);
+        assert_eq!(all.len(), 9);
         assert!(secret.is_secret() && !name.is_secret());
         assert_ne!(name.id(), secret.id());
     }

@@ -40,6 +40,7 @@ pub mod record;
 mod replay;
 pub mod seal;
 pub mod session;
+mod token;
 
 pub use batch::BatchPacker;
 pub use codec::CodecError;
@@ -55,3 +56,4 @@ pub use reassemble::{PartError, Reassembler, ReassemblyStats};
 pub use record::{FRAME_BYTES_MAX, FrameDecoder, FrameEncoder, FrameError};
 pub use seal::DatagramSealer;
 pub use session::{Established, Handshake, HandshakeError};
+pub use token::{open_token, seal_token};

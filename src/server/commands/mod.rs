@@ -2,6 +2,7 @@
 //! function that executes it.
 
 mod access;
+mod causality;
 mod client;
 mod client_kill;
 mod config;
@@ -35,6 +36,7 @@ use super::spec::Table;
 /// Every command that this server knows.
 pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
     Table::new(&[
+        causality::COMMANDS,
         config::COMMANDS,
         connection::COMMANDS,
         expiry::COMMANDS,
@@ -96,7 +98,7 @@ mod tests {
     fn every_command_is_documented() {
         let section = include_str!("../REDIS.md");
         let section = section.split("\n## ").next().unwrap();
-        let is_part_of_a_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let is_part_of_a_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
         let words: Vec<&str> = section.split(|c| !is_part_of_a_word(c)).collect();
         for spec in TABLE.iter().filter(|spec| spec.name != "netdb") {
             let name = spec.name.to_uppercase();

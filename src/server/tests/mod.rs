@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::shared::Shared;
 use super::store::Store;
 use super::{ServerLimits, serve_store};
-use crate::clock::{ActorId, Dot, Hlc, NodeId};
+use crate::clock::{ActorId, Dot, Hlc, NodeId, VersionVector};
 use crate::node::change::{Change, Changed};
 use crate::node::request::{Consistency, Reply, Request, RequestError};
 use crate::node::transfer::{Layout, Origin, TransferError, TransferReply, TransferRequest};
@@ -35,8 +35,8 @@ use crate::node::{LeaveError, RemoveError};
 use crate::object::{Object, Version};
 use crate::resp::{Protocol, ReplyDecoder, ReplyLimits, Value, encode_request};
 use crate::runtime::{
-    DiskView, MemberView, OwnersView, PlacementView, PlanView, PlannedJoin, RebalanceView,
-    ScanPage, Status, Submitted,
+    DiskView, MemberView, NoContext, OwnersView, PlacementView, PlanView, PlannedJoin,
+    RebalanceView, ScanPage, Status, Submitted,
 };
 
 /// No test waits longer than this for anything.
@@ -152,6 +152,14 @@ impl Store for Fake {
             Request::Inspect { key } if key.starts_with(b"far") => self.delay(reply),
             _ => Submitted::Ready(reply),
         }
+    }
+
+    fn seal_context(&self, key: &[u8], context: &VersionVector) -> String {
+        format!("{} {context:?}", key.escape_ascii())
+    }
+
+    fn open_context(&self, _: &[u8], _: &[u8]) -> Result<VersionVector, NoContext> {
+        Err(NoContext)
     }
 
     async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, RequestError> {

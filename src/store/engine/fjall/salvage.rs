@@ -158,7 +158,7 @@ impl Salvage<'_> {
             return Ok(());
         }
         let mut n = self.clock.base(self.actor);
-        let versions = row.versions.as_values().into_iter().map(|version| {
+        let versions = row.versions.values_at(0).into_iter().map(|version| {
             n += 1;
             let dot = Dot {
                 actor: self.actor,
