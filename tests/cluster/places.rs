@@ -206,3 +206,25 @@ fn a_member_is_removed_when_it_is_dead() {
     assert_eq!(placement(&cluster.nodes[2]).0, ["n1", "n2", "n3"]);
     await_values(&cluster.nodes[1]);
 }
+
+/// Nobody does anything: its time is over, and most members are there to say so.
+#[test]
+fn a_member_that_is_away_for_too_long_is_removed() {
+    let mut cluster = Cluster::new();
+    for _ in 0..4 {
+        add(&mut cluster, &["--evict-after", "10s"]);
+    }
+    write(&cluster.nodes[0]);
+    done(&cluster.nodes[0], "rebalance", &["watch"]);
+    cluster.nodes[3].kill();
+    for node in &cluster.nodes[..3] {
+        eventually("n4 is removed", LATER, || {
+            same(
+                placement(node).0,
+                ["n1", "n2", "n3"].map(str::to_owned).to_vec(),
+            )
+        });
+    }
+    done(&cluster.nodes[1], "rebalance", &["watch"]);
+    await_values(&cluster.nodes[2]);
+}
