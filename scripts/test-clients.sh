@@ -86,11 +86,11 @@ pids=() # of each server by its number, and of the story
 cleanup() {
     status=$?
     trap - EXIT INT TERM
-    # Nothing that they hold is worth keeping.
-    for pid in "${pids[@]}"; do
-        [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true
-    done
-    { wait; } 2>/dev/null || true
+    # Nothing that they hold is worth keeping. The shell would tell how each ended.
+    {
+        for pid in "${pids[@]}"; do [ -z "$pid" ] || kill -KILL "$pid" || true; done
+        wait || true
+    } 2>/dev/null
     rm -rf "$work"
     exit "$status"
 }
