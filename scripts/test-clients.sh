@@ -8,7 +8,7 @@
 # of the versions below, from their package registries into a directory of its own; ends what it
 # starts and leaves nothing behind.
 set -euo pipefail
-export LC_ALL=C
+export LC_ALL=C RUST_BACKTRACE=0
 
 # What a client is, is part of what is tested: newer ones are a change of this file.
 readonly REDIS_PY=8.1.0 NODE_REDIS=6.3.1 IOREDIS=6.0.0
@@ -83,14 +83,15 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/netdb-clients.XXXXXX")
 installed=${keep:-$work/installed}
 mkdir -p "$installed"
 pids=() # of each server by its number, and of the story
+# Ends a process at once. The shell that waits for it would tell how it ended.
+end_process() {
+    if [ -n "$1" ]; then { kill -KILL "$1" && wait "$1"; } 2>/dev/null || true; fi
+}
 cleanup() {
     status=$?
     trap - EXIT INT TERM
-    # Nothing that they hold is worth keeping. The shell would tell how each ended.
-    {
-        for pid in "${pids[@]}"; do [ -z "$pid" ] || kill -KILL "$pid" || true; done
-        wait || true
-    } 2>/dev/null
+    # Nothing that they hold is worth keeping.
+    for pid in "${pids[@]}"; do end_process "$pid"; done
     rm -rf "$work"
     exit "$status"
 }
@@ -141,8 +142,7 @@ start() {
 server() { if [ -n "$redis" ]; then printf 1; else printf '%s' "$1"; fi; }
 
 kill_server() {
-    # The shell would tell how it ended.
-    { kill -KILL "${pids[$1]}" && wait "${pids[$1]}"; } 2>/dev/null || true
+    end_process "${pids[$1]}"
     pids[$1]=''
 }
 
