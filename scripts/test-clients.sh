@@ -144,6 +144,7 @@ server() { if [ -n "$redis" ]; then printf 1; else printf '%s' "$1"; fi; }
 kill_server() {
     end_process "${pids[$1]}"
     pids[$1]=''
+    if answers "${ports[$1]}"; then die "server $1 does not end"; fi
 }
 
 alive_seen_by() {
