@@ -30,7 +30,7 @@ pub(super) fn proceed(context: &mut Context<'_>, replies: &mut Replies) -> bool 
     let Some(batch) = context.session.transaction.batch() else {
         return true;
     };
-    if let Some(check) = batch.watches.check_far(store) {
+    if let Some(check) = batch.watches.check_far(store, &shared.claims) {
         replies.push_unanswered(check);
         return true;
     }

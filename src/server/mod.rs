@@ -20,6 +20,7 @@
 //! messages that are kept for who is not there.
 
 mod batch;
+mod claims;
 mod commands;
 mod connection;
 mod events;

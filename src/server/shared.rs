@@ -10,6 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::claims::Claims;
 use super::events::Events;
 use super::limits::ServerLimits;
 use super::subscribers::Subscribers;
@@ -25,6 +26,7 @@ pub(super) struct Shared {
     pub(super) subscribers: Arc<Subscribers>,
     pub(super) events: Arc<Events>,
     pub(super) turns: Turns,
+    pub(super) claims: Arc<Claims>,
     clients: Mutex<BTreeMap<u64, Arc<ClientRecord>>>,
     last_id: AtomicU64,
 }
@@ -116,6 +118,7 @@ impl Shared {
             subscribers: Arc::default(),
             events: Arc::default(),
             turns: Turns::default(),
+            claims: Arc::default(),
             clients: Mutex::new(BTreeMap::new()),
             last_id: AtomicU64::new(0),
         }

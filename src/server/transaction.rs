@@ -3,7 +3,8 @@
 //! A watched key is noted by what is known of it, and compared with what is known when `EXEC`
 //! comes. A key that this node serves (a near one) is noted at once and compared in the turn in
 //! which the batch runs. Of a far key an owner is asked, by `WATCH` and again by `EXEC` before
-//! that turn; what is written there between its answer and the batch is not noticed.
+//! that turn; what is written there between its answer and the batch is not noticed, but that
+//! another batch of this node is about to write it is (`claims`).
 //!
 //! Invariants: what is queued and what is watched is bounded; a key of which it is not known
 //! whether it has changed counts as changed. Deliberately absent: the table of commands, answers
@@ -16,6 +17,7 @@ use std::vec;
 
 use bytes::Bytes;
 
+use super::claims::{Claim, Claims};
 use super::failure::Failure;
 use super::outcome::Work;
 use super::store::Store;
@@ -259,6 +261,8 @@ pub(super) struct Watches {
     keys: BTreeMap<Bytes, Watch>,
     /// A key has changed, or it cannot be known whether one has.
     is_changed: Arc<AtomicBool>,
+    /// The far keys, from when they are looked at again to the end of the batch.
+    claim: Option<Claim>,
 }
 
 /// What was known of a key when it began to be watched.
@@ -335,11 +339,21 @@ impl Watches {
         self.is_changed.load(Ordering::Relaxed) || !self.keys.iter().all(is_same)
     }
 
-    /// Looks whether far keys have changed, if there are any. They are not looked at again.
-    pub(super) fn check_far(&mut self, store: &Arc<dyn Store>) -> Option<Work> {
+    /// Looks whether far keys have changed, if there are any. They are not looked at again. One
+    /// that another batch is about counts as changed.
+    pub(super) fn check_far(
+        &mut self,
+        store: &Arc<dyn Store>,
+        claims: &Arc<Claims>,
+    ) -> Option<Work> {
         let is_far = |_: &Bytes, watch: &mut Watch| matches!(watch, Watch::Far(_));
         let far: Vec<_> = self.keys.extract_if(.., is_far).collect();
         if far.is_empty() {
+            return None;
+        }
+        self.claim = claims.claim(far.iter().map(|(key, _)| key.clone()).collect());
+        if self.claim.is_none() {
+            self.change();
             return None;
         }
         let ask = |(key, watch)| (look(store, key), watch);

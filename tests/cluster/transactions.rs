@@ -184,6 +184,10 @@ fn keys_of_other_nodes_are_part_of_a_batch() {
     assert_eq!(node.call(&["DEL", far]), Value::Integer(1));
     assert_eq!(count_up(&mut connection, far, 20), 0);
     assert_eq!(node.get(far), Ok(Some("20".to_owned())));
+    let addr = node.ports.client;
+    let client = || count_up(&mut Connection::open(addr).unwrap(), far, 100);
+    thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(client))));
+    assert_eq!(node.get(far), Ok(Some("220".to_owned())));
 
     // Everything is deleted where it stands among the other commands.
     let answers = execute(&mut connection, &[&["FLUSHALL"], &["SET", far, "7"]]);

@@ -189,6 +189,42 @@ async fn a_watched_key_of_another_node_is_asked_for() {
         .await;
 }
 
+/// Two clients that add to one number by `WATCH`, `GET`, `MULTI`, `SET` and `EXEC` lost two updates
+/// of five when another node had it: both were told that it had not changed, then both wrote.
+#[tokio::test]
+async fn of_two_batches_that_watch_a_key_of_another_node_one_stands_back() {
+    let server = Server::with_defaults().await;
+    let (mut one, mut other) = (server.connect().await, server.connect().await);
+    let fake = Arc::clone(&server.fake);
+    let late = async |count| {
+        fake.answer_late(count).await;
+        fake.late_count.send_replace(0);
+    };
+    for peer in [&mut one, &mut other] {
+        peer.send(b"WATCH far\r\n").await;
+        late(1).await;
+        peer.expect("", "+OK\r\n").await;
+    }
+    one.send(b"MULTI\r\nSET far 1\r\nEXEC\r\n").await;
+    let mut counts = fake.late_count.subscribe();
+    counts.wait_for(|count| *count == 1).await.unwrap();
+    // While the owner is asked for the one, it is not asked for the other.
+    other
+        .expect("MULTI\nSET far 2\nEXEC\n", "+OK\r\n+QUEUED\r\n*-1\r\n")
+        .await;
+    late(1).await;
+    one.expect("", "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n").await;
+    // It is over: the next one has its way.
+    other
+        .send(b"WATCH far\r\nMULTI\r\nGET far\r\nEXEC\r\n")
+        .await;
+    late(1).await;
+    late(1).await;
+    other
+        .expect("", "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n$1\r\n1\r\n")
+        .await;
+}
+
 #[tokio::test]
 async fn answers_that_are_late_keep_their_place() {
     let server = Server::with_defaults().await;
