@@ -247,7 +247,7 @@ def transactions(a, b, c):
             pipe.set(k, "mine")
             check("EXEC without a change", pipe.execute(), [True])
 
-    counter = near_key(a, "counter")
+    counter = key("counter")
 
     def count_up():
         for _ in range(50):
@@ -261,21 +261,6 @@ def transactions(a, b, c):
 
     together(count_up, count_up)
     check("no update is lost", a.get(counter), b"100")
-
-
-def near_key(client, name):
-    """A key that this client's node has: of others `WATCH` promises less (src/server/REDIS.md)."""
-    for n in range(1000):
-        k = key(f"{name}:{n}")
-        try:
-            owners = client.execute_command("NETDB", "OWNERS", k)
-        except redis.ResponseError:  # a Redis has every key
-            return k
-        if isinstance(owners, list):
-            owners = dict(zip(owners[::2], owners[1::2]))
-        if int(owners[b"serves"]) == 1:
-            return k
-    raise AssertionError("the node has none of a thousand keys")
 
 
 def next_message(listener, within=SOON):

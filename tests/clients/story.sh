@@ -243,37 +243,23 @@ transactions() {
         says "\"other$other\"" one GET "$k"
     done
 
-    near_key
     count_up one 30 &
     first=$!
     count_up two 30 &
     wait "$!"
     wait "$first"
-    answers '"60"' $A GET "$near_key"
+    answers '"60"' $A GET "$prefix:counter"
 }
 
-# A key that node A has, in $near_key: of others `WATCH` promises less (src/server/REDIS.md). A
-# Redis has every key, and knows no such command.
-near_key() {
-    local n
-    for n in {1..1000}; do
-        near_key=$prefix:counter:$n
-        case $(cli $A NETDB OWNERS "$near_key" | tr '\n' ' ') in
-            *'"serves"'*' (integer) 1'* | *'"serves" => (true)'* | '(error)'*) return ;;
-        esac
-    done
-    check 'a key that node A has' none one
-}
-
-# Adds one to the number at $near_key as often as told, each time if nobody else did meanwhile.
+# Adds one to the number at $prefix:counter as often as told, each time if nobody else did meanwhile.
 count_up() { # session, times
     local times=0 before
     while [ "$times" -lt "$2" ]; do
-        says OK "$1" WATCH "$near_key"
-        say "$1" GET "$near_key"
+        says OK "$1" WATCH "$prefix:counter"
+        say "$1" GET "$prefix:counter"
         before=${line//[!0-9]/}
         says OK "$1" MULTI
-        says QUEUED "$1" SET "$near_key" $((${before:-0} + 1))
+        says QUEUED "$1" SET "$prefix:counter" $((${before:-0} + 1))
         say "$1" EXEC
         case $line in
             '1) OK') times=$((times + 1)) ;;

@@ -288,7 +288,7 @@ fn optimistic(story: &mut Story, a: &mut Connection, b: &mut Connection) {
     story.check("tries", tries, 2);
     story.answers("both", a.get(key), some("other, mine"));
 
-    let counter = &story.near_key(a, "counter");
+    let counter = &story.key("counter");
     let count_up = || {
         let mut node = connection(&story.clients[0]);
         for _ in 0..50 {

@@ -6,7 +6,6 @@
 mod again;
 mod chapters;
 
-use std::collections::HashMap;
 use std::fmt::Debug;
 use std::io::{self, BufRead};
 use std::thread;
@@ -71,21 +70,6 @@ impl Story {
             actual = action();
         }
         self.answers(what, actual, expected);
-    }
-
-    /// A key that this client's node has: of others `WATCH` promises less
-    /// (src/server/REDIS.md).
-    fn near_key(&self, node: &mut Connection, name: &str) -> String {
-        let mut keys = (0..1_000).map(|n| self.key(&format!("{name}:{n}")));
-        let is_near = |key: &String| {
-            let owners: RedisResult<HashMap<String, redis::Value>> =
-                redis::cmd("NETDB").arg("OWNERS").arg(key).query(node);
-            // A Redis has every key, and knows no such command.
-            owners.map_or(true, |owners| {
-                redis::from_redis_value(owners["serves"].clone()).expect("yes or no")
-            })
-        };
-        keys.find(is_near).expect("one key of a thousand")
     }
 }
 
