@@ -4,7 +4,8 @@
 //! clients of three nodes, and says through `check` what must hold.
 
 mod again;
-mod chapters;
+mod together;
+mod values;
 
 use std::fmt::Debug;
 use std::io::{self, BufRead};
@@ -15,6 +16,8 @@ use redis::{Client, Connection, RedisResult};
 
 /// What takes a moment on an idle machine.
 const SOON: Duration = Duration::from_secs(20);
+
+const NOT_AN_INTEGER: &str = "value is not an integer or out of range";
 
 /// What the story is told with.
 struct Story {
@@ -79,6 +82,10 @@ fn connection(client: &Client) -> Connection {
     connection
 }
 
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
 /// Has the script do something to a server.
 fn ask(line: &str) {
     println!("{line}");
@@ -101,7 +108,8 @@ fn main() {
         prefix: prefix.clone(),
         checks: 0,
     };
-    chapters::tell(&mut story);
+    values::tell(&mut story);
+    together::tell(&mut story);
     again::tell(&mut story);
     println!("checks {}", story.checks);
 }
