@@ -9,7 +9,8 @@
 //! What clients publish, on this node or another, goes into the mailboxes of the subscribers
 //! (`subscribers`, `mailbox`), from which their connections send it between replies.
 //! What a transaction has queued (`transaction`) is executed together (`batch`), in a turn in
-//! which no other client has its own (`turns`).
+//! which no other client has its own (`turns`); of two that watch one key of another node, one is
+//! not (`claims`).
 //!
 //! Invariants: the effect of a command is visible to every later command of its
 //! connection, because requests are submitted in order and a submitted request has taken
