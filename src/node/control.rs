@@ -20,7 +20,7 @@ use std::sync::Arc;
 use super::away::Away;
 use super::member::{JoinError, LeaveError, MemberParams, RemoveError};
 use super::memory::Memory;
-use super::seats::{free_seat, has_heirs, heirs, is_last, word};
+use super::seats::{free_seat, has_heirs, is_last, word};
 use super::view::View;
 use crate::clock::NodeId;
 use crate::machine::Instant;
@@ -77,8 +77,6 @@ pub(super) struct Control {
     /// The placement by the roster with what this node is about to say.
     ahead: Option<Arc<Placement>>,
     join_error: Option<JoinError>,
-    /// The placement without this node, while it hands off.
-    without_me: Option<Arc<Placement>>,
     /// It hands off and takes no more part: nothing new comes to what it holds.
     doors_closed: bool,
     /// The peers that know as much of the roster.
@@ -107,7 +105,6 @@ impl Control {
             placement,
             ahead: None,
             join_error: None,
-            without_me: None,
             doors_closed: false,
             told: BTreeSet::new(),
             away: Away::default(),
@@ -181,9 +178,21 @@ impl Control {
         !self.told.is_empty()
     }
 
-    /// The placement by those who stay, if this node is handing off what it holds.
-    pub(super) fn handing_off_to(&self) -> Option<Arc<Placement>> {
-        self.without_me.clone()
+    /// Whether this node leaves, and others have to get what it holds.
+    pub(super) fn hands_off(&self) -> bool {
+        self.intent == Intent::Leave { force: false } && self.phase().is_some()
+    }
+
+    /// Those to whom this node hands off a partition, if it hands off. None of them leaves, since
+    /// two that waited for each other would never go. One that is still joining hands off to
+    /// those who own now: others wait for it to go, since they do not know that they will own
+    /// what it seems to take.
+    pub(super) fn heirs(&self, id: PartitionId) -> Option<BTreeSet<NodeId>> {
+        let heirs = match self.phase() {
+            Some(Phase::Joining) => self.placement.current(id),
+            _ => self.placement.heirs(id),
+        };
+        self.hands_off().then(|| heirs.iter().copied().collect())
     }
 
     /// Takes no more part in anything. Returns whether that is news.
@@ -385,11 +394,6 @@ impl Control {
         let roster = (speaks && self.intent == Intent::Stay)
             .then(|| word(&self.memory.roster, self.me).ok());
         self.ahead = roster
-            .flatten()
-            .map(|roster| Arc::new(Placement::of(&roster, self.keyspace, self.replicas)));
-        let hands_off = self.intent == Intent::Leave { force: false } && self.phase().is_some();
-        let heirs = hands_off.then(|| heirs(&self.memory.roster, self.me).ok());
-        self.without_me = heirs
             .flatten()
             .map(|roster| Arc::new(Placement::of(&roster, self.keyspace, self.replicas)));
     }

@@ -27,11 +27,9 @@ impl<W> Data<W> {
     /// Who must have a copy of the partition before this node gives up its own; none if it
     /// keeps it.
     pub(super) fn heirs(&self, view: &View, id: PartitionId) -> Option<BTreeSet<NodeId>> {
-        if let Some(without_me) = self.control.lock().handing_off_to() {
-            return Some(without_me.current(id).iter().copied().collect());
-        }
+        let heirs = self.control.lock().heirs(id);
         let group = view.group(id);
-        (!group.is_wanted).then(|| group.replicas.clone())
+        heirs.or_else(|| (!group.is_wanted).then(|| group.replicas.clone()))
     }
 
     /// Asks about copies that are to be given up.
@@ -63,7 +61,7 @@ impl<W> Data<W> {
                 },
             }));
             // All may have it, and what kept the copy when the last of them said so be over.
-            if self.control.lock().handing_off_to().is_none() {
+            if !self.control.lock().hands_off() {
                 self.drop_if_held(id, effects);
             }
             questions += 1;
@@ -77,7 +75,7 @@ impl<W> Data<W> {
     /// What there is of a partition to be given up: nothing if there is nothing, and while
     /// dead actors are closed there, since promises were made in its name.
     fn to_give_up(&self, id: PartitionId) -> Option<(Clock, ActorId)> {
-        let leaving = self.control.lock().handing_off_to().is_some();
+        let leaving = self.control.lock().hands_off();
         let shard = self.shard(id).lock();
         let partition = shard.partition(id)?;
         let is_nothing = partition.is_rebuilding() && partition.clock().is_empty();
@@ -133,9 +131,10 @@ impl<W> Data<W> {
         if !self.holdings.lock().note(from, id, question, &heirs) {
             return;
         }
-        match self.control.lock().handing_off_to() {
-            Some(_) => self.tend_place_soon(now.mono),
-            None => self.drop_if_held(id, effects),
+        let leaving = self.control.lock().hands_off();
+        match leaving {
+            true => self.tend_place_soon(now.mono),
+            false => self.drop_if_held(id, effects),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::clock::NodeId;
-use crate::placement::{Claim, Phase, Roster, RosterError};
+use crate::placement::{Phase, Roster, RosterError};
 
 /// The roster in which `me` is active, and those have departed whose seat it has taken.
 pub(super) fn word(roster: &Roster, me: NodeId) -> Result<Roster, RosterError> {
@@ -36,24 +36,6 @@ pub(super) fn free_seat(roster: &Roster, me: NodeId) -> NodeId {
         seat = NodeId(seat.0.wrapping_add(1));
     }
     seat
-}
-
-/// The roster of those to whom `me`, which leaves, hands off what it holds: without all who
-/// leave, since two of them that waited for each other would never go. Who is still joining
-/// hands off to those who own now: others wait for it to go, since they do not know that they
-/// will own what it seems to take.
-pub(super) fn heirs(roster: &Roster, me: NodeId) -> Result<Roster, RosterError> {
-    let mut after = roster.clone();
-    let is_joining = |claim: &Claim| claim.phase == Phase::Joining;
-    if roster.member(me).is_some_and(is_joining) {
-        return Ok(after);
-    }
-    for (id, claim) in roster.members() {
-        if id == me || claim.phase == Phase::Leaving {
-            after.depart(id)?;
-        }
-    }
-    Ok(after)
 }
 
 /// Whether all leave, and `id` must stay since somebody must.
