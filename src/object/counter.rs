@@ -74,9 +74,12 @@ impl Versions {
 
     /// The counter without a base that was last added to, of those that have not ended.
     fn sums_at(&self, wall_ms: u64) -> Option<Current> {
+        // Where there is a base, that says when its counter ends: it has ended.
+        let bases = self.iter().filter(|(_, version)| !version.is_sum());
+        let based: Vec<_> = bases.map(|(dot, base)| base.begun_by(dot)).collect();
         let sums = self.iter().filter_map(|(dot, version)| {
             let (epoch, _) = version.sum()?;
-            let is_alive = !version.has_ended(wall_ms) && !self.has_base(epoch);
+            let is_alive = !version.has_ended(wall_ms) && !based.contains(&epoch);
             is_alive.then_some((version.hlc, dot, epoch, version.ends_at_ms()))
         });
         let (_, _, epoch, expire_at_ms) = sums.max()?;
@@ -91,12 +94,6 @@ impl Versions {
             epoch,
             base: None,
         })
-    }
-
-    /// Whether the base of a counter is here: then that says when the counter ends.
-    fn has_base(&self, epoch: Option<Dot>) -> bool {
-        self.iter()
-            .any(|(dot, version)| !version.is_sum() && version.begun_by(dot) == epoch)
     }
 
     /// The sum of one counter's sums, and when the last of them was written.
