@@ -170,19 +170,25 @@ impl Connection {
     }
 
     fn execute_batch(&mut self) -> Rest {
-        let mut context = Context {
-            store: &self.store,
-            shared: &self.shared,
-            session: &mut self.session,
-            table: &TABLE,
-        };
-        if !batch::proceed(&mut context, &mut self.replies) {
+        let (mut context, replies) = self.parts();
+        if !batch::proceed(&mut context, replies) {
             return Rest::NoTurn;
         }
         if self.session.closing && !self.session.transaction.is_running() {
             self.end = Some(End::Closed);
         }
         Rest::MayHaveMore
+    }
+
+    /// What commands work on, and where their answers go.
+    fn parts(&mut self) -> (Context<'_>, &mut Replies) {
+        let context = Context {
+            store: &self.store,
+            shared: &self.shared,
+            session: &mut self.session,
+            table: &TABLE,
+        };
+        (context, &mut self.replies)
     }
 
     /// Executes what the input holds, within the bounds of a turn.
@@ -231,13 +237,8 @@ impl Connection {
             self.end = Some(End::Http);
             return;
         }
-        let mut context = Context {
-            store: &self.store,
-            shared: &self.shared,
-            session: &mut self.session,
-            table: &TABLE,
-        };
-        execute(&mut context, args, &mut self.replies);
+        let (mut context, replies) = self.parts();
+        execute(&mut context, args, replies);
         if self.session.closing {
             self.end = Some(End::Closed);
         }

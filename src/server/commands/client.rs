@@ -233,7 +233,8 @@ impl Wanted {
             return Ok(Self::All);
         }
         if args.len() == 4 && args.is(2, "type") {
-            return Self::parse_type(args);
+            let is_subscriber = client_kill::subscribers(args, 3)?;
+            return Ok(is_subscriber.map_or(Self::Nobody, Self::Subscribers));
         }
         if args.len() < 4 || !args.is(2, "id") {
             return Err(Failure::SYNTAX);
@@ -244,20 +245,6 @@ impl Wanted {
                 .ok_or(Failure::new("ERR Invalid client ID"))
         });
         Ok(Self::Ids(ids.collect::<Result<_, _>>()?))
-    }
-
-    fn parse_type(args: &Args) -> Result<Self, Failure> {
-        let others = ["master", "replica", "slave"];
-        if args.is(3, "normal") {
-            Ok(Self::Subscribers(false))
-        } else if args.is(3, "pubsub") {
-            Ok(Self::Subscribers(true))
-        } else if others.iter().any(|word| args.is(3, word)) {
-            Ok(Self::Nobody)
-        } else {
-            let kind = quoted(args.bytes(3), 128);
-            Err(Failure::new(format!("ERR Unknown client type '{kind}'")))
-        }
     }
 
     fn includes(&self, record: &ClientRecord) -> bool {

@@ -76,15 +76,9 @@ impl Filters {
             let id = id.filter(|id| *id > 0);
             self.id = Some(id.ok_or(Failure::new("ERR client-id should be greater than 0"))?);
         } else if args.is(at, "type") {
-            let others = ["master", "replica", "slave"];
-            let is_pubsub = args.is(value, "pubsub");
-            if is_pubsub || args.is(value, "normal") {
-                self.is_subscriber = Some(is_pubsub);
-            } else if others.iter().any(|word| args.is(value, word)) {
-                self.is_nobody = true;
-            } else {
-                let kind = quoted(args.bytes(value), 128);
-                return Err(Failure::new(format!("ERR Unknown client type '{kind}'")));
+            match subscribers(args, value)? {
+                None => self.is_nobody = true,
+                wanted => self.is_subscriber = wanted,
             }
         } else if args.is(at, "user") {
             if args.bytes(value) != b"default" {
@@ -156,5 +150,22 @@ fn kill(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> 
         true if killed == 0 => Err(Failure::new("ERR No such client")),
         true => Ok(Outcome::Ok),
         false => Ok(Value::Integer(killed).into()),
+    }
+}
+/// Whether clients of the type at `at` subscribe to anything; none if there are no such clients
+/// here.
+pub(super) fn subscribers(args: &Args, at: usize) -> Result<Option<bool>, Failure> {
+    if args.is(at, "pubsub") {
+        Ok(Some(true))
+    } else if args.is(at, "normal") {
+        Ok(Some(false))
+    } else if ["master", "replica", "slave"]
+        .iter()
+        .any(|word| args.is(at, word))
+    {
+        Ok(None)
+    } else {
+        let kind = quoted(args.bytes(at), 128);
+        Err(Failure::new(format!("ERR Unknown client type '{kind}'")))
     }
 }

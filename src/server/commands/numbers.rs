@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::strings::{BASE, KEY, changed};
 use crate::node::change::Change;
+use crate::node::request::RequestError;
 use crate::object::Amount;
 use crate::resp::{Value, parse_i64};
 use crate::server::failure::Failure;
@@ -89,7 +90,7 @@ fn decrby(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure
 
 fn incrbyfloat(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
     let amount = Amount::parse(args.bytes(2));
-    let amount = amount.ok_or(Failure::new("ERR value is not a valid float"))?;
+    let amount = amount.ok_or(RequestError::NotAFloat)?;
     let change = Change::Add {
         amount,
         whole: false,
