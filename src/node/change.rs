@@ -30,6 +30,7 @@ impl Decision {
             length: before.as_ref().map_or(0, Bytes::len),
             before,
             sum: None,
+            dot: None,
         };
         Self {
             write: None,
@@ -47,6 +48,7 @@ impl Decision {
             before,
             length: value.len(),
             sum: None,
+            dot: None,
         };
         let write = Some(Write::Put {
             value,
@@ -63,6 +65,7 @@ impl Decision {
             before,
             length: 0,
             sum: None,
+            dot: None,
         };
         Self { write, changed }
     }
@@ -77,6 +80,7 @@ impl Decision {
             length: before.len(),
             before: Some(before),
             sum: None,
+            dot: None,
         };
         let write = Some(Write::End { expire_at_ms });
         Self { write, changed }
@@ -103,6 +107,7 @@ impl Decision {
             before,
             length: sum.to_string().len(),
             sum: Some(sum),
+            dot: None,
         };
         let write = Some(Write::Add { amount });
         Ok(Self { write, changed })

@@ -9,7 +9,7 @@ use rand::rngs::SmallRng;
 use super::request::{Consistency, Reply, Request, RequestError};
 use super::tests_support::{params, remembering};
 use super::{Data, Effect};
-use crate::clock::NodeId;
+use crate::clock::{Dot, NodeId};
 use crate::machine::{Instant, Now};
 use crate::replication::{Durability, Message, Strength};
 use crate::store::engine::Memory;
@@ -66,11 +66,22 @@ fn put(
     node.submit(at(0), request, consistency, || "client", effects)
 }
 
-fn stored() -> Effect<&'static str> {
+/// The `n`-th write of a node is answered.
+fn stored(node: &Data<&'static str>, n: u64) -> Effect<&'static str> {
     Effect::Reply {
         waiter: "client",
-        reply: Reply::Stored,
+        reply: Reply::Stored(dot(node, n)),
     }
+}
+
+/// The `n`-th write of a node's only partition.
+fn dot(node: &Data<&'static str>, n: u64) -> Dot {
+    let mut dot = Dot::default();
+    node.inspect(|partition| {
+        let actor = partition.actor();
+        dot = Dot { actor, n };
+    });
+    dot
 }
 
 /// Lets the disk have everything; what that leaves to be done.
@@ -87,7 +98,7 @@ fn a_lone_node_answers_once_its_disk_has_the_write() {
     let mut effects = Vec::new();
     let reply = put(&node, Strength::One, Durability::Always, &mut effects);
     assert_eq!((reply, effects), (None, vec![Effect::SyncNow]));
-    assert_eq!(sync(&node, true), [stored()]);
+    assert_eq!(sync(&node, true), [stored(&node, 1)]);
     assert!(node.begin_sync().is_none(), "nothing is left");
 }
 
@@ -97,7 +108,10 @@ fn weaker_levels_are_answered_at_once_and_only_one_is_forced_later() {
         let node = node(ME);
         let mut effects = Vec::new();
         let reply = put(&node, Strength::One, level, &mut effects);
-        assert_eq!((reply, effects), (Some(Reply::Stored), vec![]));
+        assert_eq!(
+            (reply, effects),
+            (Some(Reply::Stored(dot(&node, 1))), vec![])
+        );
         assert_eq!(node.begin_sync().is_some(), later, "{level:?}");
     }
 }
@@ -109,7 +123,8 @@ fn writes_that_come_together_share_one_sync() {
     for _ in 0..9 {
         put(&node, Strength::One, Durability::Always, &mut effects);
     }
-    assert_eq!(sync(&node, true), [(); 9].map(|()| stored()));
+    let all = [1, 2, 3, 4, 5, 6, 7, 8, 9].map(|n| stored(&node, n));
+    assert_eq!(sync(&node, true), all);
 }
 
 #[test]
@@ -121,8 +136,8 @@ fn what_is_committed_during_a_sync_waits_for_the_next() {
     put(&node, Strength::One, Durability::Always, &mut effects);
     effects.clear();
     node.end_sync(at(1), first, true, &mut effects);
-    assert_eq!(effects, [stored()]);
-    assert_eq!(sync(&node, true), [stored()]);
+    assert_eq!(effects, [stored(&node, 1)]);
+    assert_eq!(sync(&node, true), [stored(&node, 2)]);
 }
 
 /// The disk may have it or not, so nobody says either; and it is tried again.
@@ -166,7 +181,7 @@ fn a_replica_confirms_once_its_disk_has_the_write() {
     assert!(matches!(message, Message::Pushed { .. }));
     let mut ended = Vec::new();
     coordinator.receive(at(2), PEER, message.clone(), &mut ended);
-    assert_eq!(ended, [stored()]);
+    assert_eq!(ended, [stored(&coordinator, 1)]);
 }
 
 /// Found by the simulator: requests are numbered from one in every life, and a late answer to

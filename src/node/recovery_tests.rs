@@ -74,7 +74,7 @@ impl Nodes {
                 context: None,
             },
         );
-        assert_eq!(reply, Reply::Stored);
+        assert!(matches!(reply, Reply::Stored(_)), "{reply:?}");
     }
 
     /// A read is answered, in the end, with that nobody can.

@@ -11,7 +11,7 @@ use super::listing::listed;
 use super::request::{Consistency, Reply, Request, RequestError};
 use super::shard::{Shard, push_to};
 use super::view::{Group, View};
-use crate::clock::{ActorId, NodeId, VersionVector};
+use crate::clock::{ActorId, Dot, NodeId, VersionVector};
 use crate::machine::Now;
 use crate::object::{KEY_BYTES_MAX, Object, VALUE_BYTES_MAX};
 use crate::placement::PartitionId;
@@ -59,11 +59,11 @@ impl<W> Shard<W> {
                     value,
                     expire_at_ms: None,
                 };
-                let write = (write, Reply::Stored);
-                self.write(task, key, write, context.as_deref(), client, effects)
+                let context = context.as_deref();
+                self.write(task, key, (write, Reply::Stored), context, client, effects)
             }
             Request::Delete { key, context } => {
-                let write = (Write::Delete, Reply::Deleted(true));
+                let write = (Write::Delete, |dot| Reply::Deleted(Some(dot)));
                 self.write(task, key, write, context.as_deref(), client, effects)
             }
             Request::Count { .. } | Request::Scan { .. } | Request::Names { .. } => {
@@ -125,12 +125,12 @@ impl<W> Shard<W> {
         None
     }
 
-    /// Writes, and says `done` once enough replicas have it.
+    /// Writes, and says what `done` makes of the write once enough replicas have it.
     pub(super) fn write(
         &mut self,
         task: Task<'_>,
         key: Bytes,
-        (write, done): (Write, Reply),
+        (write, done): (Write, impl FnOnce(Dot) -> Reply),
         context: Option<&VersionVector>,
         client: impl FnOnce() -> Client<W>,
         effects: &mut Vec<Effect<W>>,
@@ -145,9 +145,10 @@ impl<W> Shard<W> {
         let partition = self.partitions.get_mut(&task.partition)?;
         let push = match partition.write(key, write, context, task.now.wall_ms) {
             Ok(Some(push)) => Arc::new(push),
-            Ok(None) => return Some(Reply::Deleted(false)),
+            Ok(None) => return Some(Reply::Deleted(None)),
             Err(error) => return Some(Reply::Failed((&error).into())),
         };
+        let done = done(push.dot);
         let id = self.writes.next_id();
         let durability = task.consistency.durability;
         effects.extend(push_to(task.group(), id, &push, durability));

@@ -111,7 +111,7 @@ impl Pair {
         };
         let mut effects = Vec::new();
         let done = self.nodes[at].submit(self.now(), request, consistency, || (), &mut effects);
-        assert_eq!(done, Some(Reply::Stored));
+        assert!(matches!(done, Some(Reply::Stored(_))), "{done:?}");
         effects.into_iter().find_map(|effect| match effect {
             Effect::Send { message, .. } => Some(message),
             _ => None,

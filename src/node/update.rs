@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::change::{Change, decide};
+use super::change::{Change, Changed, decide};
 use super::effect::{Client, Effect};
 use super::request::Reply;
 use super::requests::Task;
@@ -29,10 +29,14 @@ impl<W> Shard<W> {
             Ok(decision) => decision,
             Err(refused) => return Some(Reply::Failed(refused)),
         };
-        let changed = Reply::Changed(decision.changed);
-        match decision.write {
-            Some(write) => self.write(task, key, (write, changed), None, client, effects),
-            None => Some(changed),
-        }
+        let changed = decision.changed;
+        let Some(write) = decision.write else {
+            return Some(Reply::Changed(changed));
+        };
+        let done = |dot| {
+            let dot = Some(dot);
+            Reply::Changed(Changed { dot, ..changed })
+        };
+        self.write(task, key, (write, done), None, client, effects)
     }
 }

@@ -10,7 +10,7 @@ use super::change::{Change, Changed, Ends, EndsIf, OnlyIf};
 use super::request::{Consistency, Reply, Request, RequestError};
 use super::tests_support::{params, remembering};
 use super::{Data, Effect};
-use crate::clock::NodeId;
+use crate::clock::{Dot, NodeId};
 use crate::machine::{Instant, Now};
 use crate::object::VALUE_BYTES_MAX;
 use crate::placement::PartitionId;
@@ -87,12 +87,19 @@ fn set(value: &'static str, ends: Ends, only_if: OnlyIf) -> Change {
     }
 }
 
-fn done(before: Option<&'static str>, length: usize) -> Reply {
+/// What the `n`-th write of a node did.
+fn done(node: &Data<&'static str>, n: u64, before: Option<&'static str>, length: usize) -> Reply {
+    let mut dot = None;
+    node.inspect(|partition| {
+        let actor = partition.actor();
+        dot = Some(Dot { actor, n });
+    });
     Reply::Changed(Changed {
         done: true,
         before: before.map(|value| Bytes::from_static(value.as_bytes())),
         length,
         sum: None,
+        dot,
     })
 }
 
@@ -126,7 +133,7 @@ fn a_change_takes_effect_at_once_and_is_answered_when_the_replicas_have_it() {
         waiter: "client",
         reply,
     };
-    assert_eq!(ended, [answer(done(None, 1))]);
+    assert_eq!(ended, [answer(done(&one, 1, None, 1))]);
 
     // The other replica goes on from there; what is not done waits for nobody.
     assert_eq!(get(&two, at(2)), Some(Bytes::from_static(b"a")));
@@ -139,7 +146,7 @@ fn a_change_takes_effect_at_once_and_is_answered_when_the_replicas_have_it() {
     let tail = Bytes::from_static(b"bc");
     let append = Change::Append { tail };
     let appended = change(&two, at(3), Strength::One, append, &mut effects);
-    assert_eq!(appended, Some(done(Some("a"), 3)));
+    assert_eq!(appended, Some(done(&two, 1, Some("a"), 3)));
     deliver(effects, PEER, &one, at(4));
 
     // With its end, which is not said again.

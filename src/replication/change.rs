@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Dot;
 use crate::object::Amount;
 
 /// What to do with the value of a key, given what it is.
@@ -114,4 +115,6 @@ pub struct Changed {
     pub length: usize,
     /// What an addition led to.
     pub sum: Option<Amount>,
+    /// The write that came of it, if one did.
+    pub dot: Option<Dot>,
 }

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::change::{Change, Changed};
 use super::{Durability, Strength};
-use crate::clock::VersionVector;
+use crate::clock::{Dot, VersionVector};
 use crate::object::{Object, Version};
 use crate::placement::{Keyspace, PartitionId};
 use crate::store::StoreError;
@@ -178,10 +178,10 @@ pub enum Reply {
     Object(Object),
     /// To `Exists`.
     Exists(bool),
-    /// To `Put`: stored at the strength asked for.
-    Stored,
-    /// To `Delete`: whether there was anything to delete.
-    Deleted(bool),
+    /// To `Put`: stored at the strength asked for, by this write.
+    Stored(Dot),
+    /// To `Delete`: the write that deleted, if there was anything to delete.
+    Deleted(Option<Dot>),
     /// To `Update`.
     Changed(Changed),
     /// To `Count`.
@@ -199,6 +199,16 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// The write that it confirms, if it is one.
+    pub fn dot(&self) -> Option<Dot> {
+        match self {
+            Self::Stored(dot) => Some(*dot),
+            Self::Deleted(dot) => *dot,
+            Self::Changed(changed) => changed.dot,
+            _ => None,
+        }
+    }
+
     /// About how many bytes it takes.
     pub fn bytes(&self) -> usize {
         match self {
@@ -208,7 +218,7 @@ impl Reply {
             Self::Changed(changed) => changed.before.as_ref().map_or(0, Bytes::len),
             Self::Keys { keys, .. } => keys.iter().map(Bytes::len).sum(),
             Self::Exists(_)
-            | Self::Stored
+            | Self::Stored(_)
             | Self::Deleted(_)
             | Self::Count(_)
             | Self::Failed(_) => 0,

@@ -110,7 +110,7 @@ impl Handle {
             .wait()
             .await
         {
-            Reply::Stored => Ok(()),
+            Reply::Stored(_) => Ok(()),
             other => Err(failure(other)),
         }
     }
@@ -126,7 +126,7 @@ impl Handle {
             .wait()
             .await
         {
-            Reply::Deleted(deleted) => Ok(deleted),
+            Reply::Deleted(dot) => Ok(dot.is_some()),
             other => Err(failure(other)),
         }
     }

@@ -192,8 +192,8 @@ impl Notice {
     /// Tells it, if the answer says that it happened.
     fn tell(&self, reply: &Reply) {
         let (is_done, was_there) = match reply {
-            Reply::Stored => (true, true),
-            Reply::Deleted(done) => (*done, true),
+            Reply::Stored(_) => (true, true),
+            Reply::Deleted(dot) => (dot.is_some(), true),
             Reply::Changed(changed) => (changed.done, changed.before.is_some()),
             _ => (false, false),
         };

@@ -259,7 +259,7 @@ impl Count {
 
     fn add(&mut self, reply: Reply) {
         match reply {
-            Reply::Deleted(true) | Reply::Exists(true) => self.yes = self.yes.saturating_add(1),
+            Reply::Deleted(Some(_)) | Reply::Exists(true) => self.yes = self.yes.saturating_add(1),
             Reply::Failed(error) => {
                 self.failure.get_or_insert(error);
             }
@@ -286,7 +286,8 @@ fn encode_reply(reply: &Reply, protocol: Protocol, out: &mut BytesMut) {
         Reply::Version(Some(version)) => encode_bulk(&version.value, out),
         Reply::Value(None) | Reply::Version(None) => encode_null(protocol, out),
         Reply::Changed(changed) => encode_integer(i64::from(changed.done), out),
-        Reply::Exists(yes) | Reply::Deleted(yes) => encode_integer(i64::from(*yes), out),
+        Reply::Exists(yes) => encode_integer(i64::from(*yes), out),
+        Reply::Deleted(dot) => encode_integer(i64::from(dot.is_some()), out),
         Reply::Object(object) => {
             let values = object.versions.iter();
             let values = values.map(|(_, version)| Value::Bulk(version.value.clone()));
@@ -297,7 +298,7 @@ fn encode_reply(reply: &Reply, protocol: Protocol, out: &mut BytesMut) {
             encode(&Value::Array(keys), protocol, out);
         }
         Reply::Count(count) => encode_integer(i64::try_from(*count).unwrap_or(i64::MAX), out),
-        Reply::Stored => encode_simple("OK", out),
+        Reply::Stored(_) => encode_simple("OK", out),
         Reply::Failed(error) => encode_error(&Failure::from(error).0, out),
     }
 }
@@ -305,6 +306,7 @@ fn encode_reply(reply: &Reply, protocol: Protocol, out: &mut BytesMut) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Dot;
 
     #[tokio::test]
     async fn replies_keep_the_order_of_their_commands() {
@@ -319,15 +321,15 @@ mod tests {
         replies.push(Value::Integer(7).into(), Protocol::Resp2);
         replies.push(
             Outcome::Count(vec![
-                Submitted::Ready(Reply::Deleted(true)),
+                Submitted::Ready(Reply::Deleted(Some(Dot::default()))),
                 Submitted::Waiting(second_reply),
-                Submitted::Ready(Reply::Deleted(false)),
+                Submitted::Ready(Reply::Deleted(None)),
             ]),
             Protocol::Resp2,
         );
         replies.push(Value::Null.into(), Protocol::Resp3);
         assert_eq!(replies.pending_bytes(), 5 + 4 + 3);
-        second.send(Reply::Deleted(true)).unwrap();
+        second.send(Reply::Deleted(Some(Dot::default()))).unwrap();
         first.send(Reply::Value(None)).unwrap();
         replies.settle(&Turns::default()).await;
         assert_eq!(&replies.output()[..], b"+OK\r\n$-1\r\n:7\r\n:2\r\n_\r\n");
@@ -339,7 +341,7 @@ mod tests {
         let mut replies = Replies::default();
         replies.push(
             Outcome::Count(vec![
-                Submitted::Ready(Reply::Deleted(true)),
+                Submitted::Ready(Reply::Deleted(Some(Dot::default()))),
                 Submitted::Ready(Reply::Failed(RequestError::ShuttingDown)),
             ]),
             Protocol::Resp2,

@@ -108,12 +108,13 @@ impl Fake {
             }
             Request::Put { key, value, .. } => {
                 map.insert(key.clone(), value.clone());
-                Reply::Stored
+                Reply::Stored(Dot::default())
             }
             Request::Delete { key, context } => {
                 let seen = context.as_ref();
                 let is_seen = seen.is_none_or(|seen| **seen == object(map.get(key)).context);
-                Reply::Deleted(is_seen && map.remove(key).is_some())
+                let is_deleted = is_seen && map.remove(key).is_some();
+                Reply::Deleted(is_deleted.then(Dot::default))
             }
         }
     }
