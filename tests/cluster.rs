@@ -14,6 +14,7 @@ mod cluster {
     mod crashes;
     mod damage;
     mod data;
+    mod decided;
     mod directory;
     mod disk;
     mod durability;

@@ -3,8 +3,9 @@
 //! A [`Change`] is evaluated on the last write that this node knows of, under the lock of the
 //! key's shard, so that nothing comes between reading and writing on this node. What it makes
 //! is an ordinary write: it goes to the other replicas as a whole value, and against a
-//! concurrent write of another node one of both wins. Two changes are more than that: what is
-//! added counts beside all that others add, and a new end leaves what they add
+//! concurrent write of another node one of both wins. So those that depend on what is there
+//! are made on one owner of the key ([`serving`](super::serving)). Two changes are more than
+//! that: what is added counts beside all that others add, and a new end leaves what they add
 //! ([`Part`](crate::object::Part)).
 
 use bytes::{Bytes, BytesMut};
@@ -127,6 +128,7 @@ pub(super) fn decide(
             value,
             ends,
             only_if,
+            is_swap: _,
         } => {
             let holds = match only_if {
                 OnlyIf::Always => true,

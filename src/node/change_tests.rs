@@ -37,6 +37,7 @@ impl Model {
                 value,
                 ends,
                 only_if,
+                ..
             } => {
                 let done = match only_if {
                     OnlyIf::Always => true,
@@ -151,7 +152,8 @@ fn change() -> impl Strategy<Value = Change> {
         (bytes(), ends, only_if).prop_map(|(value, ends, only_if)| Change::Set {
             value,
             ends,
-            only_if
+            only_if,
+            is_swap: false
         }),
         bytes().prop_map(|tail| Change::Append { tail }),
         (0..12_usize, bytes()).prop_map(|(offset, bytes)| Change::Overwrite { offset, bytes }),
@@ -285,6 +287,7 @@ fn what_is_not_done_writes_nothing() {
         value: Bytes::from_static(b"w"),
         ends: Ends::Never,
         only_if,
+        is_swap: false,
     };
     for (change, current) in [
         (set(OnlyIf::Absent), Some(&value)),
@@ -306,6 +309,7 @@ fn a_time_that_has_come_leaves_no_value() {
         value: Bytes::from_static(b"w"),
         ends: Ends::At(NOW_MS),
         only_if: OnlyIf::Always,
+        is_swap: false,
     };
     let end = Change::End {
         at_ms: NOW_MS,

@@ -178,6 +178,11 @@ impl<W> Client<W> {
 }
 
 impl<W> Effect<W> {
+    /// Whether it is a message to that node.
+    pub(super) fn is_to(&self, node: NodeId) -> bool {
+        matches!(self, Self::Send { to, .. } if *to == node)
+    }
+
     /// What the engine could not do.
     pub(super) fn storage(partition: PartitionId, error: &StoreError) -> Self {
         Self::Note(Note::Storage {

@@ -1,9 +1,12 @@
-//! Requests for keys that this node does not serve: an owner of the key does what is asked.
+//! Requests that another owner of the key does: for keys that this node does not serve, and
+//! those that are decided on one owner ([`Request::is_decided`]).
 //!
 //! The owner is the same one for as long as it lives and serves, so what a client of this node
 //! has written it reads. A request travels once: whoever gets one that it does not serve says
 //! so, and the next owner is asked. What was not begun anywhere is asked of the next owner too;
-//! a write that may have been begun is not, since it might be done twice.
+//! a write that may have been begun is not, since it might be done twice. What is decided on
+//! one owner is asked of them in the order of preference, by everyone, and where this node is
+//! one of them it does it itself when its turn comes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,20 +28,41 @@ const SLACK: Duration = Duration::from_millis(500);
 /// A request that an owner was asked to do.
 struct Waiting<W> {
     client: Client<W>,
-    partition: PartitionId,
-    request: Request,
-    consistency: Consistency,
+    forward: Forward,
     to: NodeId,
     /// Owners that did not do it, `to` included.
     tried: Vec<NodeId>,
     since: Instant,
 }
 
-/// A request for a partition that this node does not serve.
+/// A request for another owner.
 pub(super) struct Forward {
     pub(super) partition: PartitionId,
     pub(super) request: Request,
     pub(super) consistency: Consistency,
+}
+
+/// What this node is to the partition of a request.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) group: &'a Group,
+    /// Whether it does what clients ask.
+    pub(super) serves: bool,
+    /// Whether others may have decided what it has not heard of since it started.
+    pub(super) is_behind: bool,
+}
+
+impl Place<'_> {
+    /// Who is asked before this node does itself what one owner decides.
+    pub(super) fn ahead(&self) -> &[NodeId] {
+        self.group.ahead(self.serves && !self.is_behind)
+    }
+}
+
+/// A request that the owners before this node did not do: its turn has come.
+pub(super) struct Turn<W> {
+    pub(super) client: Client<W>,
+    pub(super) forward: Forward,
 }
 
 /// The requests of one shard that wait for owners.
@@ -66,29 +90,27 @@ impl<W> Forwards<W> {
         self.waiting.len()
     }
 
-    /// Asks an owner; answers at once if none can be asked.
+    /// Asks an owner that comes before this node; answers at once if none can be asked.
     pub(super) fn send(
         &mut self,
         now: Now,
-        group: &Group,
+        place: Place<'_>,
         forward: Forward,
-        client: impl FnOnce() -> Client<W>,
+        client: impl FnOnce() -> Option<Client<W>>,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
         if self.waiting.len() >= WAITING_MAX {
             let limit = WAITING_MAX;
             return Some(Reply::Failed(RequestError::Busy { limit }));
         }
-        let Some(to) = self.choose(group, forward.partition, &[]) else {
-            return Some(Reply::Failed(nobody(group, forward.partition)));
+        let Some(to) = self.choose(place.ahead(), &forward, &[]) else {
+            return Some(Reply::Failed(nobody(place.group, forward.partition)));
         };
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         let waiting = Waiting {
-            client: client(),
-            partition: forward.partition,
-            request: forward.request,
-            consistency: forward.consistency,
+            client: client()?,
+            forward,
             to,
             tried: vec![to],
             since: now.mono,
@@ -98,51 +120,50 @@ impl<W> Forwards<W> {
         None
     }
 
-    /// `from` answers; without a reply it does not serve the partition.
+    /// `from` answers; without a reply it does not serve the partition, or leaves it to others to
+    /// decide. Returns the request if this node is to do it now.
     pub(super) fn answered(
         &mut self,
-        group: &Group,
+        place: Place<'_>,
         from: NodeId,
         id: u64,
         reply: Option<Reply>,
         effects: &mut Vec<Effect<W>>,
-    ) {
+    ) -> Option<Turn<W>> {
         let is_its_turn = |waiting: &Waiting<W>| waiting.to == from;
         if !self.waiting.get(&id).is_some_and(is_its_turn) {
-            return;
+            return None;
         }
         match reply {
-            None => self.next_owner(group, id, None, effects),
+            None => self.next_owner(place, id, None, effects),
             // It did nothing, and another owner may.
             Some(Reply::Failed(
                 error @ (RequestError::WritesStopped(_)
                 | RequestError::Rebuilding(_)
                 | RequestError::ShuttingDown),
-            )) => self.next_owner(group, id, Some(error), effects),
+            )) => self.next_owner(place, id, Some(error), effects),
             Some(reply) => {
-                if let Some(waiting) = self.waiting.remove(&id) {
-                    effects.push(waiting.client.reply(reply));
-                }
+                let waiting = self.waiting.remove(&id)?;
+                effects.push(waiting.client.reply(reply));
+                None
             }
         }
     }
 
-    /// The question to `to` was not sent.
+    /// The question to `to` was not sent. Returns what [`answered`](Self::answered) does.
     pub(super) fn dropped(
         &mut self,
-        group: &Group,
+        place: Place<'_>,
         to: NodeId,
         id: u64,
         effects: &mut Vec<Effect<W>>,
-    ) {
-        if self
-            .waiting
-            .get(&id)
-            .is_some_and(|waiting| waiting.to == to)
-        {
-            let busy = RequestError::Busy { limit: WAITING_MAX };
-            self.next_owner(group, id, Some(busy), effects);
+    ) -> Option<Turn<W>> {
+        let is_to = |waiting: &Waiting<W>| waiting.to == to;
+        if !self.waiting.get(&id).is_some_and(is_to) {
+            return None;
         }
+        let busy = RequestError::Busy { limit: WAITING_MAX };
+        self.next_owner(place, id, Some(busy), effects)
     }
 
     /// Owners for which `is_there` says no do not answer any more: reads are asked of others,
@@ -161,8 +182,16 @@ impl<W> Forwards<W> {
             let Some(waiting) = self.waiting.get(&id) else {
                 continue;
             };
-            match waiting.request.is_write() {
-                false => self.next_owner(group(waiting.partition), id, None, effects),
+            match waiting.forward.request.is_write() {
+                // What is decided is a write, so it is no turn of this node's.
+                false => {
+                    let place = Place {
+                        group: group(waiting.forward.partition),
+                        serves: false,
+                        is_behind: false,
+                    };
+                    self.next_owner(place, id, None, effects);
+                }
                 true => self.give_up(now.mono, id, effects),
             }
         }
@@ -185,7 +214,7 @@ impl<W> Forwards<W> {
 
     fn give_up(&mut self, now: Instant, id: u64, effects: &mut Vec<Effect<W>>) {
         if let Some(waiting) = self.waiting.remove(&id) {
-            self.chosen.remove(&waiting.partition);
+            self.chosen.remove(&waiting.forward.partition);
             let silent = RequestError::OwnerSilent {
                 waited: now.since(waiting.since),
             };
@@ -193,45 +222,49 @@ impl<W> Forwards<W> {
         }
     }
 
-    /// Asks the next owner; if there is none the client is told what the last one said.
+    /// Asks the next owner. If there is none it is this node's turn, or the client is told what
+    /// the last one said.
     fn next_owner(
         &mut self,
-        group: &Group,
+        place: Place<'_>,
         id: u64,
         said: Option<RequestError>,
         effects: &mut Vec<Effect<W>>,
-    ) {
-        let Some(mut waiting) = self.waiting.remove(&id) else {
-            return;
-        };
-        self.chosen.remove(&waiting.partition);
-        match self.choose(group, waiting.partition, &waiting.tried) {
+    ) -> Option<Turn<W>> {
+        let mut waiting = self.waiting.remove(&id)?;
+        let partition = waiting.forward.partition;
+        self.chosen.remove(&partition);
+        match self.choose(place.ahead(), &waiting.forward, &waiting.tried) {
             Some(to) => {
                 waiting.to = to;
                 waiting.tried.push(to);
                 effects.push(question(id, &waiting));
                 self.waiting.insert(id, waiting);
             }
+            None if place.serves => {
+                let Waiting {
+                    client, forward, ..
+                } = waiting;
+                return Some(Turn { client, forward });
+            }
             None => {
-                let error = said.unwrap_or_else(|| nobody(group, waiting.partition));
+                let error = said.unwrap_or_else(|| nobody(place.group, partition));
                 effects.push(waiting.client.reply(Reply::Failed(error)));
             }
         }
+        None
     }
 
-    /// The owner to ask: the one that was asked before, or the preferred of those who can be
-    /// reached and were not tried.
-    fn choose(
-        &mut self,
-        group: &Group,
-        partition: PartitionId,
-        tried: &[NodeId],
-    ) -> Option<NodeId> {
-        let chosen = self.chosen.get(&partition).copied();
-        let may_be = |id: &NodeId| group.voters.contains(id) && !tried.contains(id);
-        let next = || group.voters.iter().copied().find(|id| !tried.contains(id));
+    /// The owner to ask: the one that was asked before, or the first of these that was not
+    /// tried. What is decided begins with the first for everyone, and what is asked of the
+    /// partition after that goes where it went, as it is to see what it did.
+    fn choose(&mut self, owners: &[NodeId], forward: &Forward, tried: &[NodeId]) -> Option<NodeId> {
+        let chosen = self.chosen.get(&forward.partition).copied();
+        let chosen = chosen.filter(|_| !forward.request.is_decided());
+        let may_be = |id: &NodeId| owners.contains(id) && !tried.contains(id);
+        let next = || owners.iter().copied().find(|id| !tried.contains(id));
         let owner = chosen.filter(may_be).or_else(next)?;
-        self.chosen.insert(partition, owner);
+        self.chosen.insert(forward.partition, owner);
         Some(owner)
     }
 }
@@ -240,10 +273,10 @@ fn question<W>(id: u64, waiting: &Waiting<W>) -> Effect<W> {
     Effect::Send {
         to: waiting.to,
         message: Message::Forward {
-            partition: waiting.partition,
+            partition: waiting.forward.partition,
             id,
-            consistency: waiting.consistency,
-            request: waiting.request.clone(),
+            consistency: waiting.forward.consistency,
+            request: waiting.forward.request.clone(),
         },
     }
 }

@@ -22,6 +22,8 @@ mod confirmation;
 mod confirmation_tests;
 mod control;
 mod data;
+#[cfg(test)]
+mod decided_tests;
 mod durable;
 mod effect;
 mod errands;

@@ -139,11 +139,7 @@ impl<W> Data<W> {
                 id,
                 reply,
             } => {
-                let view = self.view();
-                if let Some(shard) = self.known_shard(partition) {
-                    let group = view.group(partition);
-                    (shard.lock().forwards).answered(group, from, id, reply, effects);
-                }
+                self.owner_answered(now, from, (partition, id), reply, effects);
             }
             Message::Holding {
                 partition,

@@ -42,7 +42,7 @@ impl<W> Shard<W> {
         &mut self,
         task: Task<'_>,
         request: Request,
-        client: impl FnOnce() -> Client<W>,
+        client: impl FnOnce() -> Option<Client<W>>,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
         match request {
@@ -80,7 +80,7 @@ impl<W> Shard<W> {
         task: Task<'_>,
         key: Bytes,
         question: Question,
-        client: impl FnOnce() -> Client<W>,
+        client: impl FnOnce() -> Option<Client<W>>,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
         let partition = self.partitions.get(&task.partition)?;
@@ -101,7 +101,7 @@ impl<W> Shard<W> {
         let id = self.reads.next_id();
         let gathering = Gathering {
             partition: task.partition,
-            client: client(),
+            client: client()?,
             question,
             merged: local.clone(),
             local,
@@ -132,7 +132,7 @@ impl<W> Shard<W> {
         key: Bytes,
         (write, done): (Write, impl FnOnce(Dot) -> Reply),
         context: Option<&VersionVector>,
-        client: impl FnOnce() -> Client<W>,
+        client: impl FnOnce() -> Option<Client<W>>,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
         if let Err(error) = within_limits(&key, &write) {
@@ -162,7 +162,7 @@ impl<W> Shard<W> {
         }
         let writing = Writing {
             partition: task.partition,
-            client: client(),
+            client: client()?,
             done,
         };
         self.writes.wait(task.now.mono, id, writing, needs);

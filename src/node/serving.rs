@@ -1,15 +1,31 @@
 //! Requests of clients: done here, or forwarded to an owner of their keys.
+//!
+//! Any owner does what is asked of it. What depends on what is there and does not merge is
+//! *decided* ([`Request::is_decided`]): every node has the same owner do it, the first of the
+//! preference list that can be reached, so that of concurrent callers on a healthy cluster one
+//! wins. That is a preference about routing and no rule of safety: an owner that does not
+//! serve, or is silent, is followed by the next, as is one that has just started and has not
+//! compared itself with another owner; and who sees other members prefers another owner. On both sides of a cut network somebody decides, and when it heals the last write
+//! wins, as ever.
+//!
+//! A node that has the owner decide and is a replica itself is to see what came of it as soon as
+//! it is told: the owner puts its push on the stream before anything that could make it answer,
+//! and a stream keeps its order. Where the push was dropped because the queue was full, or
+//! its stream broke, the answer names a write that is not here, and what is missing is asked
+//! for at once; until that comes, reads here are without it.
 
 use parking_lot::MutexGuard;
 
 use super::Data;
 use super::effect::{Asker, Client, Effect};
-use super::forwards::Forward;
+use super::forwards::{Forward, Place, Turn};
 use super::request::{Consistency, Reply, Request, RequestError};
 use super::requests::Task;
 use super::shard::Shard;
+use super::view::{Group, View};
 use crate::clock::NodeId;
 use crate::machine::Now;
+use crate::placement::PartitionId;
 use crate::replication::{Input, Message};
 
 impl<W> Data<W> {
@@ -25,16 +41,18 @@ impl<W> Data<W> {
     ) -> Option<Reply> {
         let id = request.partition(&self.keyspace);
         let view = self.view();
-        let client = || Client::Here(waiter());
+        let is_behind = request.is_decided() && self.is_behind(view.group(id));
+        let client = || Some(Client::Here(waiter()));
         let mut shard = self.shard(id).lock();
-        if !shard.serves(&view, id) {
+        let place = place(&shard, &view, id, is_behind);
+        let is_turn = !request.is_decided() || place.ahead().is_empty();
+        if !place.serves || !is_turn {
             let forward = Forward {
                 partition: id,
                 request,
                 consistency,
             };
-            let group = view.group(id);
-            return shard.forwards.send(now, group, forward, client, effects);
+            return (shard.forwards).send(now, place, forward, client, effects);
         }
         let task = Task {
             now,
@@ -51,7 +69,7 @@ impl<W> Data<W> {
         mut shard: MutexGuard<'_, Shard<W>>,
         task: Task<'_>,
         request: Request,
-        client: impl FnOnce() -> Client<W>,
+        client: impl FnOnce() -> Option<Client<W>>,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
         if !request.is_write() {
@@ -80,8 +98,9 @@ impl<W> Data<W> {
             return;
         }
         let view = self.view();
+        let is_behind = request.is_decided() && self.is_behind(view.group(id));
         let shard = self.shard(id).lock();
-        if !shard.serves(&view, id) {
+        if is_behind || !shard.serves(&view, id) {
             effects.push(asker.answer(None));
             return;
         }
@@ -91,8 +110,75 @@ impl<W> Data<W> {
             consistency,
             view: &view,
         };
-        let reply = self.run(shard, task, request, || Client::Peer(asker), effects);
+        let before = effects.len();
+        let client = || Some(Client::Peer(asker));
+        let reply = self.run(shard, task, request, client, effects);
+        // A replica that gets its push later than others could be answered before.
+        if let Some(new) = effects.get_mut(before..) {
+            new.sort_by_key(|effect| !effect.is_to(asker.node));
+        }
         effects.extend(reply.map(|reply| asker.answer(Some(reply))));
+    }
+
+    /// An owner answers what was forwarded to it.
+    pub(super) fn owner_answered(
+        &self,
+        now: Now,
+        from: NodeId,
+        (partition, id): (PartitionId, u64),
+        reply: Option<Reply>,
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        let view = self.view();
+        let Some(shard) = self.known_shard(partition) else {
+            return;
+        };
+        let is_behind = self.is_behind(view.group(partition));
+        let mut shard = shard.lock();
+        let place = place(&shard, &view, partition, is_behind);
+        let dot = reply.as_ref().and_then(Reply::dot);
+        let dot = dot.filter(|_| place.serves);
+        let here = shard.partition(partition);
+        let lacks = |dot| here.is_some_and(|here| !here.clock().contains(dot));
+        let is_lacking = dot.is_some_and(lacks);
+        let turn = (shard.forwards).answered(place, from, id, reply, effects);
+        self.take_turn(now, &view, shard, turn, effects);
+        if is_lacking {
+            self.differ(now, from, vec![partition], false, effects);
+        }
+    }
+
+    /// Whether another owner can be reached, and this node has had what none of those had since
+    /// it started. Then it does not know yet what was decided while it was away.
+    fn is_behind(&self, group: &Group) -> bool {
+        let sync = self.sync.lock();
+        let mut voters = group.voters.iter();
+        !group.voters.is_empty() && !voters.any(|peer| sync.has_been_even_with(*peer))
+    }
+
+    /// Does a request that the owners before this node did not do.
+    fn take_turn(
+        &self,
+        now: Now,
+        view: &View,
+        shard: MutexGuard<'_, Shard<W>>,
+        turn: Option<Turn<W>>,
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        let Some(Turn { client, forward }) = turn else {
+            return;
+        };
+        let task = Task {
+            now,
+            partition: forward.partition,
+            consistency: forward.consistency,
+            view,
+        };
+        let mut client = Some(client);
+        let reply = self.run(shard, task, forward.request, || client.take(), effects);
+        if let (Some(reply), Some(client)) = (reply, client) {
+            effects.push(client.reply(reply));
+        }
     }
 
     /// A message to `peer` was not sent: its queue was full or its link is down.
@@ -102,11 +188,23 @@ impl<W> Data<W> {
             Message::Forward { partition, id, .. } => {
                 let view = self.view();
                 if let Some(shard) = self.known_shard(*partition) {
-                    let group = view.group(*partition);
-                    shard.lock().forwards.dropped(group, peer, *id, effects);
+                    let is_behind = self.is_behind(view.group(*partition));
+                    let mut shard = shard.lock();
+                    let place = place(&shard, &view, *partition, is_behind);
+                    let turn = (shard.forwards).dropped(place, peer, *id, effects);
+                    self.take_turn(now, &view, shard, turn, effects);
                 }
             }
             _ => {}
         }
+    }
+}
+
+/// What this node is to a partition of a shard.
+fn place<'a, W>(shard: &Shard<W>, view: &'a View, id: PartitionId, is_behind: bool) -> Place<'a> {
+    Place {
+        group: view.group(id),
+        serves: shard.serves(view, id),
+        is_behind,
     }
 }

@@ -16,7 +16,7 @@ impl<W> Shard<W> {
         task: Task<'_>,
         key: Bytes,
         change: Change,
-        client: impl FnOnce() -> Client<W>,
+        client: impl FnOnce() -> Option<Client<W>>,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
         let partition = self.partitions.get(&task.partition)?;

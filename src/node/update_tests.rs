@@ -14,11 +14,12 @@ use crate::clock::{Dot, NodeId};
 use crate::machine::{Instant, Now};
 use crate::object::VALUE_BYTES_MAX;
 use crate::placement::PartitionId;
-use crate::replication::{Message, Strength};
+use crate::replication::{Input, Message, Strength};
 use crate::store::engine::Memory;
 
-const ME: NodeId = NodeId(1);
-const PEER: NodeId = NodeId(2);
+/// The owner that decides, where both can be reached.
+const ME: NodeId = NodeId(2);
+const PEER: NodeId = NodeId(1);
 const START_MS: u64 = 1_000_000;
 
 fn at(ms: u64) -> Now {
@@ -84,6 +85,7 @@ fn set(value: &'static str, ends: Ends, only_if: OnlyIf) -> Change {
         value: Bytes::from_static(value.as_bytes()),
         ends,
         only_if,
+        is_swap: false,
     }
 }
 
@@ -122,6 +124,8 @@ fn deliver(
 #[test]
 fn a_change_takes_effect_at_once_and_is_answered_when_the_replicas_have_it() {
     let (one, two) = (node(ME, PEER, true), node(PEER, ME, true));
+    // Before it has compared itself it would leave the decision to the other.
+    one.tell_sync(at(0), Input::Same(PEER), &mut Vec::new());
     let mut effects = Vec::new();
     let first = set("a", Ends::At(START_MS + 500), OnlyIf::Absent);
     let reply = change(&one, at(0), Strength::Quorum, first.clone(), &mut effects);
@@ -135,19 +139,19 @@ fn a_change_takes_effect_at_once_and_is_answered_when_the_replicas_have_it() {
     };
     assert_eq!(ended, [answer(done(&one, 1, None, 1))]);
 
-    // The other replica goes on from there; what is not done waits for nobody.
+    // What is not done waits for nobody.
     assert_eq!(get(&two, at(2)), Some(Bytes::from_static(b"a")));
     let mut effects = Vec::new();
-    let again = change(&two, at(2), Strength::All, first, &mut effects);
+    let again = change(&one, at(2), Strength::All, first, &mut effects);
     let Some(Reply::Changed(changed)) = again else {
         panic!("{again:?}");
     };
     assert!(!changed.done && effects.is_empty());
     let tail = Bytes::from_static(b"bc");
     let append = Change::Append { tail };
-    let appended = change(&two, at(3), Strength::One, append, &mut effects);
-    assert_eq!(appended, Some(done(&two, 1, Some("a"), 3)));
-    deliver(effects, PEER, &one, at(4));
+    let appended = change(&one, at(3), Strength::One, append, &mut effects);
+    assert_eq!(appended, Some(done(&one, 2, Some("a"), 3)));
+    deliver(effects, ME, &two, at(4));
 
     // With its end, which is not said again.
     for node in [&one, &two] {
@@ -203,7 +207,7 @@ fn an_end_and_a_value_written_at_once_do_not_mix() {
     };
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     change(&one, at(10), Strength::One, end, &mut ours);
-    let new = set("new", Ends::Never, OnlyIf::Present);
+    let new = set("new", Ends::Never, OnlyIf::Always);
     change(&two, at(20), Strength::One, new, &mut theirs);
     deliver(ours, ME, &two, at(30));
     deliver(theirs, PEER, &one, at(30));

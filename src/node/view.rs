@@ -44,6 +44,8 @@ pub struct Group {
     pub replicas: BTreeSet<NodeId>,
     /// The owners that can be reached, the preferred first.
     pub voters: Vec<NodeId>,
+    /// How many of those come before this node, where it is an owner.
+    pub rank: usize,
     /// To whom a write is pushed: all who get it and can be reached, and for each owner that
     /// cannot a member that stands in for it and keeps the write until the owner has it.
     pub pushed: Vec<NodeId>,
@@ -53,6 +55,15 @@ impl Group {
     /// How many owners can be reached, this node included.
     pub fn within_reach(&self) -> usize {
         self.voters.len() + usize::from(self.is_owner)
+    }
+
+    /// Who is asked before this node does itself what is to be done by one owner: those that
+    /// can be reached and come before it, or all if it does not serve the partition. The first
+    /// is the same for all who see the same members. A preference: nothing is unsafe if two
+    /// nodes see it differently.
+    pub fn ahead(&self, serves: bool) -> &[NodeId] {
+        let count = if serves { self.rank } else { self.voters.len() };
+        self.voters.get(..count).unwrap_or_default()
     }
 
     /// How many owners there are, this node included.
@@ -128,6 +139,7 @@ impl View {
             owners: Vec::new(),
             replicas: BTreeSet::new(),
             voters: Vec::new(),
+            rank: 0,
             pushed: Vec::new(),
         };
         self.groups.get(usize::from(partition.0)).unwrap_or(&NONE)
@@ -163,6 +175,8 @@ fn group(
         .copied()
         .filter(|id| reachable.contains(id))
         .collect();
+    let before_me = all.iter().take_while(|id| **id != me);
+    let rank = before_me.filter(|id| reachable.contains(id)).count();
     let mut pushed: Vec<NodeId> = replicas.intersection(reachable).copied().collect();
     let away = replicas.len() - pushed.len();
     if away > 0 {
@@ -177,6 +191,7 @@ fn group(
         owners,
         replicas,
         voters,
+        rank,
         pushed,
     }
 }
@@ -239,6 +254,27 @@ mod tests {
         assert!(stand_in.is_some_and(|id| *id != without.me));
         let full = view(3, 3, [1, 2]);
         assert_eq!(full.group(ONE).pushed.len(), 1, "nobody stands in");
+    }
+
+    #[test]
+    fn everyone_prefers_the_same_owner_of_those_within_reach() {
+        let roster = roster(6);
+        let placement = Arc::new(Placement::of(&roster, keyspace(), 3));
+        let owners = placement.current(ONE).to_vec();
+        let prefers = |me: NodeId, away: &[NodeId]| {
+            let is_there = |id: &NodeId| *id != me && !away.contains(id);
+            let reachable = (1..=6).map(NodeId).filter(is_there).collect();
+            let view = View::of(me, &roster, placement.clone(), None, reachable);
+            let group = view.group(ONE);
+            group.ahead(group.is_owner).first().copied().unwrap_or(me)
+        };
+        for me in (1..=6).map(NodeId) {
+            assert_eq!(prefers(me, &[]), owners[0]);
+            if me != owners[0] {
+                assert_eq!(prefers(me, &owners[..1]), owners[1]);
+            }
+        }
+        assert_eq!(prefers(owners[2], &owners[..2]), owners[2]);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum Change {
         ends: Ends,
         /// Whether it depends on there being a value.
         only_if: OnlyIf,
+        /// Whether the value that it replaces is asked for.
+        is_swap: bool,
     },
     /// Add bytes at the end of the value; a key without one begins with the empty value. When
     /// it ends stays.
@@ -54,6 +56,22 @@ pub enum Change {
 }
 
 impl Change {
+    /// Whether it depends on what is there and does not merge: of two such that are made on
+    /// two nodes at once, one would be made for nothing. They are made on one owner of the key.
+    pub fn is_decided(&self) -> bool {
+        match self {
+            Self::Set {
+                ends,
+                only_if,
+                is_swap,
+                ..
+            } => *is_swap || *only_if != OnlyIf::Always || *ends == Ends::Kept,
+            Self::Append { .. } | Self::Overwrite { .. } | Self::Take => true,
+            Self::End { only_if, .. } => *only_if != EndsIf::Any,
+            Self::Add { .. } | Self::Persist => false,
+        }
+    }
+
     /// How many bytes of values it has.
     pub fn bytes(&self) -> usize {
         match self {

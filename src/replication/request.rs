@@ -107,8 +107,9 @@ pub enum Request {
         /// How many at most.
         count: usize,
     },
-    /// Change the key's value, depending on what it is here. It has taken effect on this node,
-    /// or will not, when the submission returns; what is waited for is the other replicas.
+    /// Change the key's value, depending on what it is. Where this is done it has taken effect,
+    /// or will not, when the submission returns; what is waited for is the other replicas. One
+    /// that [is decided](Request::is_decided) may be done elsewhere.
     Update {
         /// The key.
         key: Bytes,
@@ -156,6 +157,12 @@ impl Request {
             _ => 0,
         };
         self.key().map_or(0, Bytes::len).saturating_add(value)
+    }
+
+    /// Whether it is to be done by one owner of its key, the same for all who ask, as long as
+    /// that one can be reached and does it.
+    pub fn is_decided(&self) -> bool {
+        matches!(self, Self::Update { change, .. } if change.is_decided())
     }
 
     /// Whether it may change something.

@@ -130,8 +130,9 @@ pub struct Synchronizer {
     queued: BTreeSet<(PartitionId, NodeId)>,
     active: BTreeMap<PartitionId, Active>,
     tallies: BTreeMap<NodeId, Tally>,
-    /// Whether this node has been even with some peer since it started.
-    caught_up: bool,
+    /// The peers with which this node has been even since it started. Bounded by the members
+    /// that there have been since then.
+    even: BTreeSet<NodeId>,
     outputs: VecDeque<Output>,
 }
 
@@ -148,20 +149,25 @@ impl Synchronizer {
             queued: BTreeSet::new(),
             active: BTreeMap::new(),
             tallies: BTreeMap::new(),
-            caught_up: false,
+            even: BTreeSet::new(),
             outputs: VecDeque::new(),
         }
     }
 
     /// Whether this node has, since it started, once had everything that some peer had.
     pub fn is_caught_up(&self) -> bool {
-        self.caught_up
+        !self.even.is_empty()
+    }
+
+    /// Whether this node has, since it started, once had everything that this peer had.
+    pub fn has_been_even_with(&self, peer: NodeId) -> bool {
+        self.even.contains(&peer)
     }
 
     /// This node has lost something that it had: it is even with nobody, and compares with
     /// every peer soon.
     pub fn fall_back(&mut self) {
-        self.caught_up = false;
+        self.even.clear();
         self.soon.clone_from(&self.reachable);
     }
 
@@ -234,7 +240,7 @@ impl Synchronizer {
         let busy = self.active.values().any(|active| active.peer == peer)
             || self.queue.iter().any(|pull| pull.peer == peer);
         if !busy && let Some(tally) = self.tallies.remove(&peer) {
-            self.caught_up = true;
+            self.even.insert(peer);
             self.outputs.push_back(Output::Finished(peer, tally));
         }
     }
@@ -292,7 +298,9 @@ impl Machine for Synchronizer {
                 return;
             }
             Input::Same(peer) => {
-                self.caught_up |= self.reachable.contains(&peer);
+                if self.reachable.contains(&peer) {
+                    self.even.insert(peer);
+                }
             }
             Input::Differ {
                 peer,

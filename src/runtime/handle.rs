@@ -12,8 +12,10 @@ use super::core::Core;
 use super::error::StartError;
 use super::views::{MemberView, Status, Submitted};
 use super::{lifecycle, status};
+use crate::node::Effect;
 use crate::node::request::{Consistency, Reply, Request, RequestError};
 use crate::placement::Keyspace;
+use crate::replication::Message;
 
 /// A running node. Clones are handles to the same node.
 ///
@@ -67,12 +69,15 @@ impl Handle {
             receiver = Some(waiting);
             waiter
         };
+        let is_decided = request.is_decided();
         let reply = core
             .data
             .submit(core.clock.now(), request, consistency, waiter, &mut effects);
+        let is_deferred = is_decided && effects.iter().any(is_forward);
         core.execute(effects);
         match (reply, receiver) {
             (Some(reply), _) => Submitted::Ready(reply),
+            (None, Some(receiver)) if is_deferred => Submitted::Deferred(receiver),
             (None, Some(receiver)) => Submitted::Waiting(receiver),
             // Either there is an answer or somebody waits for it.
             (None, None) => Submitted::Ready(Reply::Failed(RequestError::Interrupted)),
@@ -179,6 +184,16 @@ impl Handle {
     pub fn stopping(&self) -> CancellationToken {
         self.core.stopping.clone()
     }
+}
+
+fn is_forward<W>(effect: &Effect<W>) -> bool {
+    matches!(
+        effect,
+        Effect::Send {
+            message: Message::Forward { .. },
+            ..
+        }
+    )
 }
 
 /// What is wrong with a reply that is not the one to this request.

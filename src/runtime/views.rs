@@ -13,8 +13,11 @@ use crate::node::request::{Reply, RequestError};
 pub enum Submitted {
     /// The answer.
     Ready(Reply),
-    /// The answer will come.
+    /// The answer will come. Later requests of the same caller see what was done.
     Waiting(oneshot::Receiver<Reply>),
+    /// The answer will come, from the owner that decides. Until it is there, later requests of
+    /// the same caller may not see what was done.
+    Deferred(oneshot::Receiver<Reply>),
 }
 
 impl Submitted {
@@ -22,7 +25,7 @@ impl Submitted {
     pub async fn wait(self) -> Reply {
         match self {
             Self::Ready(reply) => reply,
-            Self::Waiting(receiver) => receiver
+            Self::Waiting(receiver) | Self::Deferred(receiver) => receiver
                 .await
                 .unwrap_or(Reply::Failed(RequestError::Interrupted)),
         }

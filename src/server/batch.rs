@@ -6,7 +6,7 @@
 //! answers that wait for replicas or for owners elsewhere are waited for when the turn is over.
 //!
 //! A command of several steps (`RENAME`, `MSETNX`, `FLUSHALL`, …) whose first steps do not finish
-//! it divides the batch, because what follows must not overtake it: the turn ends, and the rest
+//! it, and one that another owner of its key decides (`SETNX`, `APPEND`, …), divides the batch, because what follows must not overtake it: the turn ends, and the rest
 //! has another when the work is done. A turn is never kept while something is waited for.
 //!
 //! What is promised: commands of other clients of this node come before the batch, after it, or

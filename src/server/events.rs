@@ -240,6 +240,7 @@ impl Teller {
             notice.tell(reply);
             return submitted;
         }
+        let is_deferred = matches!(submitted, Submitted::Deferred(_));
         let (told, next) = oneshot::channel();
         *last = Some(next);
         let (answer, waiting) = oneshot::channel();
@@ -254,7 +255,10 @@ impl Teller {
             // The client may have gone.
             let _ = answer.send(reply);
         });
-        Submitted::Waiting(waiting)
+        match is_deferred {
+            true => Submitted::Deferred(waiting),
+            false => Submitted::Waiting(waiting),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) enum Outcome {
     Queued,
     /// This.
     Value(Value),
-    /// Whatever the node answers.
+    /// Whatever the node answers; not if that is [deferred](Submitted::Deferred).
     Node(Submitted),
     /// What the shape makes of the node's answer, once it is there.
     Shaped(oneshot::Receiver<Reply>, Shape),
@@ -53,6 +53,8 @@ impl Outcome {
         match submitted {
             Submitted::Ready(reply) => Self::Value(shaped(reply, shape)),
             Submitted::Waiting(receiver) => Self::Shaped(receiver, Box::new(shape)),
+            // What comes later is to see it.
+            deferred => Self::Work(Box::pin(async { shaped(deferred.wait().await, shape) })),
         }
     }
 

@@ -85,6 +85,9 @@ impl Replies {
                 self.ready(|out| encode_reply(&reply, protocol, out));
             }
             Outcome::Node(Submitted::Waiting(reply)) => self.hold(Waiting::One(reply), protocol),
+            Outcome::Node(Submitted::Deferred(reply)) => {
+                self.push_work(Waiting::One(reply), protocol);
+            }
             Outcome::Shaped(reply, shape) => self.hold(Waiting::Shaped(reply, shape), protocol),
             Outcome::Joined(parts, join) => self.push_joined(parts, join, protocol),
             Outcome::Work(work) => self.push_work(Waiting::Work(work), protocol),
@@ -137,14 +140,14 @@ impl Replies {
     }
 
     fn push_joined(&mut self, parts: Vec<Submitted>, join: Join, protocol: Protocol) {
-        let is_waiting = |part: &Submitted| matches!(part, Submitted::Waiting(_));
+        let is_waiting = |part: &Submitted| !matches!(part, Submitted::Ready(_));
         if parts.iter().any(is_waiting) {
             self.hold(Waiting::Joined(parts, join), protocol);
             return;
         }
         let ready = parts.into_iter().filter_map(|part| match part {
             Submitted::Ready(reply) => Some(reply),
-            Submitted::Waiting(_) => None,
+            Submitted::Waiting(_) | Submitted::Deferred(_) => None,
         });
         let value = joined(ready.collect(), join);
         self.ready(|out| encode(&value, protocol, out));
@@ -251,7 +254,9 @@ impl Count {
         for part in parts {
             match part {
                 Submitted::Ready(reply) => count.add(reply),
-                Submitted::Waiting(receiver) => count.waiting.push(receiver),
+                Submitted::Waiting(receiver) | Submitted::Deferred(receiver) => {
+                    count.waiting.push(receiver);
+                }
             }
         }
         count

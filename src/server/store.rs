@@ -19,7 +19,8 @@ pub(super) trait Store: Send + Sync + 'static {
     fn consistency(&self) -> Consistency;
 
     /// Runs a request as far as this node can, at once and without blocking: a later
-    /// request of the same caller sees its effect even while its answer still waits.
+    /// request of the same caller sees its effect even while its answer still waits, unless
+    /// that is [deferred](Submitted::Deferred).
     fn submit(&self, consistency: Consistency, request: Request) -> Submitted;
 
     /// About `count` keys from `cursor` on.

@@ -333,7 +333,7 @@ impl Watches {
             Watch::Near(before) => match look(store, key.clone()) {
                 Submitted::Ready(reply) => known(reply, store.wall_ms()).as_ref() == Ok(before),
                 // It is far now.
-                Submitted::Waiting(_) => false,
+                Submitted::Waiting(_) | Submitted::Deferred(_) => false,
             },
         };
         self.is_changed.load(Ordering::Relaxed) || !self.keys.iter().all(is_same)

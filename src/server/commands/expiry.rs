@@ -7,6 +7,7 @@ use crate::node::change::Change;
 use crate::node::request::{Reply, Request};
 use crate::resp::Value;
 use crate::server::commands::options::{Unit, ends_if};
+use crate::server::commands::strings::is_done;
 use crate::server::failure::Failure;
 use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Run, Spec};
 
@@ -101,7 +102,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         args: &[KEY],
         run: Some(|context, args| {
             let submitted = context.update(args.take(1), Change::Persist);
-            Ok(Outcome::Node(submitted))
+            Ok(is_done(submitted))
         }),
         ..BASE
     },
@@ -157,7 +158,7 @@ fn end(
     let only_if = ends_if(args)?;
     let at_ms = unit.any_time(args, 2, context.store.wall_ms(), command)?;
     let change = Change::End { at_ms, only_if };
-    Ok(Outcome::Node(context.update(args.take(1), change)))
+    Ok(is_done(context.update(args.take(1), change)))
 }
 
 /// Answers what `shape` makes of the end and of now, both in milliseconds since the Unix epoch;

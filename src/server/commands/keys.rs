@@ -119,6 +119,7 @@ async fn write_copy(
         value: version.value,
         ends: version.expire_at_ms.map_or(Ends::Never, Ends::At),
         only_if,
+        is_swap: false,
     };
     let changed = worker.run_part(Request::Update { key: to, change }).await?;
     Ok(!matches!(changed, Reply::Changed(changed) if !changed.done))

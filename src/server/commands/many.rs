@@ -1,13 +1,19 @@
 //! Values of many keys at once. Each key is read or written for itself: other clients, and
 //! other nodes, may see some of them written and not the others.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use super::strings::changed;
+use crate::clock::Dot;
+use crate::node::change::{Change, Changed, Ends, OnlyIf};
 use crate::node::request::{Reply, Request};
 use crate::resp::Value;
 use crate::runtime::Submitted;
 use crate::server::failure::Failure;
-use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec};
+use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec, Worker};
 
 /// Most bytes of values that one `MGET` answers: they are all in memory until they are sent.
 const MGET_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -109,23 +115,79 @@ fn mset(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> 
     Ok(Outcome::joined(parts, |_| Value::ok()))
 }
 
-/// Looks at all keys before it writes any.
+/// Looks at all keys before it writes any. Then each key's owner decides for itself, and where
+/// one of them says no what was written is taken back: who is told yes has won every key, so of
+/// those that have a key in common at most one is.
 fn msetnx(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
     check_pairs(args, "msetnx")?;
-    let (worker, words) = (context.worker(), args.take_from(1));
+    let (worker, values) = (context.worker(), last_values(args.take_from(1)));
     Ok(Context::work(async move {
-        for key in words.iter().step_by(2).cloned() {
+        for key in values.keys().cloned() {
             if worker.read(Request::Exists { key }).await? == Reply::Exists(true) {
                 return Ok(Value::Integer(0));
             }
         }
-        for part in put_all(|request| worker.submit(request), words) {
-            if let Reply::Failed(error) = part.wait().await {
-                return Err(error.into());
+        let asked = values.into_iter().map(|(key, value)| {
+            let change = Change::Set {
+                value,
+                ends: Ends::Never,
+                only_if: OnlyIf::Absent,
+                is_swap: false,
+            };
+            let request = Request::Update {
+                key: key.clone(),
+                change,
+            };
+            (key, worker.submit(request))
+        });
+        let asked: Vec<_> = asked.collect();
+        let (mut written, mut failure, mut is_whole) = (Vec::new(), None, true);
+        for (key, answer) in asked {
+            match answer.wait().await {
+                Reply::Failed(error) => failure = failure.or(Some(error)),
+                reply => {
+                    let Changed { done, dot, .. } = changed(reply);
+                    is_whole &= done;
+                    written.extend(dot.map(|dot| (key, dot)));
+                }
             }
         }
-        Ok(Value::Integer(1))
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
+        if !is_whole {
+            for (key, dot) in written {
+                take_back(&worker, key, dot).await?;
+            }
+        }
+        Ok(Value::Integer(is_whole.into()))
     }))
+}
+
+/// The value of each key; the last one of those that come twice.
+fn last_values(words: Vec<Bytes>) -> BTreeMap<Bytes, Bytes> {
+    let mut values = BTreeMap::new();
+    let mut words = words.into_iter();
+    while let (Some(key), Some(value)) = (words.next(), words.next()) {
+        values.insert(key, value);
+    }
+    values
+}
+
+/// Deletes what that write made of a key, if it is all that the key has.
+async fn take_back(worker: &Worker, key: Bytes, dot: Dot) -> Result<(), Failure> {
+    let Reply::Object(object) = worker.read(Request::Inspect { key: key.clone() }).await? else {
+        return Ok(());
+    };
+    if !object.versions.iter().map(|(dot, _)| dot).eq([dot]) {
+        return Ok(());
+    }
+    let context = Some(Arc::new(object.context));
+    let deleted = worker.submit(Request::Delete { key, context });
+    match deleted.wait().await {
+        Reply::Failed(error) => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 fn check_pairs(args: &Args, command: &str) -> Result<(), Failure> {

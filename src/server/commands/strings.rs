@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::node::change::{Change, Changed, Ends, EndsIf, OnlyIf};
 use crate::node::request::{Reply, Request};
 use crate::resp::Value;
+use crate::runtime::Submitted;
 use crate::server::commands::options::{EX, EXAT, NX_OR_XX, NewEnd, PX, PXAT, SetOptions, Unit};
 use crate::server::failure::Failure;
 use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec};
@@ -128,6 +129,13 @@ pub(super) fn changed(reply: Reply) -> Changed {
     }
 }
 
+/// Whether a [`Change`] was made.
+pub(super) fn is_done(submitted: Submitted) -> Outcome {
+    Outcome::shaped(submitted, |reply| {
+        Value::Integer(changed(reply).done.into())
+    })
+}
+
 /// A value, or null.
 fn value_or_null(value: Option<Bytes>) -> Value {
     value.map_or(Value::Null, Value::Bulk)
@@ -161,6 +169,7 @@ fn getset(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure
         value: args.take(2),
         ends: Ends::Never,
         only_if: OnlyIf::Always,
+        is_swap: true,
     };
     Ok(before(context, args.take(1), change))
 }
@@ -179,6 +188,7 @@ fn set(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
         value: args.take(2),
         ends,
         only_if,
+        is_swap: get,
     };
     if get {
         return Ok(before(context, key, change));
@@ -198,8 +208,9 @@ fn setnx(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure>
         value: args.take(2),
         ends: Ends::Never,
         only_if: OnlyIf::Absent,
+        is_swap: false,
     };
-    Ok(Outcome::Node(context.update(key, change)))
+    Ok(is_done(context.update(key, change)))
 }
 
 /// `SETEX` and `PSETEX`.
@@ -215,6 +226,7 @@ fn set_with_end(
         value: args.take(3),
         ends: Ends::At(at_ms),
         only_if: OnlyIf::Always,
+        is_swap: false,
     };
     let submitted = context.update(key, change);
     Ok(Outcome::shaped(submitted, |_| Value::ok()))

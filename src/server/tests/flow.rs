@@ -66,6 +66,50 @@ async fn replies_keep_their_order_though_some_are_late() {
     answers.abort();
 }
 
+/// What is decided elsewhere is done when it is answered: what comes behind it in the pipeline
+/// sees it, and so does what follows in a transaction, whether or not the client wants answers.
+#[tokio::test]
+async fn later_commands_wait_for_what_is_decided_elsewhere() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    let set: &[&str] = &["SET", "decided1", "a", "NX"];
+    let commands = [set, &["GET", "decided1"], &["PING"]];
+    peer.send(&commands.map(request).concat()).await;
+    server.fake.answer_late(1).await;
+    for answer in [Value::ok(), Value::bulk("a"), Value::simple("PONG")] {
+        assert_eq!(peer.receive().await, Some(answer));
+    }
+
+    let commands: [&[&str]; 5] = [
+        &["MULTI"],
+        &["SETNX", "decided2", "b"],
+        &["GET", "decided2"],
+        &["EXPIRE", "decided2", "10"],
+        &["EXEC"],
+    ];
+    peer.send(&commands.map(request).concat()).await;
+    server.fake.answer_late(2).await;
+    for answer in ["OK", "QUEUED", "QUEUED", "QUEUED"] {
+        assert_eq!(peer.receive().await, Some(Value::simple(answer)));
+    }
+    server.fake.answer_late(3).await;
+    let no_map = "IOERR storage failed: not in a map";
+    let answers = vec![Value::Integer(1), Value::bulk("b"), Value::error(no_map)];
+    assert_eq!(peer.receive().await, Some(Value::Array(answers)));
+
+    let commands: [&[&str]; 4] = [
+        &["CLIENT", "REPLY", "OFF"],
+        &["GETSET", "decided3", "c"],
+        &["CLIENT", "REPLY", "ON"],
+        &["GET", "decided3"],
+    ];
+    peer.send(&commands.map(request).concat()).await;
+    server.fake.answer_late(4).await;
+    for answer in [Value::ok(), Value::bulk("c")] {
+        assert_eq!(peer.receive().await, Some(answer));
+    }
+}
+
 #[tokio::test]
 async fn a_command_in_single_bytes() {
     let server = Server::with_defaults().await;

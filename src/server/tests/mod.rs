@@ -43,11 +43,12 @@ use crate::runtime::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A store in a map. Writes to keys that begin with `late` take effect at once and are
-/// answered when the test says so, and so is what is known of keys that begin with `far`. The
-/// key `slow` takes a thread's time to read.
+/// answered when the test says so, and so is what is known of keys that begin with `far`.
+/// Changes of keys that begin with `decided` take effect when they are answered. The key `slow`
+/// takes a thread's time to read.
 struct Fake {
     map: Mutex<BTreeMap<Bytes, Bytes>>,
-    late: Mutex<Vec<(oneshot::Sender<Reply>, Reply)>>,
+    late: Mutex<Vec<(oneshot::Sender<Reply>, Late)>>,
     late_count: watch::Sender<usize>,
     gets: AtomicUsize,
     /// Steps of backups and restores, and clients that were forgotten.
@@ -55,6 +56,13 @@ struct Fake {
     forgotten: watch::Sender<Vec<u64>>,
     /// The server, whose subscribers are all there are.
     shared: Arc<Shared>,
+}
+
+/// What is answered when the test says so.
+enum Late {
+    Reply(Reply),
+    /// What becomes of this then.
+    Request(Request),
 }
 
 impl Fake {
@@ -120,11 +128,11 @@ impl Fake {
     }
 
     /// Answers when the test says so.
-    fn delay(&self, reply: Reply) -> Submitted {
+    fn delay(&self, late: Late) -> oneshot::Receiver<Reply> {
         let (sender, receiver) = oneshot::channel();
-        self.late.lock().push((sender, reply));
+        self.late.lock().push((sender, late));
         self.late_count.send_modify(|count| *count += 1);
-        Submitted::Waiting(receiver)
+        receiver
     }
 
     /// Waits until `count` answers are late, then gives them, the last one first.
@@ -132,8 +140,15 @@ impl Fake {
         let mut counts = self.late_count.subscribe();
         counts.wait_for(|late| *late >= count).await.unwrap();
         let mut late = std::mem::take(&mut *self.late.lock());
-        while let Some((sender, reply)) = late.pop() {
-            sender.send(reply).unwrap();
+        while let Some((sender, late)) = late.pop() {
+            sender.send(self.answer(late)).unwrap();
+        }
+    }
+
+    fn answer(&self, late: Late) -> Reply {
+        match late {
+            Late::Reply(reply) => reply,
+            Late::Request(request) => self.apply(&request),
         }
     }
 }
@@ -145,12 +160,17 @@ impl Store for Fake {
     }
 
     fn submit(&self, _: Consistency, request: Request) -> Submitted {
+        if matches!(&request, Request::Update { key, .. } if key.starts_with(b"decided")) {
+            return Submitted::Deferred(self.delay(Late::Request(request)));
+        }
         let reply = self.apply(&request);
         match request {
             Request::Put { key, .. } | Request::Delete { key, .. } if key.starts_with(b"late") => {
-                self.delay(reply)
+                Submitted::Waiting(self.delay(Late::Reply(reply)))
             }
-            Request::Inspect { key } if key.starts_with(b"far") => self.delay(reply),
+            Request::Inspect { key } if key.starts_with(b"far") => {
+                Submitted::Waiting(self.delay(Late::Reply(reply)))
+            }
             _ => Submitted::Ready(reply),
         }
     }
