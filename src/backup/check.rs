@@ -95,7 +95,7 @@ impl Checker {
     pub(super) fn rows(&mut self, partition: u16, payload: &[u8]) -> Result<(), Flaw> {
         self.check_turn(partition)?;
         for (key, row) in decode_rows(payload)? {
-            let belongs = self.keyspace.partition_of(&key);
+            let belongs = self.keyspace.partition_of_row(&key);
             if belongs != PartitionId(partition) {
                 return Err(Flaw::ForeignKey(belongs.0));
             }

@@ -140,12 +140,13 @@ fn versions(
 }
 
 /// What follows of a version: it ends; it is the base, or a sum, of a counter; that was begun by
-/// a write; that ends.
+/// a write; that ends; it says when the elements of a key end, which is said like a counter's.
 const ENDS: u8 = 1;
 const BASE: u8 = 2;
 const SUM: u8 = 4;
 const EPOCH: u8 = 8;
 const COUNTER_ENDS: u8 = 16;
+const END: u8 = 32;
 
 fn flags(version: &Version) -> u8 {
     let flag = |flag, is_set| if is_set { flag } else { 0 };
@@ -153,6 +154,7 @@ fn flags(version: &Version) -> u8 {
     flag(ENDS, version.expire_at_ms.is_some())
         | flag(BASE, matches!(part, Some(Part::Base { .. })))
         | flag(SUM, matches!(part, Some(Part::Sum { .. })))
+        | flag(END, matches!(part, Some(Part::End { .. })))
         | flag(EPOCH, part.and_then(Part::epoch).is_some())
         | flag(COUNTER_ENDS, part.and_then(Part::ends_at_ms).is_some())
 }
@@ -165,18 +167,20 @@ fn put_part(out: &mut Vec<u8>, part: &Part, index: impl Fn(ActorId) -> u64) {
     if let Some(at_ms) = part.ends_at_ms() {
         put_number(out, at_ms);
     }
-    if let Part::Sum { sum, .. } = part {
-        out.extend_from_slice(&sum.units().to_le_bytes());
+    match part {
+        Part::Base { .. } => {}
+        Part::Sum { sum, .. } => out.extend_from_slice(&sum.units().to_le_bytes()),
+        Part::End { gone_before_ms, .. } => put_number(out, *gone_before_ms),
     }
 }
 
 fn part(fields: &mut Fields<'_>, actors: &[ActorId], flags: u8) -> Result<Option<Part>, Flaw> {
-    let kind = flags & (BASE | SUM);
-    let all = ENDS | BASE | SUM | EPOCH | COUNTER_ENDS;
+    let kind = flags & (BASE | SUM | END);
+    let all = ENDS | BASE | SUM | EPOCH | COUNTER_ENDS | END;
     if kind == 0 && flags & !ENDS == 0 {
         return Ok(None);
     }
-    if kind == 0 || kind == BASE | SUM || flags & !all != 0 {
+    if !kind.is_power_of_two() || flags & !all != 0 || kind == END && flags & EPOCH != 0 {
         return Err(Flaw::Number);
     }
     let epoch = (flags & EPOCH != 0).then(|| dot(fields, actors));
@@ -185,6 +189,13 @@ fn part(fields: &mut Fields<'_>, actors: &[ActorId], flags: u8) -> Result<Option
     let ends_at_ms = ends_at_ms.transpose()?;
     if kind == BASE {
         return Ok(Some(Part::Base { epoch, ends_at_ms }));
+    }
+    if kind == END {
+        let gone_before_ms = fields.number()?;
+        return Ok(Some(Part::End {
+            gone_before_ms,
+            ends_at_ms,
+        }));
     }
     let (low, high) = (fields.u64()?, fields.u64()?);
     let units = (u128::from(high) << 64 | u128::from(low)).cast_signed();

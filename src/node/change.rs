@@ -89,20 +89,7 @@ impl Decision {
 
     /// So much is added to the value.
     fn add(before: Option<Bytes>, amount: Amount, whole: bool) -> Result<Self, RequestError> {
-        let text = before.as_deref().unwrap_or(b"0");
-        let sum = match whole {
-            true => {
-                let number = integer(text).ok_or(RequestError::NotAnInteger)?;
-                let sum = Amount::from(number).checked_add(amount);
-                sum.filter(|sum| sum.to_i64().is_some())
-                    .ok_or(RequestError::Overflow)?
-            }
-            false => {
-                let number = Amount::parse(text).ok_or(RequestError::NotAFloat)?;
-                let sum = number.checked_add(amount);
-                sum.ok_or(RequestError::Infinite)?
-            }
-        };
+        let sum = sum(before.as_deref(), amount, whole, &Numbers::VALUES)?;
         let changed = Changed {
             done: true,
             before,
@@ -110,7 +97,10 @@ impl Decision {
             sum: Some(sum),
             dot: None,
         };
-        let write = Some(Write::Add { amount });
+        let write = Some(Write::Add {
+            amount,
+            gone_before_ms: 0,
+        });
         Ok(Self { write, changed })
     }
 }
@@ -171,13 +161,54 @@ pub(super) fn decide(
     })
 }
 
+/// What is wrong with what is to be added to, by what it is.
+pub(super) struct Numbers {
+    no_integer: RequestError,
+    no_number: RequestError,
+}
+
+impl Numbers {
+    const VALUES: Self = Self {
+        no_integer: RequestError::NotAnInteger,
+        no_number: RequestError::NotAFloat,
+    };
+    /// Of fields.
+    pub(super) const FIELDS: Self = Self {
+        no_integer: RequestError::FieldNotAnInteger,
+        no_number: RequestError::FieldNotAFloat,
+    };
+}
+
+/// What `before` and `amount` are together.
+pub(super) fn sum(
+    before: Option<&[u8]>,
+    amount: Amount,
+    whole: bool,
+    numbers: &Numbers,
+) -> Result<Amount, RequestError> {
+    let text = before.unwrap_or(b"0");
+    match whole {
+        true => {
+            let number = integer(text).ok_or_else(|| numbers.no_integer.clone())?;
+            let sum = Amount::from(number).checked_add(amount);
+            sum.filter(|sum| sum.to_i64().is_some())
+                .ok_or(RequestError::Overflow)
+        }
+        false => {
+            let number = Amount::parse(text).ok_or_else(|| numbers.no_number.clone())?;
+            number.checked_add(amount).ok_or(RequestError::Infinite)
+        }
+    }
+}
+
 /// A whole number of 64 bits in its one spelling: Redis takes no other for an integer.
 fn integer(text: &[u8]) -> Option<i64> {
     let number = Amount::parse(text)?.to_i64()?;
     (number.to_string().as_bytes() == text).then_some(number)
 }
 
-fn end_may_change(only_if: EndsIf, ends_at: Option<u64>, at_ms: u64) -> bool {
+/// Whether what ends then may end at `at_ms` instead.
+pub(super) fn end_may_change(only_if: EndsIf, ends_at: Option<u64>, at_ms: u64) -> bool {
     let is_later = ends_at.is_some_and(|now_ms| at_ms > now_ms);
     let is_earlier = ends_at.is_none_or(|now_ms| at_ms < now_ms);
     match only_if {

@@ -208,6 +208,7 @@ proptest! {
                     key.get_or_insert_with(|| version("", None)).value = sum.into();
                 }
                 Some(Write::Delete) => prop_assert!(key.take().is_some(), "deletes nothing"),
+                Some(Write::Lifetime(_)) => prop_assert!(false, "no value"),
                 None => {}
             }
             let state = key.as_ref().map(|version| {

@@ -58,7 +58,7 @@ impl<W> Data<W> {
             match confirmation {
                 Confirmation::Own { partition, id } => {
                     let ended = self.shard(partition).lock().writes.confirm(now.mono, id);
-                    effects.extend(ended.map(write_reply));
+                    effects.extend(ended.and_then(write_reply));
                 }
                 Confirmation::Peer(push) => effects.push(push.told()),
                 Confirmation::Held {

@@ -161,7 +161,7 @@ impl Asker {
             message: Message::Forwarded {
                 partition: self.partition,
                 id: self.id,
-                reply,
+                reply: reply.map(Box::new),
             },
         }
     }

@@ -32,6 +32,8 @@ struct Waiting<W> {
     to: NodeId,
     /// Owners that did not do it, `to` included.
     tried: Vec<NodeId>,
+    /// It cannot be done in one step: the key's elements are deleted first.
+    is_clearing: bool,
     since: Instant,
 }
 
@@ -113,6 +115,7 @@ impl<W> Forwards<W> {
             forward,
             to,
             tried: vec![to],
+            is_clearing: false,
             since: now.mono,
         };
         effects.push(question(id, &waiting));
@@ -142,11 +145,32 @@ impl<W> Forwards<W> {
                 | RequestError::Rebuilding(_)
                 | RequestError::ShuttingDown),
             )) => self.next_owner(place, id, Some(error), effects),
+            Some(Reply::Failed(RequestError::InSteps(_))) => {
+                self.clear(id, true, effects);
+                None
+            }
+            Some(Reply::Cleared(has_more)) if self.is_clearing(id) => {
+                self.clear(id, has_more, effects);
+                None
+            }
             Some(reply) => {
                 let waiting = self.waiting.remove(&id)?;
                 effects.push(waiting.client.reply(reply));
                 None
             }
+        }
+    }
+
+    fn is_clearing(&self, id: u64) -> bool {
+        let waiting = self.waiting.get(&id);
+        waiting.is_some_and(|waiting| waiting.is_clearing)
+    }
+
+    /// Has the owner delete some elements of the key, or do what was asked for.
+    fn clear(&mut self, id: u64, has_more: bool, effects: &mut Vec<Effect<W>>) {
+        if let Some(waiting) = self.waiting.get_mut(&id) {
+            waiting.is_clearing = has_more;
+            effects.push(question(id, waiting));
         }
     }
 
@@ -276,7 +300,10 @@ fn question<W>(id: u64, waiting: &Waiting<W>) -> Effect<W> {
             partition: waiting.forward.partition,
             id,
             consistency: waiting.forward.consistency,
-            request: waiting.forward.request.clone(),
+            request: match waiting.is_clearing {
+                true => waiting.forward.request.clearing(),
+                false => waiting.forward.request.clone(),
+            },
         },
     }
 }

@@ -1,8 +1,11 @@
 //! Which keys a partition has: in the order of hashes, from one on, and by their beginnings.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::machine::Now;
+use crate::object::key_of;
 use crate::replication::{KEYS_BYTES_MAX, Reply, Request};
 use crate::store::{Partition, StoreError};
 
@@ -39,6 +42,7 @@ fn scan(partition: &Partition, now: Now, from: u64, count: usize) -> Result<Repl
     let is_all = found.len() <= count;
     let end = found.last().and_then(|(hash, _)| hash.checked_add(1));
     let (mut keys, mut bytes, mut last) = (Vec::new(), 0_usize, None);
+    let mut same_hash = 0;
     for (hash, key) in found {
         if (keys.len() >= count || bytes >= KEYS_BYTES_MAX) && last != Some(hash) {
             return Ok(Reply::Keys {
@@ -46,10 +50,19 @@ fn scan(partition: &Partition, now: Now, from: u64, count: usize) -> Result<Repl
                 next: Some(hash),
             });
         }
-        if partition.has_value(&key, now.wall_ms)? {
-            bytes = bytes.saturating_add(key.len());
-            keys.push(key);
-            last = Some(hash);
+        if partition.has_something(&key, now.wall_ms)? {
+            if last != Some(hash) {
+                (last, same_hash) = (Some(hash), keys.len());
+            }
+            let key = match key_of(&key) {
+                Cow::Borrowed(name) => key.slice_ref(name),
+                Cow::Owned(name) => name.into(),
+            };
+            // One that has a value and elements, or elements of both kinds, comes with itself.
+            if !keys.iter().skip(same_hash).any(|before| *before == key) {
+                bytes = bytes.saturating_add(key.len());
+                keys.push(key);
+            }
         }
     }
     let next = end.filter(|_| !is_all);
@@ -78,7 +91,7 @@ fn names(
                     next: Some(0),
                 });
             }
-            if partition.has_value(&key, now.wall_ms)? {
+            if partition.has_key(&key, now.wall_ms)? {
                 bytes = bytes.saturating_add(key.len());
                 keys.push(key);
             }

@@ -9,12 +9,15 @@
 //! Order is the contract: a shard commits to its engine inside the call, and the
 //! [`Effect`]s that the call leaves (sends, then replies) are executed after it returns.
 
+mod altering;
+mod asking;
 mod away;
 mod backup;
 mod catch_up;
 pub mod change;
 #[cfg(test)]
 mod change_tests;
+mod clearing;
 mod closing;
 mod compare;
 mod confirmation;
@@ -26,6 +29,8 @@ mod data;
 mod decided_tests;
 mod durable;
 mod effect;
+#[cfg(test)]
+mod elements_tests;
 mod errands;
 mod forwards;
 mod full;
@@ -72,6 +77,7 @@ mod update;
 #[cfg(test)]
 mod update_tests;
 mod view;
+mod writing;
 
 pub use data::{Data, DataParams};
 pub use durable::Syncing;

@@ -139,6 +139,7 @@ impl<W> Data<W> {
                 id,
                 reply,
             } => {
+                let reply = reply.map(|reply| *reply);
                 self.owner_answered(now, from, (partition, id), reply, effects);
             }
             Message::Holding {

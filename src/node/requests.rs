@@ -1,23 +1,20 @@
 //! What clients ask of a shard, and what its peers say about those requests.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
-use super::confirmation::{AppliedPush, Confirmation};
+use super::asking::{self, describe};
 use super::effect::{Client, Effect};
-use super::gathering::{Gathering, Question, Writing, read_reply, write_reply};
+use super::gathering::{Gathering, Question, described, read_reply};
 use super::listing::listed;
 use super::request::{Consistency, Reply, Request, RequestError};
-use super::shard::{Shard, push_to};
+use super::shard::Shard;
 use super::view::{Group, View};
-use crate::clock::{ActorId, Dot, NodeId, VersionVector};
+use crate::clock::{ActorId, NodeId};
 use crate::machine::Now;
-use crate::object::{KEY_BYTES_MAX, Object, VALUE_BYTES_MAX};
+use crate::object::{Object, value_row};
 use crate::placement::PartitionId;
 use crate::replication::{Durability, Message, Needs, Strength, Waits};
-use crate::store::exchange::Push;
-use crate::store::{Applied, Partition, StoreError, Write};
+use crate::store::{Partition, Shown, StoreError, Write};
 
 /// A client's request on its way to a partition.
 #[derive(Clone, Copy)]
@@ -33,6 +30,16 @@ impl<'a> Task<'a> {
     pub(super) fn group(&self) -> &'a Group {
         self.view.group(self.partition)
     }
+
+    /// What a write of it waits for.
+    pub(super) fn needs(&self) -> Needs {
+        let strength = self.consistency.write;
+        Needs {
+            replicas: self.group().needed(strength),
+            strict: strength == Strength::StrictQuorum,
+            own: self.consistency.durability != Durability::Always,
+        }
+    }
 }
 
 impl<W> Shard<W> {
@@ -47,24 +54,34 @@ impl<W> Shard<W> {
     ) -> Option<Reply> {
         match request {
             Request::Get { key } => self.read(task, key, Question::Value, client, effects),
+            Request::Find { key } => {
+                let partition = self.partitions.get(&task.partition)?;
+                match read_elements(partition, &key, Question::Value, task.now) {
+                    Some(Reply::Failed(RequestError::WrongType)) => Some(Reply::Value(None)),
+                    _ => self.read(task, key, Question::Value, client, effects),
+                }
+            }
             Request::Lookup { key } => self.read(task, key, Question::Version, client, effects),
             Request::Exists { key } => self.read(task, key, Question::Existence, client, effects),
             Request::Inspect { key } => self.read(task, key, Question::Object, client, effects),
+            Request::Describe { key } => {
+                self.read(task, key, Question::Description, client, effects)
+            }
             Request::Put {
                 key,
                 value,
                 context,
             } => {
-                let write = Write::Put {
+                let put = Write::Put {
                     value,
                     expire_at_ms: None,
                 };
                 let context = context.as_deref();
-                self.write(task, key, (write, Reply::Stored), context, client, effects)
+                self.write_value(task, key, (put, Reply::Stored), context, client, effects)
             }
             Request::Delete { key, context } => {
                 let write = (Write::Delete, |dot| Reply::Deleted(Some(dot)));
-                self.write(task, key, write, context.as_deref(), client, effects)
+                self.write_value(task, key, write, context.as_deref(), client, effects)
             }
             Request::Count { .. } | Request::Scan { .. } | Request::Names { .. } => {
                 let partition = self.partitions.get(&task.partition)?;
@@ -72,6 +89,20 @@ impl<W> Shard<W> {
                 Some(keys.unwrap_or_else(|error| Reply::Failed((&error).into())))
             }
             Request::Update { key, change } => self.update(task, key, change, client, effects),
+            Request::Fingerprint { key } => {
+                let partition = self.partitions.get(&task.partition)?;
+                let answer = asking::fingerprint(partition, task.now, &key);
+                Some(answer.unwrap_or_else(Reply::Failed))
+            }
+            Request::Ask { key, kind, ask } => {
+                let partition = self.partitions.get(&task.partition)?;
+                let answer = asking::answer(partition, task.now, &key, kind, ask);
+                Some(answer.unwrap_or_else(Reply::Failed))
+            }
+            Request::Alter { key, kind, alter } => {
+                self.alter(task, key, (kind, alter), client, effects)
+            }
+            Request::Clear { key } => self.clear(task, key, client, effects),
         }
     }
 
@@ -84,6 +115,10 @@ impl<W> Shard<W> {
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
         let partition = self.partitions.get(&task.partition)?;
+        if let Some(reply) = read_elements(partition, &key, question, task.now) {
+            return Some(reply);
+        }
+        let key = value_row(key);
         let strength = task.consistency.read;
         let needed = task.group().needed(strength);
         if needed <= 1 {
@@ -122,54 +157,6 @@ impl<W> Shard<W> {
             to: *peer,
             message: message.clone(),
         }));
-        None
-    }
-
-    /// Writes, and says what `done` makes of the write once enough replicas have it.
-    pub(super) fn write(
-        &mut self,
-        task: Task<'_>,
-        key: Bytes,
-        (write, done): (Write, impl FnOnce(Dot) -> Reply),
-        context: Option<&VersionVector>,
-        client: impl FnOnce() -> Option<Client<W>>,
-        effects: &mut Vec<Effect<W>>,
-    ) -> Option<Reply> {
-        if let Err(error) = within_limits(&key, &write) {
-            return Some(Reply::Failed(error));
-        }
-        let strength = task.consistency.write;
-        if let Some(refused) = refused(&self.writes, strength, task.group()) {
-            return Some(Reply::Failed(refused));
-        }
-        let partition = self.partitions.get_mut(&task.partition)?;
-        let push = match partition.write(key, write, context, task.now.wall_ms) {
-            Ok(Some(push)) => Arc::new(push),
-            Ok(None) => return Some(Reply::Deleted(None)),
-            Err(error) => return Some(Reply::Failed((&error).into())),
-        };
-        let done = done(push.dot);
-        let id = self.writes.next_id();
-        let durability = task.consistency.durability;
-        effects.extend(push_to(task.group(), id, &push, durability));
-        let needs = Needs {
-            replicas: task.group().needed(strength),
-            strict: strength == Strength::StrictQuorum,
-            own: durability != Durability::Always,
-        };
-        if needs.own && needs.replicas <= 1 {
-            return Some(done);
-        }
-        let writing = Writing {
-            partition: task.partition,
-            client: client()?,
-            done,
-        };
-        self.writes.wait(task.now.mono, id, writing, needs);
-        if !needs.own {
-            let partition = task.partition;
-            self.confirm_when_synced(Confirmation::Own { partition, id }, effects);
-        }
         None
     }
 
@@ -220,69 +207,14 @@ impl<W> Shard<W> {
         effects.extend(ended.map(|ended| read_reply(now, ended)));
         differs
     }
-
-    /// A peer's write arrived (PROTOCOL 3.3).
-    pub(super) fn push(
-        &mut self,
-        now: Now,
-        from: NodeId,
-        (id, durability): (u64, Durability),
-        push: Push,
-        effects: &mut Vec<Effect<W>>,
-    ) {
-        let (partition_id, actor) = (push.partition, push.dot.actor);
-        let Some(partition) = self.partitions.get_mut(&partition_id) else {
-            return;
-        };
-        match partition.apply_push(push, now.wall_ms) {
-            Ok(Applied::New | Applied::Duplicate) => {
-                let push = AppliedPush {
-                    partition: partition_id,
-                    id,
-                    coordinator: from,
-                    actor,
-                };
-                match durability {
-                    Durability::Always => {
-                        self.confirm_when_synced(Confirmation::Peer(push), effects);
-                    }
-                    Durability::Os | Durability::Interval => effects.push(push.told()),
-                }
-            }
-            Ok(Applied::Refused(refusal)) => {
-                effects.extend(Effect::refused(from, partition_id, refusal))
-            }
-            Err(error) => effects.push(Effect::storage(partition_id, &error)),
-        }
-    }
-
-    /// A peer has applied push `id`.
-    pub(super) fn pushed(&mut self, now: Now, from: NodeId, id: u64, effects: &mut Vec<Effect<W>>) {
-        let ended = self.writes.answer(now.mono, id, from);
-        effects.extend(ended.map(write_reply));
-    }
-}
-
-fn within_limits(key: &Bytes, write: &Write) -> Result<(), RequestError> {
-    if key.len() > KEY_BYTES_MAX {
-        return Err(RequestError::KeyTooLong {
-            length: key.len(),
-            limit: KEY_BYTES_MAX,
-        });
-    }
-    match write {
-        Write::Put { value, .. } if value.len() > VALUE_BYTES_MAX => {
-            Err(RequestError::ValueTooLong {
-                length: value.len(),
-                limit: VALUE_BYTES_MAX,
-            })
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Why a request of this strength is not even begun, if so.
-fn refused<P>(waits: &Waits<P>, strength: Strength, group: &Group) -> Option<RequestError> {
+pub(super) fn refused<P>(
+    waits: &Waits<P>,
+    strength: Strength,
+    group: &Group,
+) -> Option<RequestError> {
     let (needed, reachable) = (group.needed(strength), group.within_reach());
     if needed > reachable {
         return Some(RequestError::NoReplicas {
@@ -293,6 +225,32 @@ fn refused<P>(waits: &Waits<P>, strength: Strength, group: &Group) -> Option<Req
     }
     waits.is_full().then(|| RequestError::Busy {
         limit: waits.limit(),
+    })
+}
+
+/// What is answered to a question about a value if the key has none and shows elements.
+fn read_elements(
+    partition: &Partition,
+    key: &Bytes,
+    question: Question,
+    now: Now,
+) -> Option<Reply> {
+    // What is known of an object says nothing of elements.
+    if matches!(question, Question::Object) || !partition.has_collections() {
+        return None;
+    }
+    let kind = match partition.shown(key, now.wall_ms) {
+        Ok(Some(Shown::Elements(kind))) => kind,
+        Ok(_) => return None,
+        Err(error) => return Some(Reply::Failed((&error).into())),
+    };
+    Some(match question {
+        Question::Existence => Reply::Exists(true),
+        Question::Description => match describe(partition, key, kind, now.wall_ms) {
+            Ok(held) => Reply::Held(Some(held)),
+            Err(error) => Reply::Failed(error),
+        },
+        _ => Reply::Failed(RequestError::WrongType),
     })
 }
 
@@ -312,5 +270,9 @@ fn read_here(
         }
         Question::Version => Reply::Version(partition.read(key, now.wall_ms)?),
         Question::Existence => Reply::Exists(partition.read(key, now.wall_ms)?.is_some()),
+        Question::Description => {
+            let version = partition.read(key, now.wall_ms)?;
+            Reply::Held(version.as_ref().map(described))
+        }
     })
 }

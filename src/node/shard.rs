@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::clearing::remove_ended;
 use super::confirmation::Confirmation;
 use super::effect::Effect;
 use super::forwards::Forwards;
@@ -150,7 +151,7 @@ impl<W> Shard<W> {
     pub(super) fn view_changed(&mut self, now: Now, view: &View, effects: &mut Vec<Effect<W>>) {
         let reachable = |id| view.group(id).within_reach();
         let writes = self.writes.lower(now.mono, |w| reachable(w.partition));
-        effects.extend(writes.into_iter().map(write_reply));
+        effects.extend(writes.into_iter().filter_map(write_reply));
         let reads = self.reads.lower(now.mono, |read| reachable(read.partition));
         effects.extend(reads.into_iter().map(|read| read_reply(now, read)));
         let is_there = |id| view.reachable.contains(&id);
@@ -199,6 +200,7 @@ impl<W> Shard<W> {
                     return Ok(Vec::new());
                 }
                 let mut pushes = partition.end_counters(now.wall_ms)?;
+                pushes.append(&mut remove_ended(partition, now.wall_ms)?);
                 pushes.append(&mut partition.collapse(COLLAPSED_MAX)?);
                 Ok(pushes)
             });
@@ -222,7 +224,7 @@ impl<W> Shard<W> {
     /// Ends the waits whose time is over.
     pub(super) fn expire_waits(&mut self, now: Now, effects: &mut Vec<Effect<W>>) {
         let writes = self.writes.expire(now.mono);
-        effects.extend(writes.into_iter().map(write_reply));
+        effects.extend(writes.into_iter().filter_map(write_reply));
         let reads = self.reads.expire(now.mono);
         effects.extend(reads.into_iter().map(|read| read_reply(now, read)));
         self.forwards.expire(now, effects);

@@ -178,7 +178,8 @@ impl Versions {
     /// go: a counter does not go by itself as a value does, since its parts would not go
     /// together.
     pub fn ended_counter(&self, wall_ms: u64) -> bool {
-        self.iter().any(|(_, version)| version.part.is_some()) && self.current_at(wall_ms).is_none()
+        self.iter().any(|(_, version)| version.is_of_counter())
+            && self.current_at(wall_ms).is_none()
     }
 
     /// The versions that have not ended at `wall_ms`, as values: of a counter what it shows,
@@ -214,7 +215,7 @@ impl Version {
     fn sum(&self) -> Option<(Option<Dot>, Amount)> {
         match self.part.as_deref()? {
             Part::Sum { epoch, sum, .. } => Some((*epoch, *sum)),
-            Part::Base { .. } => None,
+            Part::Base { .. } | Part::End { .. } => None,
         }
     }
 
@@ -228,6 +229,13 @@ impl Version {
 
     fn is_sum(&self) -> bool {
         self.sum().is_some()
+    }
+
+    fn is_of_counter(&self) -> bool {
+        matches!(
+            self.part.as_deref(),
+            Some(Part::Base { .. } | Part::Sum { .. })
+        )
     }
 
     /// When what it stands for ends: itself, or its counter.

@@ -14,6 +14,8 @@
 
 mod amount;
 mod counter;
+mod lifetime;
+mod name;
 mod part;
 mod state;
 mod versions;
@@ -23,6 +25,11 @@ mod tests;
 
 pub use amount::Amount;
 pub use counter::{Amendment, Current};
+pub use lifetime::Lifetime;
+pub use name::{
+    BEHIND_OTHERS, ELEMENT_NAME_BYTES_MAX, Kind, Name, before_hash, element_row, end_row, key_of,
+    value_prefix, value_row,
+};
 pub use part::Part;
 pub use state::{Object, Row};
 pub use versions::{Version, Versions};

@@ -1,11 +1,11 @@
-//! What a version is to a counter.
+//! What a version is beside a plain value: a part of a counter, or an end.
 
 use serde::{Deserialize, Serialize};
 
 use super::amount::Amount;
 use crate::clock::Dot;
 
-/// What a version is to a counter, if it is not a plain value.
+/// What a version is, if it is not a plain value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Part {
     /// The base, its end chosen anew.
@@ -25,6 +25,14 @@ pub enum Part {
         /// When the counter ended, as far as its actor knew: for when there is no base.
         ends_at_ms: Option<u64>,
     },
+    /// When the elements of a key end ([`Lifetime`](super::Lifetime)).
+    End {
+        /// Elements written before that are gone, in milliseconds since the Unix epoch.
+        gone_before_ms: u64,
+        /// When the others will be, if they will. Not the version's own end, with which what
+        /// says so would go before they are.
+        ends_at_ms: Option<u64>,
+    },
 }
 
 impl Part {
@@ -32,13 +40,16 @@ impl Part {
     pub fn epoch(&self) -> Option<Dot> {
         match self {
             Self::Base { epoch, .. } | Self::Sum { epoch, .. } => *epoch,
+            Self::End { .. } => None,
         }
     }
 
-    /// When it says that its counter ends.
+    /// When it says that its counter ends, or its elements do.
     pub fn ends_at_ms(&self) -> Option<u64> {
         match self {
-            Self::Base { ends_at_ms, .. } | Self::Sum { ends_at_ms, .. } => *ends_at_ms,
+            Self::Base { ends_at_ms, .. }
+            | Self::Sum { ends_at_ms, .. }
+            | Self::End { ends_at_ms, .. } => *ends_at_ms,
         }
     }
 }

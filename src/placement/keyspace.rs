@@ -7,6 +7,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::object::key_of;
+
 /// A cluster's number of partitions unless it was configured otherwise.
 ///
 /// Fixed for a cluster's life. More cost clock bytes per node, fewer move more per step
@@ -53,6 +55,16 @@ impl Keyspace {
     /// The partition that holds `key`.
     pub fn partition_of(&self, key: &[u8]) -> PartitionId {
         self.partition_at(self.hash(key))
+    }
+
+    /// The place of a row in the keyspace: that of its key.
+    pub fn hash_of_row(&self, row: &[u8]) -> u64 {
+        self.hash(&key_of(row))
+    }
+
+    /// The partition that holds a row: that of its key.
+    pub fn partition_of_row(&self, row: &[u8]) -> PartitionId {
+        self.partition_at(self.hash_of_row(row))
     }
 
     /// The partition that holds the keys whose hash is `hash`.

@@ -112,7 +112,7 @@ pub enum Message {
         /// Its `id`.
         id: u64,
         /// The answer; none if the node that was asked does not serve the partition.
-        reply: Option<Reply>,
+        reply: Option<Box<Reply>>,
     },
     /// "I hold this of a partition that is none of mine, or that I am about to give up. Do you
     /// have all of it, on disk?" (PROTOCOL 3.11)

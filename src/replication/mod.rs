@@ -13,9 +13,11 @@
 
 mod change;
 mod durability;
+mod elements;
 mod fixed;
 mod message;
 mod pacer;
+mod refusal;
 mod request;
 mod strength;
 mod sync;
@@ -24,9 +26,11 @@ mod words;
 
 pub use change::{Change, Changed, Ends, EndsIf, OnlyIf};
 pub use durability::Durability;
+pub use elements::{Alter, Altered, Ask, ELEMENTS_MAX, Held, Only};
 pub use message::{Message, PartitionHash};
 pub use pacer::Pacer;
-pub use request::{Consistency, KEYS_BYTES_MAX, Reply, Request, RequestError};
+pub use refusal::RequestError;
+pub use request::{Consistency, KEYS_BYTES_MAX, Reply, Request};
 pub use strength::Strength;
 pub use sync::{Input, Output, Pull, SyncParams, Synchronizer, Tally};
 pub use waits::{Ended, Needs, Waits};

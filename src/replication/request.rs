@@ -1,18 +1,17 @@
 //! What a client asks of a node, and what it is answered.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use super::change::{Change, Changed};
+use super::elements::{Alter, Altered, Ask, Held};
+use super::refusal::RequestError;
 use super::{Durability, Strength};
 use crate::clock::{Dot, VersionVector};
-use crate::object::{Object, Version};
+use crate::object::{Kind, Object, Version};
 use crate::placement::{Keyspace, PartitionId};
-use crate::store::StoreError;
 
 /// About how many bytes of keys one [`Reply::Keys`] has at most: a quarter of what fits a
 /// message.
@@ -46,6 +45,11 @@ impl Default for Consistency {
 pub enum Request {
     /// The key's value.
     Get {
+        /// The key.
+        key: Bytes,
+    },
+    /// The key's value, if it holds one and nothing else.
+    Find {
         /// The key.
         key: Bytes,
     },
@@ -116,6 +120,40 @@ pub enum Request {
         /// What to do.
         change: Change,
     },
+    /// What the key holds, and when that ends.
+    Describe {
+        /// The key.
+        key: Bytes,
+    },
+    /// A number that is another one when what the key holds has been written, or has ended.
+    Fingerprint {
+        /// The key.
+        key: Bytes,
+    },
+    /// Something about the elements of a key.
+    Ask {
+        /// The key.
+        key: Bytes,
+        /// Of which kind they are: of another it is refused.
+        kind: Kind,
+        /// What.
+        ask: Ask,
+    },
+    /// Change the elements of a key, as [`Request::Update`] does a value.
+    Alter {
+        /// The key.
+        key: Bytes,
+        /// Of which kind they are: of another it is refused.
+        kind: Kind,
+        /// What to do.
+        alter: Alter,
+    },
+    /// Delete some elements of a key that has more than go in one step, whether they are gone
+    /// already or not.
+    Clear {
+        /// The key.
+        key: Bytes,
+    },
 }
 
 impl Request {
@@ -137,12 +175,18 @@ impl Request {
         match self {
             Self::Count { .. } | Self::Scan { .. } | Self::Names { .. } => None,
             Self::Get { key }
+            | Self::Find { key }
             | Self::Lookup { key }
             | Self::Exists { key }
             | Self::Inspect { key }
             | Self::Put { key, .. }
             | Self::Delete { key, .. }
-            | Self::Update { key, .. } => Some(key),
+            | Self::Update { key, .. }
+            | Self::Describe { key }
+            | Self::Fingerprint { key }
+            | Self::Ask { key, .. }
+            | Self::Alter { key, .. }
+            | Self::Clear { key } => Some(key),
         }
     }
 
@@ -151,6 +195,8 @@ impl Request {
         let value = match self {
             Self::Put { value, .. } => value.len(),
             Self::Update { change, .. } => change.bytes(),
+            Self::Ask { ask, .. } => ask.bytes(),
+            Self::Alter { alter, .. } => alter.bytes(),
             Self::Names { prefix, after, .. } => {
                 prefix.len() + after.as_ref().map_or(0, Bytes::len)
             }
@@ -162,14 +208,38 @@ impl Request {
     /// Whether it is to be done by one owner of its key, the same for all who ask, as long as
     /// that one can be reached and does it.
     pub fn is_decided(&self) -> bool {
-        matches!(self, Self::Update { change, .. } if change.is_decided())
+        match self {
+            Self::Update { change, .. } => change.is_decided(),
+            Self::Alter { alter, .. } => alter.is_decided(),
+            _ => false,
+        }
+    }
+
+    /// What deletes some elements of its key first, where that takes
+    /// [several steps](RequestError::InSteps).
+    pub fn clearing(&self) -> Self {
+        let key = self.key().cloned().unwrap_or_default();
+        Self::Clear { key }
+    }
+
+    /// Whether elements may have to go for it.
+    pub fn may_clear(&self) -> bool {
+        match self {
+            Self::Put { .. } | Self::Delete { .. } | Self::Update { .. } => true,
+            Self::Alter { alter, .. } => alter.replaces(),
+            _ => false,
+        }
     }
 
     /// Whether it may change something.
     pub fn is_write(&self) -> bool {
         matches!(
             self,
-            Self::Put { .. } | Self::Delete { .. } | Self::Update { .. }
+            Self::Put { .. }
+                | Self::Delete { .. }
+                | Self::Update { .. }
+                | Self::Alter { .. }
+                | Self::Clear { .. }
         )
     }
 }
@@ -177,7 +247,7 @@ impl Request {
 /// The answer to a [`Request`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// To `Get`: the winner by last-write-wins, if the key has a value.
+    /// To `Get` and `Find`: the winner by last-write-wins, if the key has a value.
     Value(Option<Bytes>),
     /// To `Lookup`: the winner by last-write-wins, if the key has a value.
     Version(Option<Version>),
@@ -201,6 +271,23 @@ pub enum Reply {
         /// if there are no more.
         next: Option<u64>,
     },
+    /// To `Describe`: what the key holds, if anything.
+    Held(Option<Held>),
+    /// To `Fingerprint` and [`Ask::Count`].
+    Number(u64),
+    /// To [`Ask::Values`], in the order of the question.
+    Values(Vec<Option<Bytes>>),
+    /// To [`Ask::Page`] and [`Ask::Sample`].
+    Elements {
+        /// Some elements with what they show, at most about [`KEYS_BYTES_MAX`] bytes.
+        elements: Vec<(Bytes, Bytes)>,
+        /// The hash to go on from; none if there are no more.
+        next: Option<u64>,
+    },
+    /// To `Alter`.
+    Altered(Altered),
+    /// To `Clear`: whether there are more.
+    Cleared(bool),
     /// It was not done, or not at the strength asked for.
     Failed(RequestError),
 }
@@ -212,6 +299,7 @@ impl Reply {
             Self::Stored(dot) => Some(*dot),
             Self::Deleted(dot) => *dot,
             Self::Changed(changed) => changed.dot,
+            Self::Altered(altered) => altered.dot,
             _ => None,
         }
     }
@@ -224,143 +312,19 @@ impl Reply {
             Self::Object(object) => object.versions.value_bytes(),
             Self::Changed(changed) => changed.before.as_ref().map_or(0, Bytes::len),
             Self::Keys { keys, .. } => keys.iter().map(Bytes::len).sum(),
+            Self::Values(values) => values.iter().flatten().map(Bytes::len).sum(),
+            Self::Elements { elements, .. } => {
+                elements.iter().map(|(e, v)| e.len() + v.len()).sum()
+            }
+            Self::Altered(altered) => altered.taken.iter().map(Bytes::len).sum(),
             Self::Exists(_)
             | Self::Stored(_)
             | Self::Deleted(_)
             | Self::Count(_)
+            | Self::Held(_)
+            | Self::Number(_)
+            | Self::Cleared(_)
             | Self::Failed(_) => 0,
-        }
-    }
-}
-
-/// Why a request was not done as asked, and what that leaves behind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
-pub enum RequestError {
-    /// The key is longer than the limit. Nothing was changed.
-    #[error("key of {length} bytes is too long: at most {limit}")]
-    KeyTooLong {
-        /// Its length in bytes.
-        length: usize,
-        /// The most that is accepted.
-        limit: usize,
-    },
-    /// The value is longer than the limit. Nothing was changed.
-    #[error("value of {length} bytes is too long: at most {limit}")]
-    ValueTooLong {
-        /// Its length in bytes.
-        length: usize,
-        /// The most that is accepted.
-        limit: usize,
-    },
-    /// The key's value is no integer of 64 bits. Nothing was changed.
-    #[error("value is not an integer or out of range")]
-    NotAnInteger,
-    /// The key's value is no number. Nothing was changed.
-    #[error("value is not a valid float")]
-    NotAFloat,
-    /// The sum would be no integer of 64 bits. Nothing was changed.
-    #[error("increment or decrement would overflow")]
-    Overflow,
-    /// The sum would be out of the range of [`Amount`](crate::object::Amount). Nothing was
-    /// changed.
-    #[error("increment would produce NaN or Infinity")]
-    Infinite,
-    /// The key cannot be written so, whatever the disk does. Nothing was changed.
-    #[error("{0}")]
-    Refused(String),
-    /// Fewer replicas than asked for had confirmed in time. The write stands where it
-    /// arrived and spreads from there: it is not undone.
-    #[error(
-        "write is on {confirmed} of {needed} replicas after {waited:?}; it is not undone and still spreads"
-    )]
-    Unconfirmed {
-        /// Replicas that have it for certain, this node included.
-        confirmed: usize,
-        /// Replicas that were asked for.
-        needed: usize,
-        /// How long was waited.
-        waited: Duration,
-    },
-    /// Fewer replicas can be reached than must have the write, and the strength forbids to
-    /// make do with less. Nothing was changed.
-    #[error("only {reachable} of {replicas} replicas can be reached and {needed} are needed")]
-    NoReplicas {
-        /// Replicas that can be reached, this node included.
-        reachable: usize,
-        /// Replicas that there are, this node included.
-        replicas: usize,
-        /// Replicas that must have the write.
-        needed: usize,
-    },
-    /// Fewer replicas than asked for had answered a read in time.
-    #[error("only {answered} of {needed} replicas answered the read after {waited:?}")]
-    Unanswered {
-        /// Replicas that answered, this node included.
-        answered: usize,
-        /// Replicas that were asked for.
-        needed: usize,
-        /// How long was waited.
-        waited: Duration,
-    },
-    /// Too many requests wait for their replicas. Nothing was changed.
-    #[error("too many requests wait for replicas: {limit} at most; try again later")]
-    Busy {
-        /// The most that may wait.
-        limit: usize,
-    },
-    /// The node could not read it, and nothing was changed; or it could not keep it. Then it is
-    /// not in effect, but may come to be when the node opens its disk again: like a write that
-    /// timed out, it stands or not.
-    #[error("storage failed: {0}")]
-    Storage(String),
-    /// The node's disk has failed or is full. Nothing was changed.
-    #[error("writes are stopped: {0}")]
-    WritesStopped(Arc<str>),
-    /// The key's partition is not whole on this node, and no other owner serves it: it was
-    /// damaged or lost, and is being fetched from other members. Nothing was changed.
-    #[error(
-        "partition {0} is not whole on this node and is being fetched from other members; try again later, or another node"
-    )]
-    Rebuilding(u16),
-    /// This node has not joined a cluster yet, and found none. Nothing was changed.
-    #[error("node has not joined its cluster yet; try again in a moment")]
-    NotJoined,
-    /// None of the key's owners can be reached. Nothing was changed.
-    #[error(
-        "none of the {owners} owners of partition {partition} can be reached and serves it now; \
-         try again later, or another node"
-    )]
-    NoOwner {
-        /// The key's partition.
-        partition: u16,
-        /// How many owners there are.
-        owners: usize,
-    },
-    /// An owner of the key was asked and did not answer. A write was done or not.
-    #[error("the key's owner did not answer within {waited:?}; a write was done or not")]
-    OwnerSilent {
-        /// How long was waited.
-        waited: Duration,
-    },
-    /// The node stopped while it waited for replicas. A write stands on it, and on those that
-    /// its push reached.
-    #[error("node stopped before enough replicas answered; a write is not undone")]
-    Interrupted,
-    /// The node is stopping. Nothing was changed.
-    #[error("node is shutting down; use another node")]
-    ShuttingDown,
-}
-
-impl From<&StoreError> for RequestError {
-    fn from(error: &StoreError) -> Self {
-        match error {
-            StoreError::Rebuilding(id) => Self::Rebuilding(id.0),
-            StoreError::TooManySiblings(_)
-            | StoreError::RowTooLarge(_)
-            | StoreError::TooManySums
-            | StoreError::NoNumber
-            | StoreError::ForeignContext => Self::Refused(error.to_string()),
-            error => Self::Storage(error.to_string()),
         }
     }
 }

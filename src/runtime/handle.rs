@@ -58,10 +58,49 @@ impl Handle {
 
     /// Runs `request` at a strength of its own: see [`submit`](Self::submit).
     pub fn submit_at(&self, consistency: Consistency, request: Request) -> Submitted {
-        let core = &self.core;
-        if core.stopping.is_cancelled() {
+        if self.core.stopping.is_cancelled() {
             return Submitted::Ready(Reply::Failed(RequestError::ShuttingDown));
         }
+        let again = request.may_clear().then(|| request.clone());
+        match (self.submit_once(consistency, request), again) {
+            (Submitted::Ready(Reply::Failed(RequestError::InSteps(_))), Some(request)) => {
+                Submitted::Deferred(self.do_in_steps(consistency, request))
+            }
+            (submitted, _) => submitted,
+        }
+    }
+
+    /// Deletes the elements of a key, some at a time, and then does what was asked for.
+    fn do_in_steps(&self, consistency: Consistency, request: Request) -> oneshot::Receiver<Reply> {
+        let (answer, waiting) = oneshot::channel();
+        let node = self.clone();
+        tokio::spawn(async move {
+            // The caller may be gone, which no step need wait for.
+            let _ = answer.send(node.cleared(consistency, request).await);
+        });
+        waiting
+    }
+
+    async fn cleared(&self, consistency: Consistency, request: Request) -> Reply {
+        loop {
+            let clear = self.submit_once(consistency, request.clearing());
+            match clear.wait().await {
+                Reply::Cleared(true) => {}
+                Reply::Cleared(false) => {
+                    let submitted = self.submit_once(consistency, request.clone());
+                    match submitted.wait().await {
+                        // Others have put as many there meanwhile.
+                        Reply::Failed(RequestError::InSteps(_)) => {}
+                        reply => return reply,
+                    }
+                }
+                failed => return failed,
+            }
+        }
+    }
+
+    fn submit_once(&self, consistency: Consistency, request: Request) -> Submitted {
+        let core = &self.core;
         let mut receiver = None;
         let mut effects = Vec::new();
         let waiter = || {

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::replication::{Message, Reply};
+use crate::replication::Message;
 
 /// Most messages that wait for one peer. At 50,000 writes a second it is more than a
 /// second of them, the time after which a silent link is given up anyway.
@@ -83,7 +83,7 @@ fn weight(message: &Message) -> usize {
         Message::Hashes { partitions, .. } => partitions.len().saturating_mul(16),
         Message::Roster { records, .. } => records.len().saturating_mul(MESSAGE_BYTES),
         Message::Forward { request, .. } => request.bytes(),
-        Message::Forwarded { reply, .. } => reply.as_ref().map_or(0, Reply::bytes),
+        Message::Forwarded { reply, .. } => reply.as_ref().map_or(0, |reply| reply.bytes()),
         Message::Published { channel, payload } => channel.len().saturating_add(payload.len()),
         Message::Known { object, .. } => object.versions.value_bytes(),
         _ => 0,

@@ -3,6 +3,7 @@
 //! | what happened | code | was anything changed |
 //! |---|---|---|
 //! | key or value too long, or no number | `ERR` | no |
+//! | the key holds something else | `WRONGTYPE` | no |
 //! | too few replicas confirmed in time, or before the node stopped | `TIMEOUT` | yes: the write stands and spreads |
 //! | too few replicas within reach for a strict strength | `NOREPLICAS` | no |
 //! | too many writes in flight | `BUSY` | no; try again later |
@@ -92,11 +93,17 @@ impl From<&RequestError> for Failure {
         let code = match error {
             RequestError::KeyTooLong { .. }
             | RequestError::ValueTooLong { .. }
+            | RequestError::ElementTooLong { .. }
+            | RequestError::TooManyElements { .. }
+            | RequestError::InSteps(_)
             | RequestError::NotAnInteger
+            | RequestError::FieldNotAnInteger
+            | RequestError::FieldNotAFloat
             | RequestError::NotAFloat
             | RequestError::Overflow
             | RequestError::Infinite
             | RequestError::Refused(_) => "ERR",
+            RequestError::WrongType => "WRONGTYPE",
             RequestError::Unconfirmed { .. }
             | RequestError::Unanswered { .. }
             | RequestError::OwnerSilent { .. }

@@ -302,7 +302,28 @@ fn encode_reply(reply: &Reply, protocol: Protocol, out: &mut BytesMut) {
             let keys = keys.iter().cloned().map(Value::Bulk).collect();
             encode(&Value::Array(keys), protocol, out);
         }
-        Reply::Count(count) => encode_integer(i64::try_from(*count).unwrap_or(i64::MAX), out),
+        Reply::Count(count) | Reply::Number(count) => {
+            encode_integer(i64::try_from(*count).unwrap_or(i64::MAX), out);
+        }
+        Reply::Altered(altered) => {
+            encode_integer(i64::try_from(altered.count).unwrap_or(i64::MAX), out);
+        }
+        Reply::Held(held) => encode_integer(held.is_some().into(), out),
+        Reply::Cleared(has_more) => encode_integer((*has_more).into(), out),
+        Reply::Values(values) => {
+            let bulk = |value: &Option<_>| value.clone().map_or(Value::Null, Value::Bulk);
+            encode(
+                &Value::Array(values.iter().map(bulk).collect()),
+                protocol,
+                out,
+            );
+        }
+        Reply::Elements { elements, .. } => {
+            let names = elements
+                .iter()
+                .map(|(element, _)| Value::Bulk(element.clone()));
+            encode(&Value::Array(names.collect()), protocol, out);
+        }
         Reply::Stored(_) => encode_simple("OK", out),
         Reply::Failed(error) => encode_error(&Failure::from(error).0, out),
     }

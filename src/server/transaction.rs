@@ -21,7 +21,6 @@ use super::claims::{Claim, Claims};
 use super::failure::Failure;
 use super::outcome::Work;
 use super::store::Store;
-use crate::clock::Dot;
 use crate::node::request::{Consistency, Reply, Request, RequestError, Strength};
 use crate::resp::{ARG_OVERHEAD_BYTES, Value};
 use crate::runtime::Submitted;
@@ -226,20 +225,16 @@ impl Transaction {
     }
 }
 
-/// What is known of a key, as far as two states of it are told apart: the dots of its live
-/// versions. Every write makes a new one, so a key that has the same ones has not been written,
-/// unless it had no value then and has none again.
+/// What is known of a key, as far as two states of it are told apart. Every write makes it another
+/// one, so a key of which it is the same has not been written, unless it had nothing then and has
+/// nothing again.
 #[derive(Debug, PartialEq, Eq)]
-struct Known(Box<[Dot]>);
+struct Known(u64);
 
 /// What a reply to [`look`] says of the key.
-fn known(reply: Reply, wall_ms: u64) -> Result<Known, RequestError> {
+fn known(reply: Reply) -> Result<Known, RequestError> {
     match reply {
-        Reply::Object(object) => {
-            let versions = object.versions.iter();
-            let live = versions.filter(|(_, version)| !version.expired(wall_ms));
-            Ok(Known(live.map(|(dot, _)| dot).collect()))
-        }
+        Reply::Number(fingerprint) => Ok(Known(fingerprint)),
         Reply::Failed(error) => Err(error),
         other => Err(RequestError::Storage(format!("unexpected reply {other:?}"))),
     }
@@ -252,7 +247,7 @@ fn look(store: &Arc<dyn Store>, key: Bytes) -> Submitted {
         read: Strength::One,
         ..store.consistency()
     };
-    store.submit(one, Request::Inspect { key })
+    store.submit(one, Request::Fingerprint { key })
 }
 
 /// The keys that one connection watches.
@@ -290,7 +285,7 @@ impl Watches {
             }
             let watch = match look(store, key.clone()) {
                 Submitted::Ready(reply) => {
-                    let known = known(reply, store.wall_ms());
+                    let known = known(reply);
                     Watch::Near(known.inspect_err(|_| self.change())?)
                 }
                 waiting => {
@@ -301,12 +296,12 @@ impl Watches {
             };
             self.keys.insert(key, watch);
         }
-        let (store, is_changed) = (Arc::clone(store), Arc::clone(&self.is_changed));
+        let is_changed = Arc::clone(&self.is_changed);
         let has_far = !far.is_empty();
         let work = async move {
             let mut answer = Value::ok();
             for (waiting, place) in far {
-                match known(waiting.wait().await, store.wall_ms()) {
+                match known(waiting.wait().await) {
                     Ok(known) => {
                         // Nobody else fills it.
                         let _ = place.set(known);
@@ -331,7 +326,7 @@ impl Watches {
         let is_same = |(key, watch): (&Bytes, &Watch)| match watch {
             Watch::Far(_) => true,
             Watch::Near(before) => match look(store, key.clone()) {
-                Submitted::Ready(reply) => known(reply, store.wall_ms()).as_ref() == Ok(before),
+                Submitted::Ready(reply) => known(reply).as_ref() == Ok(before),
                 // It is far now.
                 Submitted::Waiting(_) | Submitted::Deferred(_) => false,
             },
@@ -358,10 +353,10 @@ impl Watches {
         }
         let ask = |(key, watch)| (look(store, key), watch);
         let asked: Vec<(Submitted, Watch)> = far.into_iter().map(ask).collect();
-        let (store, is_changed) = (Arc::clone(store), Arc::clone(&self.is_changed));
+        let is_changed = Arc::clone(&self.is_changed);
         Some(Box::pin(async move {
             for (waiting, watch) in asked {
-                let now = known(waiting.wait().await, store.wall_ms());
+                let now = known(waiting.wait().await);
                 let is_same = match watch {
                     Watch::Far(before) => before.get() == now.as_ref().ok(),
                     Watch::Near(before) => now.as_ref() == Ok(&before),

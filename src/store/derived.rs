@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::clock::{ActorId, Dot};
-use crate::object::Row;
+use crate::object::{Name, Row};
 
 /// The most bytes of one row that fit a peer frame of 4 MiB, with room for the frame's own
 /// fields and contexts.
@@ -20,7 +20,8 @@ pub(super) const ROW_BYTES_MAX: usize = 3_584 * 1024;
 /// By what a key is found, beside its name. The order is that of the indexes on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Index {
-    /// It has versions, and this is its hash: the order of scans.
+    /// It has versions, or is a collection that has elements, and this is the hash of its key:
+    /// the order of scans.
     Hash(u64),
     /// Its residual context has this entry: what to strip when a base advances (the `nsk` set
     /// of PROTOCOL section 1, with its reason).
@@ -29,6 +30,13 @@ pub enum Index {
     Ends(u64),
     /// It has several versions that together do not fit a peer frame.
     Oversized,
+    /// It is a collection that has elements, followed by what they are together.
+    Elements,
+}
+
+impl Index {
+    /// The last one.
+    pub const LAST: Self = Self::Elements;
 }
 
 /// An entry of the indexes that comes, or goes.
@@ -47,8 +55,12 @@ pub struct IndexChange {
 pub struct Totals {
     /// Stored rows.
     pub rows: u64,
-    /// Rows with versions.
+    /// Keys with versions: rows of values that have some, and collections that have elements.
     pub keys: u64,
+    /// Collections that have elements.
+    pub collections: u64,
+    /// Rows of elements that have versions.
+    pub elements: u64,
     /// Rows with a residual context.
     pub residual_rows: u64,
     /// Live versions.
@@ -93,14 +105,27 @@ impl Totals {
         self.fingerprint = self.fingerprint.wrapping_sub(fingerprint(hash, row));
     }
 
+    /// A collection has elements from now on, or none.
+    pub(super) fn count_collection(&mut self, has_elements: bool) {
+        for sum in [&mut self.keys, &mut self.collections] {
+            *sum = match has_elements {
+                true => sum.saturating_add(1),
+                false => sum.saturating_sub(1),
+            };
+        }
+    }
+
     fn count(&mut self, key: &[u8], row: &Row, change: impl Fn(u64, u64) -> u64) {
         let versions = row.versions.len() as u64;
         let ending = ends(row).count() as u64;
         let bytes = (key.len() + row.versions.value_bytes()) as u64;
         let oversized = is_oversized(key, row);
+        let name = Name::of(key);
+        let (is_value, is_element) = (name == Name::Value, matches!(name, Name::Element { .. }));
         for (sum, part) in [
             (&mut self.rows, 1),
-            (&mut self.keys, u64::from(versions > 0)),
+            (&mut self.keys, u64::from(is_value && versions > 0)),
+            (&mut self.elements, u64::from(is_element && versions > 0)),
             (&mut self.residual_rows, u64::from(!row.residual.is_empty())),
             (&mut self.dots_live, versions),
             (&mut self.ending, ending),
@@ -134,7 +159,7 @@ pub(super) fn indexes(hash: u64, key: &[u8], row: &Row) -> BTreeSet<Index> {
         .map(|(actor, n)| Index::Residual(actor, n))
         .collect();
     indexes.extend(ends(row).map(Index::Ends));
-    if !row.versions.is_empty() {
+    if !row.versions.is_empty() && Name::of(key) == Name::Value {
         indexes.insert(Index::Hash(hash));
     }
     if is_oversized(key, row) {
@@ -198,7 +223,8 @@ fn ends(row: &Row) -> impl Iterator<Item = u64> + '_ {
         .filter_map(|(_, version)| version.ends_at_ms())
 }
 
-fn fingerprint(hash: u64, row: &Row) -> u64 {
+/// A sum over the versions that do not end by themselves, for the key that has this hash.
+pub(super) fn fingerprint(hash: u64, row: &Row) -> u64 {
     row.versions
         .iter()
         .filter(|(_, version)| version.expire_at_ms.is_none())

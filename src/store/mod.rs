@@ -12,12 +12,12 @@
 //! Store does not know that there is a network, who is a member, or what time it is.
 //!
 //! Not here: when a copy may be dropped (PROTOCOL 3.11), which whoever knows the owners decides.
-//! Not here yet: counters and collections (8).
 
 mod budget;
 pub mod codec;
 mod compact;
 mod derived;
+mod elements;
 pub mod engine;
 mod error;
 pub mod exchange;
@@ -27,11 +27,12 @@ mod verify;
 
 pub use budget::{MemoryBudget, RowBudget};
 pub use derived::{Index, IndexChange, Summary, Totals, row_bytes};
+pub use elements::Elements;
 pub use error::{Refusal, StoreError};
 #[cfg(any(test, feature = "mutations"))]
 pub use mutation::Mutation;
 pub use partition::{
-    Applied, DeltaAnswer, EXPIRE_KEYS_MAX, FullChunk, FullSource, LOG_ROW_BYTES, Options,
-    Partition, PartitionStats, Restore, RestoreEnd, RestoreError, Restored, Write,
+    Applied, DeltaAnswer, EXPIRE_KEYS_MAX, FullChunk, FullSource, LOG_ROW_BYTES, Options, Page,
+    PageSize, Partition, PartitionStats, Restore, RestoreEnd, RestoreError, Restored, Shown, Write,
 };
 pub use verify::verify;

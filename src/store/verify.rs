@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::StoreError;
 use super::derived::{Index, Totals, indexes};
+use super::elements::{Elements, Gathering};
 use super::engine::{Piece, Reader};
 use crate::placement::{Keyspace, PartitionId};
 
@@ -38,6 +39,7 @@ pub fn verify(
     }
     let mut totals = Totals::default();
     let mut entries = Entries::default();
+    let mut gathering = Gathering::default();
     let mut after = None;
     loop {
         let rows = reader.rows(partition, after.as_deref(), PIECE)?;
@@ -46,7 +48,7 @@ pub fn verify(
         };
         after = Some(last.clone());
         for (key, row) in &rows {
-            if keyspace.partition_of(key) != partition {
+            if keyspace.partition_of_row(key) != partition {
                 return Err(damaged("a key of another partition"));
             }
             if row.is_empty() {
@@ -55,11 +57,18 @@ pub fn verify(
             if !row.versions.dots().all(|dot| loaded.clock.contains(dot)) {
                 return Err(damaged("a version that the clock does not know"));
             }
-            let hash = keyspace.hash(key);
+            let hash = keyspace.hash_of_row(key);
             totals.add(hash, key, row);
+            gathering.replace(&keyspace, key, None, Some(row));
             let found_by = indexes(hash, key, row).into_iter();
             found_by.for_each(|index| entries.add(index, key));
         }
+    }
+    let mut changes = Vec::new();
+    let none = |_: &[u8]| Ok::<_, StoreError>(Elements::default());
+    gathering.finish(&keyspace, none, &mut totals, &mut changes)?;
+    for change in &changes {
+        entries.add(change.index, &change.key);
     }
     if totals != loaded.summary.totals {
         return Err(damaged("rows that are not what was counted"));
@@ -95,7 +104,7 @@ impl Entries {
                 Some((index, key)) => Bound::Excluded((*index, key.as_ref())),
                 None => Bound::Unbounded,
             };
-            let found = reader.indexed(partition, from, Index::Oversized, PIECE.rows)?;
+            let found = reader.indexed(partition, from, Index::LAST, PIECE.rows)?;
             found
                 .iter()
                 .for_each(|(index, key)| entries.add(*index, key));

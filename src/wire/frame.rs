@@ -23,7 +23,7 @@ use super::record::FRAME_BYTES_MAX;
 use crate::clock::ActorNames;
 
 /// The layout above, as a number.
-pub const FRAME_VERSION: u8 = 2;
+pub const FRAME_VERSION: u8 = 3;
 
 /// Longest encoded `Hello`: names and addresses, no lists.
 pub const HELLO_BYTES_MAX: usize = 1_024;

@@ -137,18 +137,18 @@ fn the_layout_is_the_known_one() {
     let bytes = |frame: Sample| frame.encode().unwrap();
     assert_eq!(
         bytes(Frame::Ping(0x0102_0304_0506_0708)),
-        [2, 3, 1, 2, 3, 4, 5, 6, 7, 8]
+        [3, 3, 1, 2, 3, 4, 5, 6, 7, 8]
     );
-    assert_eq!(bytes(Frame::Pong(1)), [2, 4, 0, 0, 0, 0, 0, 0, 0, 1]);
-    assert_eq!(bytes(Frame::Refused("no".into())), [2, 5, b'n', b'o']);
+    assert_eq!(bytes(Frame::Pong(1)), [3, 4, 0, 0, 0, 0, 0, 0, 0, 1]);
+    assert_eq!(bytes(Frame::Refused("no".into())), [3, 5, b'n', b'o']);
     assert_eq!(
         bytes(Frame::Batch(vec![(1, vec![9]), (300, vec![])])),
-        [2, 2, 3, 1, 1, 9, 4, 251, 44, 1, 0]
+        [3, 2, 3, 1, 1, 9, 4, 251, 44, 1, 0]
     );
     assert_eq!(
         bytes(Frame::Hello(hello())),
         [
-            2, 1, 1, 4, b't', b'e', b's', b't', 251, 0, 1, 7, 2, b'n', b'1'
+            3, 1, 1, 4, b't', b'e', b's', b't', 251, 0, 1, 7, 2, b'n', b'1'
         ]
     );
 }

@@ -1,7 +1,8 @@
 //! When values end: choose it, take it away, ask for it.
 //!
 //! An end is part of the value that it ends (PROTOCOL R22), so choosing one writes the value
-//! anew: among concurrent writes of other nodes one wins, with its own end.
+//! anew: among concurrent writes of other nodes one wins, with its own end. That of a set or
+//! hash is beside its elements.
 
 use crate::node::change::Change;
 use crate::node::request::{Reply, Request};
@@ -169,12 +170,12 @@ fn when(
     shape: fn(u64, u64) -> u64,
 ) -> Result<Outcome, Failure> {
     let now_ms = context.store.wall_ms();
-    let submitted = context.submit(Request::Lookup { key: args.take(1) });
+    let submitted = context.submit(Request::Describe { key: args.take(1) });
     Ok(Outcome::shaped(submitted, move |reply| {
-        let Reply::Version(Some(version)) = reply else {
+        let Reply::Held(Some(held)) = reply else {
             return Value::Integer(-2);
         };
-        let shaped = version.expire_at_ms.map(|at_ms| shape(at_ms, now_ms));
+        let shaped = held.ends_at_ms.map(|at_ms| shape(at_ms, now_ms));
         Value::Integer(shaped.map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX)))
     }))
 }

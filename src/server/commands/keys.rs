@@ -2,19 +2,24 @@
 //!
 //! What a command does to two keys is two writes, each atomic for its key. A new name is
 //! written before the old one is deleted, and exactly what was read is deleted: a crash between
-//! leaves both, and what somebody wrote to the old name meanwhile stays.
+//! leaves both, and what somebody wrote to the old name meanwhile stays. Of a set or hash the
+//! elements that were copied go, with what was written to them meanwhile.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use rand::RngExt;
 
-use crate::node::change::{Change, Ends, OnlyIf};
-use crate::node::request::{Reply, Request};
-use crate::object::{Object, Version};
+use crate::clock::VersionVector;
+use crate::node::change::{Change, Ends, EndsIf, OnlyIf};
+use crate::node::request::{Alter, Ask, ELEMENTS_MAX, Held, Only, Reply, Request};
+use crate::object::{Kind, Object, Version};
 use crate::resp::Value;
 use crate::server::failure::Failure;
 use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec, Worker};
+
+/// Elements that are copied at once.
+const PAGE_ELEMENTS: usize = ELEMENTS_MAX;
 
 /// Keys among which `RANDOMKEY` chooses, from a place at random on: one alone would be the
 /// likelier the wider the gap before it.
@@ -91,11 +96,22 @@ pub(super) const COMMANDS: &[Spec] = &[
 ];
 
 fn kind(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
-    let submitted = context.submit(Request::Exists { key: args.take(1) });
+    let submitted = context.submit(Request::Describe { key: args.take(1) });
     Ok(Outcome::shaped(submitted, |reply| {
-        let exists = reply == Reply::Exists(true);
-        Value::simple(if exists { "string" } else { "none" })
+        Value::simple(match reply {
+            Reply::Held(Some(held)) => type_name(&held),
+            _ => "none",
+        })
     }))
+}
+
+/// Redis's name for the type of what a key holds.
+pub(super) fn type_name(held: &Held) -> &'static str {
+    match held.kind {
+        None => "string",
+        Some(Kind::Hash) => "hash",
+        Some(Kind::Set) => "set",
+    }
 }
 
 /// The last write of a key here that has not ended, and all that is known of the key.
@@ -125,6 +141,94 @@ async fn write_copy(
     Ok(!matches!(changed, Reply::Changed(changed) if !changed.done))
 }
 
+/// Whether a key holds anything.
+async fn is_there(worker: &Worker, key: Bytes) -> Result<bool, Failure> {
+    Ok(worker.read(Request::Exists { key }).await? == Reply::Exists(true))
+}
+
+/// Writes to another key what one holds.
+async fn carry(
+    worker: &Worker,
+    from: &Bytes,
+    to: &Bytes,
+    only_if: OnlyIf,
+) -> Result<Carried, Failure> {
+    if let Some((version, object)) = seen(worker, from.clone()).await? {
+        let is_written = write_copy(worker, to.clone(), version, only_if).await?;
+        return Ok(match is_written {
+            true => Carried::Value(Arc::new(object.context)),
+            false => Carried::Refused,
+        });
+    }
+    let key = from.clone();
+    let Reply::Held(Some(held)) = worker.read(Request::Describe { key }).await? else {
+        return Ok(Carried::Nothing);
+    };
+    let Some(kind) = held.kind else {
+        return Ok(Carried::Nothing);
+    };
+    if only_if == OnlyIf::Absent && is_there(worker, to.clone()).await? {
+        return Ok(Carried::Refused);
+    }
+    let elements = copy_elements(worker, from, to, kind).await?;
+    if let Some(at_ms) = held.ends_at_ms {
+        let change = Change::End {
+            at_ms,
+            only_if: EndsIf::Any,
+        };
+        let key = to.clone();
+        worker.run_part(Request::Update { key, change }).await?;
+    }
+    Ok(Carried::Elements(kind, elements))
+}
+
+/// What was written to another key.
+enum Carried {
+    /// Nothing: there was nothing.
+    Nothing,
+    /// Nothing: the other key holds something, and must not.
+    Refused,
+    /// A value, and what was known of it.
+    Value(Arc<VersionVector>),
+    /// Elements.
+    Elements(Kind, Vec<Bytes>),
+}
+
+/// Puts the elements of one key in the place of what another holds, a page at a time; which they
+/// were.
+async fn copy_elements(
+    worker: &Worker,
+    from: &Bytes,
+    to: &Bytes,
+    kind: Kind,
+) -> Result<Vec<Bytes>, Failure> {
+    let (mut at, mut only, mut copied) = (0, Only::These, Vec::new());
+    loop {
+        let ask = Ask::Page {
+            from: at,
+            count: PAGE_ELEMENTS,
+        };
+        let key = from.clone();
+        let page = worker.read(Request::Ask { key, kind, ask }).await?;
+        let Reply::Elements { elements, next } = page else {
+            return Ok(copied);
+        };
+        copied.extend(elements.iter().map(|(element, _)| element.clone()));
+        for some in elements.chunks(ELEMENTS_MAX) {
+            let alter = Alter::Put {
+                elements: some.to_vec(),
+                only: std::mem::replace(&mut only, Only::All),
+            };
+            let key = to.clone();
+            worker.run_part(Request::Alter { key, kind, alter }).await?;
+        }
+        match next {
+            Some(next) => at = next,
+            None => return Ok(copied),
+        }
+    }
+}
+
 fn rename(context: &mut Context<'_>, args: &mut Args, only_if: OnlyIf) -> Result<Outcome, Failure> {
     let done = match only_if {
         OnlyIf::Absent => Value::Integer(1),
@@ -133,18 +237,28 @@ fn rename(context: &mut Context<'_>, args: &mut Args, only_if: OnlyIf) -> Result
     let (from, to) = (args.take(1), args.take(2));
     let worker = context.worker();
     Ok(Context::work(async move {
-        let Some((version, object)) = seen(&worker, from.clone()).await? else {
-            return Err(Failure::new("ERR no such key"));
-        };
-        if from == to && only_if != OnlyIf::Absent {
-            return Ok(done);
+        if from == to {
+            return match (is_there(&worker, from).await?, only_if) {
+                (false, _) => Err(Failure::new("ERR no such key")),
+                (true, OnlyIf::Absent) => Ok(Value::Integer(0)),
+                (true, _) => Ok(done),
+            };
         }
-        if !write_copy(&worker, to.clone(), version, only_if).await? {
-            return Ok(Value::Integer(0));
+        match carry(&worker, &from, &to, only_if).await? {
+            Carried::Nothing => return Err(Failure::new("ERR no such key")),
+            Carried::Refused => return Ok(Value::Integer(0)),
+            Carried::Value(context) => {
+                let (key, context) = (from.clone(), Some(context));
+                worker.run_part(Request::Delete { key, context }).await?;
+            }
+            Carried::Elements(kind, elements) => {
+                for some in elements.chunks(ELEMENTS_MAX) {
+                    let elements = some.to_vec();
+                    let (key, alter) = (from.clone(), Alter::Remove { elements });
+                    worker.run_part(Request::Alter { key, kind, alter }).await?;
+                }
+            }
         }
-        let context = Some(Arc::new(object.context));
-        let key = from.clone();
-        worker.run_part(Request::Delete { key, context }).await?;
         worker.tell("rename_from", &from);
         worker.tell("rename_to", &to);
         Ok(done)
@@ -176,10 +290,8 @@ fn copy(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> 
     }
     let worker = context.worker();
     Ok(Context::work(async move {
-        let Some((version, _)) = seen(&worker, from).await? else {
-            return Ok(Value::Integer(0));
-        };
-        let is_written = write_copy(&worker, to.clone(), version, only_if).await?;
+        let carried = carry(&worker, &from, &to, only_if).await?;
+        let is_written = matches!(carried, Carried::Value(_) | Carried::Elements(..));
         if is_written {
             worker.tell("copy_to", &to);
         }

@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 
-use crate::node::request::Request;
+use crate::node::request::{Reply, Request};
 use crate::resp::Value;
 use crate::runtime::Submitted;
-use crate::server::failure::Failure;
+use crate::server::commands::keys::type_name;
+use crate::server::failure::{Failure, quoted};
 use crate::server::glob::{self, PATTERN_BYTES_MAX};
-use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec};
+use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec, Worker};
 use crate::server::store::Store;
 
 /// Keys per page of `SCAN` without `COUNT`, as in Redis.
@@ -16,6 +17,9 @@ const SCAN_COUNT_DEFAULT: usize = 10;
 /// Most keys that one `SCAN` looks at, whatever its `COUNT`: a page holds up its
 /// connection's worker for as long as it takes.
 const SCAN_COUNT_MAX: usize = 10_000;
+
+/// Most bytes of a type that is asked for: more than the longest has.
+const TYPE_BYTES_MAX: usize = 64;
 
 /// Most keys that `KEYS` answers: its reply is built in memory at once.
 const KEYS_REPLY_MAX: usize = 100_000;
@@ -221,8 +225,8 @@ fn netdb_keys(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Fai
 struct ScanOptions {
     pattern: Option<Bytes>,
     count: usize,
-    /// The type asked for is one that keys can have.
-    type_exists: bool,
+    /// The type asked for, in small letters.
+    kind: Option<String>,
 }
 
 fn scan(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
@@ -231,27 +235,42 @@ fn scan(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> 
         .and_then(|text| text.parse::<u64>().ok())
         .ok_or(Failure::new("ERR invalid cursor"))?;
     let options = scan_options(args)?;
-    let store = context.worker().store;
+    let worker = context.worker();
     Ok(Context::work(async move {
-        let page = store.scan(cursor, options.count).await?;
+        let mut page = worker.store.scan(cursor, options.count).await?;
         let pattern = options.pattern.as_ref();
-        let keys: Vec<Value> = page
-            .keys
-            .into_iter()
-            .filter(|_| options.type_exists)
-            .filter(|key| pattern.is_none_or(|pattern| glob::matches(pattern, key)))
-            .map(Value::Bulk)
-            .collect();
+        page.keys
+            .retain(|key| pattern.is_none_or(|pattern| glob::matches(pattern, key)));
+        let keys = match &options.kind {
+            Some(kind) => of_kind(&worker, page.keys, kind).await?,
+            None => page.keys,
+        };
+        let keys = keys.into_iter().map(Value::Bulk).collect();
         let cursor = Value::bulk(page.cursor.to_string());
         Ok(Value::Array(vec![cursor, Value::Array(keys)]))
     }))
+}
+
+/// Those of the keys that hold something of that type.
+async fn of_kind(worker: &Worker, keys: Vec<Bytes>, kind: &str) -> Result<Vec<Bytes>, Failure> {
+    let ask = |key: Bytes| (key.clone(), worker.submit(Request::Describe { key }));
+    let asked: Vec<(Bytes, Submitted)> = keys.into_iter().map(ask).collect();
+    let mut found = Vec::new();
+    for (key, held) in asked {
+        match held.wait().await {
+            Reply::Held(Some(held)) if type_name(&held) == kind => found.push(key),
+            Reply::Failed(error) => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 fn scan_options(args: &mut Args) -> Result<ScanOptions, Failure> {
     let mut options = ScanOptions {
         pattern: None,
         count: SCAN_COUNT_DEFAULT,
-        type_exists: true,
+        kind: None,
     };
     let mut at = 2;
     while at < args.len() {
@@ -265,7 +284,7 @@ fn scan_options(args: &mut Args) -> Result<ScanOptions, Failure> {
         } else if args.is(at, "count") {
             options.count = checked_count(args, value)?;
         } else if args.is(at, "type") {
-            options.type_exists = args.is(value, "string");
+            options.kind = Some(quoted(args.bytes(value), TYPE_BYTES_MAX).to_lowercase());
         } else {
             return Err(Failure::SYNTAX);
         }

@@ -76,7 +76,7 @@ fn mget(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> 
     let mut bytes = 0_usize;
     let mut parts = Vec::with_capacity(args.len());
     for key in args.take_from(1) {
-        let part = context.submit(Request::Get { key });
+        let part = context.submit(Request::Find { key });
         if let Submitted::Ready(Reply::Value(Some(value))) = &part {
             bytes = bytes.saturating_add(value.len());
         }

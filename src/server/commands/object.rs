@@ -1,7 +1,7 @@
 //! `OBJECT`: how Redis would hold a value, for tools that ask.
 
 use crate::node::request::{Reply, Request};
-use crate::object::Version;
+use crate::object::{Kind, Version};
 use crate::resp::{Value, parse_i64};
 use crate::server::commands::help;
 use crate::server::failure::Failure;
@@ -9,6 +9,9 @@ use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec};
 
 /// Longest value that Redis keeps beside its header.
 const EMBEDDED_BYTES_MAX: usize = 44;
+
+/// Most fields of a hash that Redis keeps in one piece, if they are short.
+const PACKED_FIELDS_MAX: u64 = 128;
 
 const BASE: Spec = Spec {
     arity: 3,
@@ -63,22 +66,41 @@ const SUBCOMMANDS: &[Spec] = &[
     },
 ];
 
-/// Answers what `shape` makes of the key's value and of now; null if there is none.
+/// What is asked of: a value, or how many elements of which kind.
+enum Subject {
+    Value(Version),
+    Elements(Kind, u64),
+}
+
+/// Answers what `shape` makes of what the key holds and of now; null if that is nothing.
 fn ask(
     context: &mut Context<'_>,
     args: &mut Args,
-    shape: fn(&Version, u64) -> Value,
+    shape: fn(&Subject, u64) -> Value,
 ) -> Result<Outcome, Failure> {
-    let now_ms = context.store.wall_ms();
-    let submitted = context.submit(Request::Lookup { key: args.take(2) });
-    Ok(Outcome::shaped(submitted, move |reply| match reply {
-        Reply::Version(Some(version)) => shape(&version, now_ms),
-        _ => Value::Null,
+    let (worker, key) = (context.worker(), args.take(2));
+    Ok(Context::work(async move {
+        let held = worker.read(Request::Describe { key: key.clone() }).await?;
+        let Reply::Held(Some(held)) = held else {
+            return Ok(Value::Null);
+        };
+        let subject = match held.kind {
+            Some(kind) => Subject::Elements(kind, held.size),
+            None => match worker.read(Request::Lookup { key }).await? {
+                Reply::Version(Some(version)) => Subject::Value(version),
+                _ => return Ok(Value::Null),
+            },
+        };
+        Ok(shape(&subject, worker.store.wall_ms()))
     }))
 }
 
-fn encoding(version: &Version, _: u64) -> Value {
-    let value = &version.value;
+fn encoding(subject: &Subject, _: u64) -> Value {
+    let value = match subject {
+        Subject::Elements(Kind::Hash, 0..=PACKED_FIELDS_MAX) => return Value::bulk("listpack"),
+        Subject::Elements(..) => return Value::bulk("hashtable"),
+        Subject::Value(version) => &version.value,
+    };
     Value::bulk(if parse_i64(value).is_some() {
         "int"
     } else if value.len() <= EMBEDDED_BYTES_MAX {
@@ -88,8 +110,12 @@ fn encoding(version: &Version, _: u64) -> Value {
     })
 }
 
-fn idle(version: &Version, now_ms: u64) -> Value {
-    let idle_ms = now_ms.saturating_sub(version.hlc.wall_ms());
+/// When elements were written is not looked up: it would take all of them.
+fn idle(subject: &Subject, now_ms: u64) -> Value {
+    let idle_ms = match subject {
+        Subject::Elements(..) => 0,
+        Subject::Value(version) => now_ms.saturating_sub(version.hlc.wall_ms()),
+    };
     Value::Integer(i64::try_from(idle_ms / 1_000).unwrap_or(i64::MAX))
 }
 

@@ -10,6 +10,7 @@ mod transactions;
 mod transfer;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +30,7 @@ use super::store::Store;
 use super::{ServerLimits, serve_store};
 use crate::clock::{ActorId, Dot, Hlc, NodeId, VersionVector};
 use crate::node::change::{Change, Changed};
-use crate::node::request::{Consistency, Reply, Request, RequestError};
+use crate::node::request::{Consistency, Held, Reply, Request, RequestError};
 use crate::node::transfer::{Layout, Origin, TransferError, TransferReply, TransferRequest};
 use crate::node::{LeaveError, RemoveError};
 use crate::object::{Object, Version};
@@ -81,7 +82,7 @@ impl Fake {
     fn apply(&self, request: &Request) -> Reply {
         let mut map = self.map.lock();
         match request {
-            Request::Get { key } => {
+            Request::Get { key } | Request::Find { key } => {
                 self.gets.fetch_add(1, Ordering::Relaxed);
                 let value = map.get(key).cloned();
                 if key == "slow" {
@@ -92,6 +93,11 @@ impl Fake {
             }
             Request::Exists { key } => Reply::Exists(map.contains_key(key)),
             Request::Inspect { key } => Reply::Object(object(map.get(key))),
+            Request::Fingerprint { key } => {
+                let mut hasher = DefaultHasher::new();
+                map.get(key).hash(&mut hasher);
+                Reply::Number(hasher.finish())
+            }
             Request::Update {
                 key,
                 change: Change::Set { value, .. },
@@ -107,7 +113,15 @@ impl Fake {
                 })
             }
             // What values are and become is the subject of tests on whole nodes.
+            Request::Describe { key } => Reply::Held(map.get(key).map(|value| Held {
+                kind: None,
+                size: value.len() as u64,
+                ends_at_ms: None,
+            })),
             Request::Lookup { .. }
+            | Request::Ask { .. }
+            | Request::Alter { .. }
+            | Request::Clear { .. }
             | Request::Update { .. }
             | Request::Count { .. }
             | Request::Scan { .. }
@@ -169,6 +183,9 @@ impl Store for Fake {
                 Submitted::Waiting(self.delay(Late::Reply(reply)))
             }
             Request::Inspect { key } if key.starts_with(b"far") => {
+                Submitted::Waiting(self.delay(Late::Reply(reply)))
+            }
+            Request::Fingerprint { key } if key.starts_with(b"far") => {
                 Submitted::Waiting(self.delay(Late::Reply(reply)))
             }
             _ => Submitted::Ready(reply),

@@ -583,7 +583,7 @@ fn a_directory_of_another_format_is_refused() {
         ("netdb data 999\n", true),
         ("", false),
         ("netdb daXa 2\n", false),
-        ("netdb data 3", false),
+        ("netdb data 4", false),
     ] {
         std::fs::write(dir.path().join("FORMAT"), content).unwrap();
         let refused = open(dir.path()).err().unwrap();
@@ -591,7 +591,7 @@ fn a_directory_of_another_format_is_refused() {
         assert_eq!(found, is_format, "{refused}");
         assert_eq!(refused.is_damage(), !is_format, "{refused}");
     }
-    std::fs::write(dir.path().join("FORMAT"), "netdb data 3\n").unwrap();
+    std::fs::write(dir.path().join("FORMAT"), "netdb data 4\n").unwrap();
     open(dir.path()).unwrap();
 }
 

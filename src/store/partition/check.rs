@@ -147,7 +147,7 @@ impl Partition {
         if key.len() > KEY_BYTES_MAX {
             return Err(Refusal::TooLong);
         }
-        if self.options.keyspace.partition_of(key) != self.id {
+        if self.options.keyspace.partition_of_row(key) != self.id {
             return Err(Refusal::ForeignKey);
         }
         Ok(())

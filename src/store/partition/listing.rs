@@ -1,17 +1,22 @@
 //! Which keys there are: by hash, for scans with a cursor, and by name, for those with a
 //! common beginning. Both read the engine's order of keys, not the rows.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::Partition;
 use super::upkeep::EXPIRE_KEYS_MAX;
+use crate::object::{BEHIND_OTHERS, Kind, Name, key_of, value_prefix};
 use crate::store::StoreError;
 
 impl Partition {
-    /// The next `count` keys with versions, from the hash `from_hash` on, in the order of their
-    /// hashes, and with the last of them all that share its hash. Fewer when there are no more.
+    /// The next `count` rows of values with versions and collections with elements, from the
+    /// hash `from_hash` of their keys on, in the order of these, and with the last of them all
+    /// that share its hash. Fewer when there are no more.
     ///
-    /// Keys whose last version has ended are listed until they are removed.
+    /// Those whose last version has ended are listed until they are removed.
     ///
     /// # Errors
     /// [`StoreError::Unreadable`].
@@ -20,10 +25,10 @@ impl Partition {
         self.table.by_hash(from_hash, count)
     }
 
-    /// The next `count` names of rows after `after` that begin with `prefix`, in ascending
-    /// order. Fewer when there are no more.
+    /// The next `count` keys after `after` that begin with `prefix` and may have a value or
+    /// elements, in ascending order. Fewer when there are no more.
     ///
-    /// Not each of them [has a value](Self::has_value).
+    /// Not each of them [has something](Self::has_something).
     ///
     /// # Errors
     /// [`StoreError::Unreadable`].
@@ -34,10 +39,57 @@ impl Partition {
         count: usize,
     ) -> Result<Vec<Bytes>, StoreError> {
         self.check_readable()?;
-        self.table.by_name(prefix, after, count)
+        let mut names = self.value_names(prefix, after, count)?;
+        if self.table.totals().collections > 0 {
+            for kind in Kind::ALL {
+                let after = after.map(|after| kind.collection(after));
+                let prefix = kind.prefix(prefix);
+                let found = self.table.collections(&prefix, after.as_deref(), count)?;
+                names.extend(found.iter().map(key_of_shared));
+            }
+        }
+        Ok(names.into_iter().take(count).collect())
     }
 
-    /// Number of keys that have a value at `wall_ms`.
+    /// The same of values alone.
+    fn value_names(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        count: usize,
+    ) -> Result<BTreeSet<Bytes>, StoreError> {
+        let prefix = value_prefix(prefix);
+        let after = after.map(value_prefix);
+        let found = self.table.by_name(&prefix, after.as_deref(), count)?;
+        let is_value = |name: &Bytes| Name::of(name) == Name::Value;
+        let others = found.iter().filter(|name| !is_value(name)).count();
+        let is_all = found.len() < count;
+        let values = found.into_iter().filter(is_value);
+        let mut keys: BTreeSet<Bytes> = values.map(|name| key_of_shared(&name)).collect();
+        if others > 0 && !is_all {
+            // Behind those that begin with a NUL, and before the rest, lie all other rows.
+            let rest = self.table.by_name(&prefix, Some(BEHIND_OTHERS), count)?;
+            keys.extend(rest.iter().map(key_of_shared));
+        }
+        Ok(keys)
+    }
+
+    /// The next `count` rows of a collection after a place in the order of their names.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`].
+    pub fn element_names(
+        &self,
+        collection: &[u8],
+        after: &[u8],
+        count: usize,
+    ) -> Result<Vec<Bytes>, StoreError> {
+        self.check_readable()?;
+        self.table.by_name(collection, Some(after), count)
+    }
+
+    /// Number of keys that have a value, or elements, at `wall_ms`; one that has both, which
+    /// takes concurrent writes, counts twice.
     ///
     /// Costs the keys that have ended and are not removed yet. Of those at most
     /// [`EXPIRE_KEYS_MAX`] are looked at, as many as are removed per turn; only after a larger
@@ -48,23 +100,58 @@ impl Partition {
     pub fn key_count(&self, wall_ms: u64) -> Result<u64, StoreError> {
         self.check_readable()?;
         let mut ended = 0;
-        for key in self.table.ending(wall_ms, EXPIRE_KEYS_MAX)? {
-            ended += u64::from(!self.has_value(&key, wall_ms)?);
+        for row in self.table.ending(wall_ms, EXPIRE_KEYS_MAX)? {
+            ended += match Name::of(&row) {
+                Name::End => self.count_ended(&row, wall_ms)?,
+                _ => u64::from(!self.has_something(&row, wall_ms)?),
+            };
         }
         Ok(self.table.totals().keys.saturating_sub(ended))
     }
 
-    /// Whether a listed key has a value at `wall_ms`. Nearly always that is known without
-    /// reading its row.
+    /// Whether a key that [`names`](Self::names) gave shows anything at `wall_ms`.
     ///
     /// # Errors
     /// [`StoreError::Unreadable`].
-    pub fn has_value(&self, listed: &[u8], wall_ms: u64) -> Result<bool, StoreError> {
+    pub fn has_key(&self, named: &Bytes, wall_ms: u64) -> Result<bool, StoreError> {
+        Ok(self.table.is_plain() || self.shown(named, wall_ms)?.is_some())
+    }
+
+    /// Whether a listed row has a value, or a listed collection elements, at `wall_ms`. Nearly
+    /// always that is known without reading a row.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`].
+    pub fn has_something(&self, listed: &[u8], wall_ms: u64) -> Result<bool, StoreError> {
         if self.table.is_plain() {
             return Ok(true);
+        }
+        if let Name::Collection(kind) = Name::of(listed) {
+            let key = key_of(listed);
+            let lifetime = self.lifetime(&key, wall_ms)?;
+            return self.has_elements(kind, &key, &lifetime);
         }
         self.table.read(&self.clock, listed, |row| {
             row.is_some_and(|row| row.versions.value_at(wall_ms).is_some())
         })
+    }
+
+    /// How many collections have ended with an end that has come.
+    fn count_ended(&self, end: &[u8], wall_ms: u64) -> Result<u64, StoreError> {
+        let key = key_of(end);
+        let lifetime = self.lifetime(&key, wall_ms)?;
+        let mut ended = 0;
+        for kind in Kind::ALL {
+            let is_there = self.elements(kind, &key)?.rows > 0;
+            ended += u64::from(is_there && !self.has_elements(kind, &key, &lifetime)?);
+        }
+        Ok(ended)
+    }
+}
+
+fn key_of_shared(row: &Bytes) -> Bytes {
+    match key_of(row) {
+        Cow::Borrowed(key) => row.slice_ref(key),
+        Cow::Owned(key) => key.into(),
     }
 }

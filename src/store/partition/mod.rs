@@ -50,6 +50,7 @@ mod cache;
 mod check;
 mod closing;
 mod closings;
+mod collection;
 mod delta;
 mod frontier;
 mod full;
@@ -77,6 +78,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use self::collection::{Page, PageSize, Shown};
 pub use self::delta::DeltaAnswer;
 pub use self::log::LOG_ROW_BYTES;
 pub use self::options::Options;

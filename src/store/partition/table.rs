@@ -22,6 +22,7 @@ use crate::placement::{Keyspace, PartitionId};
 use crate::store::StoreError;
 use crate::store::derived::{Index, IndexChange, Totals, index_changes};
 pub(super) use crate::store::derived::{ROW_BYTES_MAX, row_bytes};
+use crate::store::elements::{Elements, Gathered, Gathering};
 use crate::store::engine::{Batch, Engine, Piece};
 
 /// What is read of the rows at once when all of them are.
@@ -37,6 +38,8 @@ pub(super) struct Table {
     engine: Arc<dyn Engine>,
     cache: RefCell<Cache>,
     totals: Totals,
+    /// By collection, what its elements are together; of those that were asked for lately.
+    gathered: RefCell<Gathered>,
     /// No version ends before that.
     ends_from: Cell<u64>,
     /// By actor, the counter below which no residual context names it; nothing is known of
@@ -60,6 +63,7 @@ impl Table {
             cache: RefCell::new(Cache::new(engine.row_budget().share())),
             engine,
             totals,
+            gathered: RefCell::default(),
             ends_from: Cell::new(0),
             residuals_from: RefCell::default(),
             unread: Cell::new(0),
@@ -126,8 +130,46 @@ impl Table {
         }
     }
 
-    /// The next `count` keys with versions after a place in the order of hashes, and with the
-    /// last of them all that share its hash.
+    /// What the elements of a collection are together.
+    pub(super) fn elements(&self, collection: &[u8]) -> Result<Elements, StoreError> {
+        if self.totals.collections == 0 {
+            return Ok(Elements::default());
+        }
+        if let Some(elements) = self.gathered.borrow().get(collection) {
+            return Ok(elements);
+        }
+        let elements = Elements::read(self.engine.reader(), self.id, collection);
+        let elements = elements.map_err(|error| self.unreadable(error))?;
+        self.gathered.borrow_mut().note(collection, elements);
+        Ok(elements)
+    }
+
+    /// The next `count` collections after `after` whose names begin with `prefix`.
+    pub(super) fn collections(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        count: usize,
+    ) -> Result<Vec<Bytes>, StoreError> {
+        let mut behind;
+        let from = match after {
+            // Behind the name comes what its elements are together.
+            Some(after) if after >= prefix => {
+                behind = after.to_vec();
+                behind.extend_from_slice(&[u8::MAX; Elements::ENTRY_BYTES]);
+                Bound::Excluded((Index::Elements, &behind[..]))
+            }
+            _ => Bound::Included((Index::Elements, prefix)),
+        };
+        let found = self.indexed(from, Index::Elements, count)?;
+        let names = found
+            .iter()
+            .filter_map(|(_, entry)| Some(Elements::of_entry(entry)?.0));
+        Ok(names.take_while(|name| name.starts_with(prefix)).collect())
+    }
+
+    /// The next `count` keys with versions, and collections, after a place in the order of
+    /// hashes, and with the last of them all that share its hash.
     pub(super) fn by_hash(&self, from: u64, count: usize) -> Result<Vec<(u64, Bytes)>, StoreError> {
         let first = Bound::Included((Index::Hash(from), &[][..]));
         let mut found = self.indexed(first, Index::Hash(u64::MAX), count)?;
@@ -159,9 +201,10 @@ impl Table {
         names.map_err(|error| self.unreadable(error))
     }
 
-    /// Whether every row is that of a key that has a value, now and later.
+    /// Whether every row is that of a key that has a value, or of an element, now and later.
     pub(super) fn is_plain(&self) -> bool {
-        self.totals.rows == self.totals.keys && self.totals.ending == 0
+        let values = self.totals.keys.saturating_sub(self.totals.collections);
+        self.totals.rows == values.saturating_add(self.totals.elements) && self.totals.ending == 0
     }
 
     /// The keys with a residual entry of `actor` at or below `base`.
@@ -244,9 +287,11 @@ impl Table {
     ) -> Result<(Totals, Vec<IndexChange>), StoreError> {
         let mut totals = self.totals.clone();
         let mut changes = Vec::new();
+        let mut gathering = Gathering::default();
         for (key, after) in rows {
-            let hash = self.keyspace.hash(key);
+            let hash = self.keyspace.hash_of_row(key);
             self.read(clock, key, |before| {
+                gathering.replace(&self.keyspace, key, before, after.as_ref());
                 if let Some(before) = before {
                     totals.remove(hash, key, before);
                 }
@@ -256,6 +301,8 @@ impl Table {
                 index_changes(hash, key, before, after.as_ref(), &mut changes);
             })?;
         }
+        let known = |collection: &[u8]| self.elements(collection);
+        gathering.finish(&self.keyspace, known, &mut totals, &mut changes)?;
         Ok((totals, changes))
     }
 
@@ -263,6 +310,7 @@ impl Table {
     pub(super) fn install(&mut self, batch: Batch) {
         for change in &batch.indexes {
             match change.index {
+                Index::Elements => self.gathered.get_mut().follow(change),
                 Index::Ends(at_ms) if change.is_set => {
                     self.ends_from.set(at_ms.min(self.ends_from.get()));
                 }
@@ -316,7 +364,7 @@ impl Table {
             partition: self.id,
             what,
         };
-        if self.keyspace.partition_of(key) != self.id {
+        if self.keyspace.partition_of_row(key) != self.id {
             return Err(damaged("a key of another partition"));
         }
         match row.versions.dots().all(|dot| clock.contains(dot)) {

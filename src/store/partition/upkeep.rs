@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+
 use super::{Advance, Partition};
 use crate::clock::{Clock, MAX_DRIFT_MS, NodeId};
 use crate::machine::Instant;
-use crate::object::Version;
+use crate::object::{Name, Version, key_of};
 use crate::store::StoreError;
 use crate::store::exchange::Push;
 use crate::store::mutation::Mutation;
@@ -110,6 +112,18 @@ impl Partition {
             }
         }
         Ok(pushes)
+    }
+
+    /// Keys whose elements have ended [`MAX_DRIFT_MS`] or more before `wall_ms` and are there
+    /// still, or what says that they ended is; at most [`EXPIRE_KEYS_MAX`].
+    pub fn ended_collections(&self, wall_ms: u64) -> Result<Vec<Bytes>, StoreError> {
+        if self.is_rebuilding() {
+            return Ok(Vec::new());
+        }
+        let until_ms = wall_ms.saturating_sub(MAX_DRIFT_MS);
+        let ended = self.table.ending(until_ms, EXPIRE_KEYS_MAX)?.into_iter();
+        let ends = ended.filter(|row| Name::of(row) == Name::End);
+        Ok(ends.map(|row| key_of(&row).into_owned().into()).collect())
     }
 
     /// Rewrites rows whose versions together fit no message as one ordinary write of the last

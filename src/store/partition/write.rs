@@ -6,8 +6,8 @@ use super::table::{ROW_BYTES_MAX, row_bytes};
 use super::{Advance, Partition};
 use crate::clock::{COUNTER_MAX, Dot, Hlc, VersionVector};
 use crate::object::{
-    Amendment, Amount, KEY_BYTES_MAX, Row, SIBLINGS_MAX, SUMS_MAX, VALUE_BYTES_MAX, Version,
-    Versions,
+    Amendment, Amount, KEY_BYTES_MAX, Lifetime, Name, Part, Row, SIBLINGS_MAX, SUMS_MAX,
+    VALUE_BYTES_MAX, Version, Versions,
 };
 use crate::store::StoreError;
 use crate::store::exchange::Push;
@@ -27,12 +27,16 @@ pub enum Write {
     Add {
         /// How much.
         amount: Amount,
+        /// What was written before is gone, in milliseconds since the Unix epoch.
+        gone_before_ms: u64,
     },
     /// Choose when what it shows ends, and leave the rest of it.
     End {
         /// In milliseconds since the Unix epoch; none if it does not.
         expire_at_ms: Option<u64>,
     },
+    /// Say when the elements of its key end: it is that row.
+    Lifetime(Part),
     /// Take its values away.
     Delete,
 }
@@ -67,7 +71,7 @@ impl Partition {
             self.check_readable()?;
         }
         let local = self.row(&key)?;
-        if op == Write::Delete && self.nothing_to_delete(&local, context, wall_ms) {
+        if op == Write::Delete && self.nothing_to_delete(&key, &local, context, wall_ms) {
             return Ok(None);
         }
         if op == Write::Delete && self.options.breaks(Mutation::N11) {
@@ -86,8 +90,22 @@ impl Partition {
                 value: detached(value),
                 part: None,
             }),
-            Write::Add { amount } => {
-                let amended = local.versions.adding(wall_ms, self.actor, amount);
+            Write::Lifetime(part) => Some(Version {
+                hlc: self.next_hlc(&local.versions, wall_ms),
+                expire_at_ms: None,
+                value: Bytes::new(),
+                part: Some(Box::new(part)),
+            }),
+            Write::Add {
+                amount,
+                gone_before_ms,
+            } => {
+                let lifetime = Lifetime {
+                    gone_before_ms,
+                    ends_at_ms: None,
+                };
+                let alive = local.versions.within(&lifetime);
+                let amended = alive.adding(wall_ms, self.actor, amount);
                 let amended = amended.ok_or(StoreError::NoNumber)?;
                 return self.amend(key, &local, amended, wall_ms).map(Some);
             }
@@ -216,7 +234,7 @@ impl Partition {
         {
             return Err(StoreError::ValueTooLong(value.len()));
         }
-        let belongs = self.options.keyspace.partition_of(key);
+        let belongs = self.options.keyspace.partition_of_row(key);
         if belongs != self.id {
             return Err(StoreError::WrongPartition {
                 belongs,
@@ -235,12 +253,17 @@ impl Partition {
     /// have not arrived here does change something: it deletes them when they do.
     fn nothing_to_delete(
         &self,
+        key: &[u8],
         local: &Row,
         context: Option<&VersionVector>,
         wall_ms: u64,
     ) -> bool {
         let Some(context) = context else {
-            return local.versions.value_at(wall_ms).is_none();
+            return match Name::of(key) {
+                Name::Value => local.versions.value_at(wall_ms).is_none(),
+                // What is gone by the end of its key is deleted too.
+                _ => local.versions.is_empty(),
+            };
         };
         let covers_live = local.versions.dots().any(|dot| context.contains(dot));
         let covers_unseen = context

@@ -13,7 +13,7 @@ use crate::placement::{Keyspace, PartitionId};
 use crate::store::engine::{EngineError, NOTE_BYTES_MAX};
 
 /// What `FORMAT` holds. Raise the number with every change of layout or record.
-const FORMAT: &str = "netdb data 3\n";
+const FORMAT: &str = "netdb data 4\n";
 
 /// What `FORMAT` of every version begins with; a number follows.
 const FORMAT_BEGIN: &str = "netdb data ";

@@ -26,6 +26,7 @@ const TAG_HASH: u8 = 0;
 const TAG_RESIDUAL: u8 = 1;
 const TAG_ENDS: u8 = 2;
 const TAG_OVERSIZED: u8 = 3;
+const TAG_ELEMENTS: u8 = 4;
 
 /// Tags of the kinds of marks.
 const TAG_FROZEN: u8 = 0;
@@ -68,6 +69,7 @@ pub(super) fn index_prefix(partition: PartitionId, index: Index) -> Vec<u8> {
             place.extend_from_slice(&at_ms.to_be_bytes());
         }
         Index::Oversized => place.push(TAG_OVERSIZED),
+        Index::Elements => place.push(TAG_ELEMENTS),
     }
     place
 }
@@ -90,6 +92,7 @@ pub(super) fn index_of(place: &[u8]) -> Result<(Index, usize), EngineError> {
         }
         (Some(&TAG_ENDS), Some(at_ms)) => Some((Index::Ends(at_ms), at + 8)),
         (Some(&TAG_OVERSIZED), _) => Some((Index::Oversized, at)),
+        (Some(&TAG_ELEMENTS), _) => Some((Index::Elements, at)),
         _ => None,
     };
     index.ok_or(EngineError::Damaged("unknown form of an index"))

@@ -33,8 +33,9 @@ use super::salvage::{Salvaged, salvage};
 use crate::clock::{ActorId, NodeId};
 use crate::placement::{Keyspace, PartitionId};
 use crate::store::derived::{IndexChange, indexes};
+use crate::store::elements::{Elements, Gathering};
 use crate::store::engine::{Batch, Engine, EngineError, Loaded, Piece, Reader};
-use crate::store::{MemoryBudget, verify};
+use crate::store::{MemoryBudget, Totals, verify};
 
 /// What is copied at once: one batch of the new database.
 const PIECE: Piece = Piece {
@@ -268,6 +269,7 @@ impl Builder<'_> {
             return Ok(());
         };
         let mut after = None;
+        let mut gathering = Gathering::default();
         loop {
             let rows = specimen.view.rows(partition, after.as_deref(), PIECE)?;
             let Some((last, _)) = rows.last() else {
@@ -276,7 +278,8 @@ impl Builder<'_> {
             after = Some(last.clone());
             let mut changes = Vec::new();
             for (key, row) in &rows {
-                let of_key = indexes(keyspace.hash(key), key, row).into_iter();
+                gathering.replace(&keyspace, key, None, Some(row));
+                let of_key = indexes(keyspace.hash_of_row(key), key, row).into_iter();
                 changes.extend(of_key.map(|index| IndexChange {
                     index,
                     key: key.clone(),
@@ -292,9 +295,14 @@ impl Builder<'_> {
                 ..Batch::default()
             })?;
         }
+        let mut collections = Vec::new();
+        let none = |_: &[u8]| Ok::<_, EngineError>(Elements::default());
+        // The sums have it already.
+        gathering.finish(&keyspace, none, &mut Totals::default(), &mut collections)?;
         let entries = loaded.clock.entries();
         self.engine.commit(&Batch {
             partition,
+            indexes: collections,
             entries: entries
                 .map(|(actor, entry)| (actor, entry.clone()))
                 .collect(),

@@ -15,9 +15,10 @@ use super::Fjall;
 use super::guarded::guarded;
 use super::view::View;
 use crate::clock::{ActorId, Clock, Dot, Entry, VersionVector};
-use crate::object::Row;
+use crate::object::{Name, Row};
 use crate::placement::{Keyspace, PartitionId};
 use crate::store::derived::{Index, IndexChange, Summary, Totals, indexes};
+use crate::store::elements::{Elements, Gathering};
 use crate::store::engine::{Batch, Engine, EngineError, Piece, Reader};
 
 /// Keys that are listed at once.
@@ -139,6 +140,10 @@ impl Salvage<'_> {
             };
             last = Some(entry.clone());
             for (_, key) in found {
+                if let Name::Collection(_) = Name::of(&key) {
+                    self.elements(from, key)?;
+                    continue;
+                }
                 if self.to.reader().row(self.partition, &key)?.is_some() {
                     continue;
                 }
@@ -151,14 +156,39 @@ impl Salvage<'_> {
         }
     }
 
+    /// Rows of one collection, up to the first that cannot be read.
+    fn elements(&mut self, from: &View, collection: Bytes) -> Result<(), EngineError> {
+        let piece = Piece { rows: 1, ..PIECE };
+        let mut after = collection.clone();
+        loop {
+            let read = guarded(|| from.rows(self.partition, Some(&after), piece));
+            let Ok(rows) = read else {
+                self.unreadable += 1;
+                return Ok(());
+            };
+            let next = rows.into_iter().next();
+            let Some((key, row)) = next.filter(|(key, _)| key.starts_with(&collection)) else {
+                return Ok(());
+            };
+            after = key.clone();
+            if self.to.reader().row(self.partition, &key)?.is_none() {
+                self.write(key, row)?;
+            }
+        }
+    }
+
     /// Writes the versions of a key again.
     fn write(&mut self, key: Bytes, row: Row) -> Result<(), EngineError> {
-        let elsewhere = self.keyspace.partition_of(&key) != self.partition;
+        let elsewhere = self.keyspace.partition_of_row(&key) != self.partition;
         if row.versions.is_empty() || elsewhere {
             return Ok(());
         }
         let mut n = self.clock.base(self.actor);
-        let versions = row.versions.values_at(0).into_iter().map(|version| {
+        let versions = match Name::of(&key) {
+            Name::End => row.versions.iter().map(|(_, end)| end.clone()).collect(),
+            _ => row.versions.values_at(0),
+        };
+        let versions = versions.into_iter().map(|version| {
             n += 1;
             let dot = Dot {
                 actor: self.actor,
@@ -170,7 +200,7 @@ impl Salvage<'_> {
             versions: versions.collect(),
             residual: VersionVector::new(),
         };
-        let hash = self.keyspace.hash(&key);
+        let hash = self.keyspace.hash_of_row(&key);
         self.clock.set(self.actor, Entry::up_to(n));
         self.totals.add(hash, &key, &row);
         let found_by = indexes(hash, &key, &row).into_iter();
@@ -179,9 +209,15 @@ impl Salvage<'_> {
             key: key.clone(),
             is_set: true,
         });
+        let mut found_by: Vec<IndexChange> = found_by.collect();
+        let mut gathering = Gathering::default();
+        gathering.replace(&self.keyspace, &key, None, Some(&row));
+        let (to, partition) = (self.to.reader(), self.partition);
+        let known = |collection: &[u8]| Elements::read(to, partition, collection);
+        gathering.finish(&self.keyspace, known, &mut self.totals, &mut found_by)?;
         self.to.commit(&Batch {
             partition: self.partition,
-            indexes: found_by.collect(),
+            indexes: found_by,
             rows: vec![(key, Some(row))],
             entries: vec![(self.actor, Entry::up_to(n))],
             summary: Summary {

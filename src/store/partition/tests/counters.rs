@@ -12,6 +12,7 @@ const REFUSED: Applied = Applied::Refused(Refusal::Frozen);
 impl Replica {
     fn add(&mut self, amount: i64) -> Push {
         let op = Write::Add {
+            gone_before_ms: 0,
             amount: Amount::from(amount),
         };
         self.write("counter", op, None).unwrap()
@@ -147,6 +148,7 @@ fn a_counter_has_so_many_parts_and_no_more() {
     }
     let key = Bytes::from_static(b"counter");
     let add = Write::Add {
+        gone_before_ms: 0,
         amount: Amount::from(1),
     };
     let refused = (a.partition).write(key.clone(), add.clone(), None, NOON_MS);

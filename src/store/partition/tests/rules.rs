@@ -230,7 +230,7 @@ fn keys_are_listed_by_hash_without_deleted_ones() {
     assert_eq!(a.partition.names(b"", None, 10).unwrap(), ["a", "c", "d"]);
     assert_eq!(a.partition.names(b"", Some(b"a"), 1).unwrap(), ["c"]);
     assert_eq!(a.partition.names(b"d", None, 10).unwrap(), ["d"]);
-    assert!(a.partition.has_value(b"d", NOON_MS).unwrap());
+    assert!(a.partition.has_something(b"d", NOON_MS).unwrap());
 }
 
 /// A fresh actor each time, and no trace of those that never wrote.
