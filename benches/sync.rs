@@ -298,7 +298,9 @@ impl Pair {
                 Effect::Send { message, .. } => messages.push(message),
                 Effect::Note(Note::FullSynced { .. }) => self.full_syncs += 1,
                 Effect::Note(Note::Synced { .. }) | Effect::Reply { .. } | Effect::SyncNow => {}
-                Effect::Note(Note::FullSyncDeferred { .. }) | Effect::Published { .. } => {}
+                Effect::Note(Note::FullSyncDeferred { .. })
+                | Effect::Published { .. }
+                | Effect::Expired { .. } => {}
                 Effect::Note(note) => panic!("{note:?}"),
             }
         }

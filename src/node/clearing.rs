@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::request::RequestError;
 use crate::clock::VersionVector;
-use crate::object::{Kind, end_row};
+use crate::object::{Kind, end_row, value_row};
 use crate::replication::ELEMENTS_MAX;
 use crate::store::exchange::Push;
 use crate::store::{EXPIRE_KEYS_MAX, Partition, Shown, StoreError, Write};
@@ -82,16 +82,22 @@ pub(super) fn remove_some(
 }
 
 /// Deletes elements that an end has taken, as many as go in one step for each key. With the last
-/// of them goes what says that they ended, unless others began behind it. The pushes are for the
-/// other replicas.
+/// of them goes what says that they ended, unless others began behind it; its row is then
+/// added to `ended` like that of a value. The pushes are for the other replicas.
 pub(super) fn remove_ended(
     partition: &mut Partition,
     wall_ms: u64,
+    ended: &mut Vec<Bytes>,
 ) -> Result<Vec<Push>, StoreError> {
     let mut pushes = Vec::new();
     for key in partition.ended_collections(wall_ms)? {
-        for (row, write) in ended_elements(partition, &key, wall_ms)? {
+        let writes = ended_elements(partition, &key, wall_ms)?;
+        let is_last = writes.contains_key(&end_row(&key));
+        for (row, write) in writes {
             pushes.extend(partition.write(row, write, None, wall_ms)?);
+        }
+        if is_last {
+            ended.push(value_row(key));
         }
         if pushes.len() >= EXPIRE_KEYS_MAX {
             break;

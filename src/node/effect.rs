@@ -36,6 +36,11 @@ pub enum Effect<W> {
         /// What.
         payload: Bytes,
     },
+    /// Tell who wants to know that a key has ended.
+    Expired {
+        /// The key.
+        key: Bytes,
+    },
     /// Something that an operator may want to know.
     Note(Note),
 }

@@ -39,6 +39,7 @@ struct Pair {
     engines: [std::sync::Arc<dyn Engine>; 2],
     unheard: Vec<(usize, Message)>,
     replies: Vec<Reply>,
+    expired: Vec<Bytes>,
     now: Now,
 }
 
@@ -56,6 +57,7 @@ impl Pair {
             engines,
             unheard: Vec::new(),
             replies: Vec::new(),
+            expired: Vec::new(),
             now: at(1_000),
         }
     }
@@ -81,6 +83,7 @@ impl Pair {
             match effect {
                 Effect::Send { message, .. } => self.unheard.push((1 - n, message)),
                 Effect::Reply { reply, .. } => self.replies.push(reply),
+                Effect::Expired { key } => self.expired.push(key),
                 _ => {}
             }
         }
@@ -725,4 +728,26 @@ proptest! {
         let expected = expected.collect::<Vec<_>>().join(" ");
         prop_assert_eq!(pair.fields(), expected);
     }
+}
+
+#[test]
+fn one_node_tells_that_a_key_has_ended() {
+    let mut pair = Pair::new();
+    pair.sadd(0, &["a"]);
+    let end_ms = pair.now.wall_ms + 10;
+    pair.ends(0, end_ms);
+    let change = Change::Set {
+        value: bytes("v"),
+        ends: Ends::At(end_ms),
+        only_if: OnlyIf::Always,
+        is_swap: false,
+    };
+    let key = bytes("value");
+    pair.ask(1, Request::Update { key, change });
+    pair.hear();
+    for _ in 0..10 {
+        pair.pass(1_000);
+    }
+    pair.expired.sort();
+    assert_eq!(pair.expired, [bytes("key"), bytes("value")]);
 }

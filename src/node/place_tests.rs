@@ -140,7 +140,7 @@ impl Nodes {
                 }
                 Effect::Reply { waiter, reply } => self.replies.push((waiter, reply)),
                 Effect::Note(note) => self.notes.push((at, note)),
-                Effect::Published { .. } => {}
+                Effect::Published { .. } | Effect::Expired { .. } => {}
                 Effect::SyncNow => {
                     let node = self.node(at);
                     let Some(syncing) = node.begin_sync() else {

@@ -116,7 +116,7 @@ impl Nodes {
                 }
                 Effect::Note(note) => self.notes.push((at, note)),
                 Effect::Reply { reply, .. } => self.replies.push(reply),
-                Effect::SyncNow | Effect::Published { .. } => {}
+                Effect::SyncNow | Effect::Published { .. } | Effect::Expired { .. } => {}
             }
         }
     }

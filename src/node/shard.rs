@@ -19,7 +19,7 @@ use super::losses::Losses;
 use super::view::{Group, View};
 use crate::clock::NodeId;
 use crate::machine::{Instant, Now};
-use crate::object::Row;
+use crate::object::{Row, key_of};
 use crate::placement::PartitionId;
 use crate::replication::{Durability, Message, Waits};
 use crate::store::exchange::Push;
@@ -195,15 +195,24 @@ impl<W> Shard<W> {
     ) {
         self.ask_again(now, effects);
         for (id, partition) in &mut self.partitions {
-            let kept = partition.expire(now.wall_ms).and_then(|_| {
-                if !my_turn || !view.group(*id).is_owner {
+            let group = view.group(*id);
+            let (mut ended, mut told) = (Vec::new(), Vec::new());
+            let kept = partition.expire(now.wall_ms, &mut ended).and_then(|_| {
+                if !my_turn || !group.is_owner {
                     return Ok(Vec::new());
                 }
                 let mut pushes = partition.end_counters(now.wall_ms)?;
-                pushes.append(&mut remove_ended(partition, now.wall_ms)?);
+                told.extend(pushes.iter().map(|push| push.key.clone()));
+                pushes.append(&mut remove_ended(partition, now.wall_ms, &mut told)?);
                 pushes.append(&mut partition.collapse(COLLAPSED_MAX)?);
                 Ok(pushes)
             });
+            // What goes by itself goes on all replicas: one of them tells.
+            if group.is_owner && group.rank == 0 {
+                told.append(&mut ended);
+            }
+            let told = told.iter().map(|row| key_of(row).into_owned().into());
+            effects.extend(told.map(|key| Effect::Expired { key }));
             match kept {
                 Ok(pushes) => {
                     for push in pushes.into_iter().map(Arc::new) {

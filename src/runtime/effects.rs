@@ -1,6 +1,7 @@
 //! What the data plane wants done: sends, replies, notes. In their order, after its locks
 //! are released.
 
+use bytes::Bytes;
 use tracing::{debug, error, info, warn};
 
 use super::core::{Core, Waiter};
@@ -37,9 +38,26 @@ impl Core {
                 Effect::Published { channel, payload } => {
                     self.listeners.tell(&channel, &payload);
                 }
+                Effect::Expired { key } => self.tell_expired(&key),
                 Effect::Note(note) => self.note(&note),
             }
         }
+    }
+
+    /// Publishes what is to be told of a key that has ended.
+    fn tell_expired(&self, key: &Bytes) {
+        for (channel, payload) in self.listeners.messages_of_expired(key) {
+            self.publish(&channel, &payload);
+        }
+    }
+
+    /// Tells every subscriber in the cluster; how many there are on this node.
+    pub(super) fn publish(&self, channel: &Bytes, payload: &Bytes) -> usize {
+        let told = self.listeners.tell(channel, payload);
+        let mut effects = Vec::new();
+        self.data.publish(channel, payload, &mut effects);
+        self.execute(effects);
+        told
     }
 
     /// Puts a message on its link. A dropped push leaves its peer behind, and a dropped

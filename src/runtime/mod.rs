@@ -94,7 +94,7 @@ pub use contexts::NoContext;
 pub use error::StartError;
 pub use handle::Handle;
 pub use identity::NAME_BYTES_MAX;
-pub use listeners::Listener;
+pub use listeners::{ExpiryListener, Listener};
 pub use place_views::{
     OwnerView, OwnersView, PlacementView, PlanView, PlannedJoin, PlannedMember, RebalanceView,
     SeatProgress, SeatView,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::handle::Handle;
-use super::listeners::Listener;
+use super::listeners::{ExpiryListener, Listener};
 
 impl Handle {
     /// Tells every subscriber in the cluster, and returns how many there are on this node. Never
@@ -13,17 +13,17 @@ impl Handle {
     /// What one caller publishes, one call after the other, arrives in that order wherever it
     /// arrives.
     pub fn publish(&self, channel: &Bytes, payload: &Bytes) -> usize {
-        let core = self.core();
-        let told = core.listeners.tell(channel, payload);
-        let mut effects = Vec::new();
-        core.data.publish(channel, payload, &mut effects);
-        core.execute(effects);
-        told
+        self.core().publish(channel, payload)
     }
 
     /// From now on `listener` is told what is published anywhere in the cluster, for as long as
     /// the node lives.
     pub fn listen(&self, listener: Listener) {
         self.core().listeners.add(listener);
+    }
+
+    /// From now on what `listener` says is published when this node sees that a key has ended.
+    pub fn listen_expired(&self, listener: ExpiryListener) {
+        self.core().listeners.add_for_expired(listener);
     }
 }

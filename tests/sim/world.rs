@@ -437,7 +437,7 @@ impl World {
                     self.schedule(takes, Event::SyncNow { node: index, life });
                 }
                 // Nobody subscribes here.
-                Effect::Published { .. } => {}
+                Effect::Published { .. } | Effect::Expired { .. } => {}
                 Effect::Note(note) => self.note(index, note),
             }
         }

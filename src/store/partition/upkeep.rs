@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Advance, Partition};
 use crate::clock::{Clock, MAX_DRIFT_MS, NodeId};
 use crate::machine::Instant;
-use crate::object::{Name, Version, key_of};
+use crate::object::{Name, Row, Version, key_of};
 use crate::store::StoreError;
 use crate::store::exchange::Push;
 use crate::store::mutation::Mutation;
@@ -49,12 +49,13 @@ impl Partition {
     }
 
     /// Removes versions that ended [`MAX_DRIFT_MS`] or more before `wall_ms`, of at most
-    /// [`EXPIRE_KEYS_MAX`] keys; says how many keys it touched.
+    /// [`EXPIRE_KEYS_MAX`] keys; says how many keys it touched, and adds those that hold nothing
+    /// any more to `ended`.
     ///
     /// Exactly the ended versions go, without a dot, and stay in the context (R22): it is a
     /// function of the version alone, so every replica does the same. A sibling that was
     /// never overwritten becomes visible.
-    pub fn expire(&mut self, wall_ms: u64) -> Result<usize, StoreError> {
+    pub fn expire(&mut self, wall_ms: u64, ended: &mut Vec<Bytes>) -> Result<usize, StoreError> {
         let until_ms = wall_ms.saturating_sub(MAX_DRIFT_MS);
         let keys = self.table.ending(until_ms, EXPIRE_KEYS_MAX)?;
         if keys.is_empty() {
@@ -76,10 +77,10 @@ impl Partition {
             let context = row.own_context();
             let count = row.versions.len();
             let mut versions = row.versions;
-            let ended = |version: &Version| version.expired(until_ms);
-            let last = versions.iter().map(|(_, v)| v).filter(|v| ended(v));
+            let is_over = |version: &Version| version.expired(until_ms);
+            let last = versions.iter().map(|(_, v)| v).filter(|v| is_over(v));
             let last = last.map(|version| version.hlc).max();
-            versions.retain(|_, version| !ended(version));
+            versions.retain(|_, version| !is_over(version));
             if self.options.breaks(Mutation::N21) {
                 versions.retain(|_, version| Some(version.hlc) > last);
             }
@@ -88,8 +89,12 @@ impl Partition {
             }
         }
         if !rows.is_empty() {
+            let is_gone = |row: &Option<Row>| row.as_ref().is_none_or(|r| r.versions.is_empty());
+            let gone = rows.iter().filter(|(_, row)| is_gone(row));
+            let gone: Vec<Bytes> = gone.map(|(key, _)| key.clone()).collect();
             let step = self.step(rows, advance, Vec::new())?;
             self.commit(step)?;
+            ended.extend(gone);
         }
         unread.map_or(Ok(count), Err)
     }

@@ -123,7 +123,7 @@ fn a_counter_that_has_ended_is_deleted() {
     assert_eq!(a.partition.key_count(NOON_MS + 10).unwrap(), 0);
     assert_eq!(a.shown_at(NOON_MS + 10), None);
     assert_eq!(a.partition.end_counters(later - 1).unwrap(), []);
-    let _ = a.partition.expire(later).unwrap();
+    let _ = a.partition.expire(later, &mut Vec::new()).unwrap();
     assert_eq!(a.partition.stats().dots_live, 3);
     let deletes = a.partition.end_counters(later).unwrap();
     let [delete] = &deletes[..] else {

@@ -162,7 +162,7 @@ fn a_damaged_row_stops_what_needs_it_and_nothing_else() {
     a.put("k", "again");
     assert_eq!(a.values("k"), ["again"]);
     let later_ms = NOON_MS + 10 * MAX_DRIFT_MS;
-    assert_eq!(a.partition.expire(later_ms).unwrap(), 1);
+    assert_eq!(a.partition.expire(later_ms, &mut Vec::new()).unwrap(), 1);
     // Peers get the others, and never that it is gone.
     let fresh = replica(3);
     let delta = a.delta_for(&fresh.partition.digest());
@@ -182,7 +182,7 @@ fn a_damaged_row_that_ends_keeps_no_other_from_ending() {
     }
     a.disk.damage(PartitionId(0), b"b");
     let later_ms = NOON_MS + 10 * MAX_DRIFT_MS;
-    assert!(is_unreadable(a.partition.expire(later_ms)));
+    assert!(is_unreadable(a.partition.expire(later_ms, &mut Vec::new())));
     assert_eq!(a.partition.stats().keys, 1);
 }
 

@@ -150,7 +150,12 @@ fn an_ended_version_comes_with_its_row() {
         let _ = replica.push(&beside);
     }
     b.take(&ending);
-    assert_eq!(a.partition.expire(NOON_MS + MAX_DRIFT_MS).unwrap(), 1);
+    assert_eq!(
+        a.partition
+            .expire(NOON_MS + MAX_DRIFT_MS, &mut Vec::new())
+            .unwrap(),
+        1
+    );
     // A delta of another write of the key takes it out of B's row.
     let stale = c.token("k");
     let another = c.put_with("k", "another", Some(&stale));

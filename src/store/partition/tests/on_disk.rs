@@ -88,7 +88,7 @@ fn a_restart_finds_the_sums_and_indexes_of_all_rows() {
         }
     }
     let (engine, mut partition) = open_at(dir.path(), 4);
-    while partition.expire(u64::MAX).unwrap() > 0 {}
+    while partition.expire(u64::MAX, &mut Vec::new()).unwrap() > 0 {}
     let after = partition.summary();
     assert_eq!(after.totals.ending, 0);
     assert!(after.totals.keys < before.totals.keys);

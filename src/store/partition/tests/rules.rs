@@ -170,7 +170,12 @@ fn reads_pick_the_last_write_and_filter_what_has_ended() {
     let key = Bytes::from_static(b"k");
     let delete = a.partition.write(key, Write::Delete, None, NOON_MS + 10);
     assert_eq!(delete.unwrap(), None, "there is nothing to delete any more");
-    assert_eq!(a.partition.expire(NOON_MS + 10 + MAX_DRIFT_MS).unwrap(), 1);
+    assert_eq!(
+        a.partition
+            .expire(NOON_MS + 10 + MAX_DRIFT_MS, &mut Vec::new())
+            .unwrap(),
+        1
+    );
     assert_eq!(a.partition.stats().rows, 0);
 }
 
@@ -187,7 +192,12 @@ fn an_ended_version_above_a_gap_does_not_come_back() {
     let ends = write(&mut a, "k", op).unwrap().unwrap();
     b.take(&ends);
     c.take(&ends);
-    assert_eq!(b.partition.expire(NOON_MS + 10 + MAX_DRIFT_MS).unwrap(), 1);
+    assert_eq!(
+        b.partition
+            .expire(NOON_MS + 10 + MAX_DRIFT_MS, &mut Vec::new())
+            .unwrap(),
+        1
+    );
     assert!(b.token("k").contains(ends.dot));
     b.pull(&c);
     b.pull(&a);

@@ -210,16 +210,22 @@ pub(super) fn n21_an_ending_version_takes_no_sibling_along() {
         "stays"
     );
     assert_eq!(
-        a.partition.expire(later_ms).unwrap(),
+        a.partition.expire(later_ms, &mut Vec::new()).unwrap(),
         0,
         "clocks may differ"
     );
-    assert_eq!(a.partition.expire(later_ms + 500).unwrap(), 1);
+    assert_eq!(
+        a.partition.expire(later_ms + 500, &mut Vec::new()).unwrap(),
+        1
+    );
     assert_eq!(a.values("k0"), ["stays"]);
     assert_eq!(a.partition.hash(), b.partition.hash());
     assert_eq!(a.partition.fingerprint(), b.partition.fingerprint());
     assert_eq!(a.push(&ends), Applied::Duplicate, "it does not come back");
-    assert_eq!(b.partition.expire(later_ms + 500).unwrap(), 1);
+    assert_eq!(
+        b.partition.expire(later_ms + 500, &mut Vec::new()).unwrap(),
+        1
+    );
     heal(&mut [&mut a, &mut b]);
 }
 
