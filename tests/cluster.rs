@@ -29,4 +29,5 @@ mod cluster {
     mod strings;
     mod terminal;
     mod transactions;
+    mod wait;
 }

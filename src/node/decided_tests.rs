@@ -341,6 +341,43 @@ fn a_decision_whose_push_was_lost_is_fetched_at_once() {
     assert_eq!(nodes.get(2), Some(Bytes::from_static(b"mine")));
 }
 
+#[test]
+fn each_owner_says_for_itself_what_its_copy_has() {
+    let mut nodes = Nodes::new(3);
+    nodes.change(0, claim("a"));
+    let pushes = nodes.intercept(is_push);
+    let to_next = pushes.into_iter().filter(|(_, to, _)| *to == 1);
+    nodes.queue.extend(to_next);
+    nodes.deliver();
+    let Reply::Changed(changed) = nodes.replies.remove(0).1 else {
+        panic!("{:?}", nodes.replies);
+    };
+    let dot = changed.dot.unwrap();
+    for (owner, has_it) in [(0, true), (1, true), (2, false)] {
+        let (now, id) = (nodes.now(), nodes.id(owner));
+        let mut effects = Vec::new();
+        let question = (ONE, false);
+        let reply = nodes.nodes[1].ask_progress(now, id, question, || 7, &mut effects);
+        nodes.carry_out(1, effects);
+        nodes.replies.extend(reply.map(|reply| (7, reply)));
+        nodes.deliver();
+        let Some((7, Reply::Progress(clock))) = nodes.replies.pop() else {
+            panic!("{:?}", nodes.replies);
+        };
+        assert_eq!(clock.contains(dot), has_it, "node {owner}");
+    }
+
+    // Nobody else can say it.
+    let (now, id) = (nodes.now(), nodes.id(2));
+    let mut effects = Vec::new();
+    let reply = nodes.nodes[1].ask_progress(now, id, (ONE, false), || 7, &mut effects);
+    assert_eq!(reply, None);
+    nodes.reach(1, &[2]);
+    assert!(matches!(nodes.replies.pop(), Some((7, Reply::Failed(_)))));
+    let reply = nodes.nodes[1].ask_progress(now, nodes.id(1), (ONE, true), || 7, &mut effects);
+    assert_eq!(reply, Some(Reply::Failed(RequestError::InMemory)));
+}
+
 /// It may not have heard of what was decided while it did not run.
 #[test]
 fn one_that_has_just_started_leaves_it_to_others_until_it_has_compared_itself() {

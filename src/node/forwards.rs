@@ -34,6 +34,8 @@ struct Waiting<W> {
     tried: Vec<NodeId>,
     /// It cannot be done in one step: the key's elements are deleted first.
     is_clearing: bool,
+    /// Whether it is about that owner, and of use nowhere else.
+    is_personal: bool,
     since: Instant,
 }
 
@@ -108,19 +110,50 @@ impl<W> Forwards<W> {
         let Some(to) = self.choose(place.ahead(), &forward, &[]) else {
             return Some(Reply::Failed(nobody(place.group, forward.partition)));
         };
-        let id = self.next_id;
-        self.next_id = self.next_id.wrapping_add(1);
         let waiting = Waiting {
             client: client()?,
             forward,
             to,
             tried: vec![to],
             is_clearing: false,
+            is_personal: false,
             since: now.mono,
         };
+        self.ask(waiting, effects);
+        None
+    }
+
+    /// Asks that owner and no other.
+    pub(super) fn send_to(
+        &mut self,
+        now: Now,
+        to: NodeId,
+        forward: Forward,
+        client: impl FnOnce() -> Option<Client<W>>,
+        effects: &mut Vec<Effect<W>>,
+    ) -> Option<Reply> {
+        if self.waiting.len() >= WAITING_MAX {
+            let limit = WAITING_MAX;
+            return Some(Reply::Failed(RequestError::Busy { limit }));
+        }
+        let waiting = Waiting {
+            client: client()?,
+            forward,
+            to,
+            tried: vec![to],
+            is_clearing: false,
+            is_personal: true,
+            since: now.mono,
+        };
+        self.ask(waiting, effects);
+        None
+    }
+
+    fn ask(&mut self, waiting: Waiting<W>, effects: &mut Vec<Effect<W>>) {
+        let id = self.next_id;
+        self.next_id = self.next_id.wrapping_add(1);
         effects.push(question(id, &waiting));
         self.waiting.insert(id, waiting);
-        None
     }
 
     /// `from` answers; without a reply it does not serve the partition, or leaves it to others to
@@ -238,7 +271,9 @@ impl<W> Forwards<W> {
 
     fn give_up(&mut self, now: Instant, id: u64, effects: &mut Vec<Effect<W>>) {
         if let Some(waiting) = self.waiting.remove(&id) {
-            self.chosen.remove(&waiting.forward.partition);
+            if !waiting.is_personal {
+                self.chosen.remove(&waiting.forward.partition);
+            }
             let silent = RequestError::OwnerSilent {
                 waited: now.since(waiting.since),
             };
@@ -257,6 +292,11 @@ impl<W> Forwards<W> {
     ) -> Option<Turn<W>> {
         let mut waiting = self.waiting.remove(&id)?;
         let partition = waiting.forward.partition;
+        if waiting.is_personal {
+            let error = said.unwrap_or_else(|| nobody(place.group, partition));
+            effects.push(waiting.client.reply(Reply::Failed(error)));
+            return None;
+        }
         self.chosen.remove(&partition);
         match self.choose(place.ahead(), &waiting.forward, &waiting.tried) {
             Some(to) => {

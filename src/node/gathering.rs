@@ -96,6 +96,7 @@ pub(super) fn write_reply<W>(ended: Ended<Writing<W>>) -> Option<Effect<W>> {
             confirmed: ended.answered,
             needed: ended.needed,
             waited: ended.waited,
+            dot: done.dot(),
         })
     };
     Some(client.reply(reply))

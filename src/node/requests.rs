@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::asking::{self, describe};
 use super::effect::{Client, Effect};
-use super::gathering::{Gathering, Question, described, read_reply};
+use super::gathering::{Awaited, Gathering, Question, described, read_reply};
 use super::listing::listed;
 use super::request::{Consistency, Reply, Request, RequestError};
 use super::shard::Shard;
@@ -88,6 +88,7 @@ impl<W> Shard<W> {
                 let keys = listed(partition, task.now, &request);
                 Some(keys.unwrap_or_else(|error| Reply::Failed((&error).into())))
             }
+            Request::Progress { on_disk, .. } => self.progress(task, on_disk, client, effects),
             Request::Update { key, change } => self.update(task, key, change, client, effects),
             Request::Fingerprint { key } => {
                 let partition = self.partitions.get(&task.partition)?;
@@ -104,6 +105,32 @@ impl<W> Shard<W> {
             }
             Request::Clear { key } => self.clear(task, key, client, effects),
         }
+    }
+
+    /// Says what a copy has: at once, or when the disk has that too.
+    fn progress(
+        &mut self,
+        task: Task<'_>,
+        on_disk: bool,
+        client: impl FnOnce() -> Option<Client<W>>,
+        effects: &mut Vec<Effect<W>>,
+    ) -> Option<Reply> {
+        let partition = self.partitions.get(&task.partition)?;
+        let done = Reply::Progress(partition.clock().clone());
+        if !on_disk {
+            return Some(done);
+        }
+        if let Some(refused) = refused(&self.writes, Strength::One, task.group()) {
+            return Some(Reply::Failed(refused));
+        }
+        let (id, part_of) = (self.writes.next_id(), Awaited::One(client()?, done));
+        let needs = Needs {
+            replicas: 1,
+            strict: false,
+            own: false,
+        };
+        self.await_replicas(task, id, part_of, needs, effects);
+        None
     }
 
     fn read(

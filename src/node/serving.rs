@@ -63,6 +63,41 @@ impl<W> Data<W> {
         self.run(shard, task, request, client, effects)
     }
 
+    /// Has one owner of a partition, which may be this node, say what its copy has.
+    pub fn ask_progress(
+        &self,
+        now: Now,
+        owner: NodeId,
+        (partition, on_disk): (PartitionId, bool),
+        waiter: impl FnOnce() -> W,
+        effects: &mut Vec<Effect<W>>,
+    ) -> Option<Reply> {
+        let view = self.view();
+        let client = || Some(Client::Here(waiter()));
+        let request = Request::Progress { partition, on_disk };
+        let consistency = Consistency::default();
+        let shard = self.known_shard(partition)?;
+        let mut shard = shard.lock();
+        if owner != self.me {
+            let forward = Forward {
+                partition,
+                request,
+                consistency,
+            };
+            return (shard.forwards).send_to(now, owner, forward, client, effects);
+        }
+        if !shard.serves(&view, partition) {
+            return Some(Reply::Failed(RequestError::Rebuilding(partition.0)));
+        }
+        let task = Task {
+            now,
+            partition,
+            consistency,
+            view: &view,
+        };
+        self.run(shard, task, request, client, effects)
+    }
+
     /// Runs a request that is served here.
     fn run(
         &self,
@@ -72,6 +107,9 @@ impl<W> Data<W> {
         client: impl FnOnce() -> Option<Client<W>>,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
+        if matches!(request, Request::Progress { on_disk: true, .. }) && !self.is_on_disk() {
+            return Some(Reply::Failed(RequestError::InMemory));
+        }
         if !request.is_write() {
             return shard.submit(task, request, client, effects);
         }
@@ -146,6 +184,12 @@ impl<W> Data<W> {
         if is_lacking {
             self.differ(now, from, vec![partition], false, effects);
         }
+    }
+
+    /// Whether what is kept is kept on a disk, as far as that can be found out.
+    fn is_on_disk(&self) -> bool {
+        let space = self.engine.read().space();
+        !matches!(space, Ok(None))
     }
 
     /// Whether another owner can be reached, and this node has had what none of those had since

@@ -154,7 +154,7 @@ impl<W> Shard<W> {
     }
 
     /// Lets a write wait for its replicas.
-    fn await_replicas(
+    pub(super) fn await_replicas(
         &mut self,
         task: Task<'_>,
         id: u64,

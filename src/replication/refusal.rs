@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::clock::Dot;
 use crate::store::StoreError;
 
 /// Why a request was not done as asked, and what that leaves behind.
@@ -87,6 +88,8 @@ pub enum RequestError {
         needed: usize,
         /// How long was waited.
         waited: Duration,
+        /// The write.
+        dot: Option<Dot>,
     },
     /// Fewer replicas can be reached than must have the write, and the strength forbids to
     /// make do with less. Nothing was changed.
@@ -149,6 +152,9 @@ pub enum RequestError {
         /// How long was waited.
         waited: Duration,
     },
+    /// What was asked for is said of disks, and the node keeps its data in memory.
+    #[error("the node keeps its data in memory only: start it without --memory")]
+    InMemory,
     /// The node stopped while it waited for replicas. A write stands on it, and on those that
     /// its push reached.
     #[error("node stopped before enough replicas answered; a write is not undone")]

@@ -9,13 +9,16 @@ use super::change::{Change, Changed};
 use super::elements::{Alter, Altered, Ask, Held};
 use super::refusal::RequestError;
 use super::{Durability, Strength};
-use crate::clock::{Dot, VersionVector};
+use crate::clock::{Clock, Dot, VersionVector};
 use crate::object::{Kind, Object, Version};
 use crate::placement::{Keyspace, PartitionId};
 
 /// About how many bytes of keys one [`Reply::Keys`] has at most: a quarter of what fits a
 /// message.
 pub const KEYS_BYTES_MAX: usize = 1024 * 1024;
+
+/// About how many bytes an entry of a clock takes.
+const ENTRY_BYTES: usize = 32;
 
 /// How many replicas take part before a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +114,13 @@ pub enum Request {
         /// How many at most.
         count: usize,
     },
+    /// The clock of the copy that is asked.
+    Progress {
+        /// The partition.
+        partition: PartitionId,
+        /// Whether what it says must be on the disk.
+        on_disk: bool,
+    },
     /// Change the key's value, depending on what it is. Where this is done it has taken effect,
     /// or will not, when the submission returns; what is waited for is the other replicas. One
     /// that [is decided](Request::is_decided) may be done elsewhere.
@@ -164,16 +174,19 @@ impl Request {
             None => match self {
                 Self::Count { partition }
                 | Self::Scan { partition, .. }
-                | Self::Names { partition, .. } => *partition,
+                | Self::Names { partition, .. }
+                | Self::Progress { partition, .. } => *partition,
                 _ => PartitionId::default(),
             },
         }
     }
 
     /// The key that it is about, if it is about one.
-    fn key(&self) -> Option<&Bytes> {
+    pub fn key(&self) -> Option<&Bytes> {
         match self {
-            Self::Count { .. } | Self::Scan { .. } | Self::Names { .. } => None,
+            Self::Count { .. } | Self::Scan { .. } | Self::Names { .. } | Self::Progress { .. } => {
+                None
+            }
             Self::Get { key }
             | Self::Find { key }
             | Self::Lookup { key }
@@ -288,18 +301,21 @@ pub enum Reply {
     Altered(Altered),
     /// To `Clear`: whether there are more.
     Cleared(bool),
+    /// To `Progress`: every write that the copy has.
+    Progress(Clock),
     /// It was not done, or not at the strength asked for.
     Failed(RequestError),
 }
 
 impl Reply {
-    /// The write that it confirms, if it is one.
+    /// The write that it speaks of, if it speaks of one: one that stands, at whatever strength.
     pub fn dot(&self) -> Option<Dot> {
         match self {
             Self::Stored(dot) => Some(*dot),
             Self::Deleted(dot) => *dot,
             Self::Changed(changed) => changed.dot,
             Self::Altered(altered) => altered.dot,
+            Self::Failed(RequestError::Unconfirmed { dot, .. }) => *dot,
             _ => None,
         }
     }
@@ -317,6 +333,7 @@ impl Reply {
                 elements.iter().map(|(e, v)| e.len() + v.len()).sum()
             }
             Self::Altered(altered) => altered.taken.iter().map(Bytes::len).sum(),
+            Self::Progress(clock) => clock.entries().count().saturating_mul(ENTRY_BYTES),
             Self::Exists(_)
             | Self::Stored(_)
             | Self::Deleted(_)

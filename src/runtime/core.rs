@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, OnceCell, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OnceCell, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
@@ -18,6 +18,7 @@ use super::facts_lane::FactsInbox;
 use super::limiter::Limiter;
 use super::links::Links;
 use super::listeners::Listeners;
+use super::past::Waiter;
 use super::state::{Command, FactsTable, Roster};
 use super::storage::{Opening, Watched};
 use super::time::Clock;
@@ -25,11 +26,7 @@ use crate::clock::NodeId;
 use crate::membership::Fingerprint;
 use crate::node::Data;
 use crate::node::request::Consistency;
-use crate::node::request::Reply;
 use crate::wire::KeyRing;
-
-/// Who waits for a reply.
-pub(super) type Waiter = oneshot::Sender<Reply>;
 
 /// What this node is, fixed at its start.
 #[derive(Clone, Debug)]

@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use tracing::{debug, error, info, warn};
 
-use super::core::{Core, Waiter};
+use super::core::Core;
+use super::past::Waiter;
 use crate::clock::NodeId;
 use crate::node::{Effect, Note};
 use crate::replication::Message;
@@ -30,7 +31,7 @@ impl Core {
             match effect {
                 Effect::Send { to, message } => self.send(to, message),
                 Effect::Reply { waiter, reply } => {
-                    if waiter.send(reply).is_err() {
+                    if !waiter.send(reply) {
                         self.counters.replies_unclaimed.one();
                     }
                 }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::core::Core;
 use super::error::StartError;
+use super::past::{Past, Waiter};
 use super::views::{MemberView, Status, Submitted};
 use super::{lifecycle, status};
 use crate::node::Effect;
@@ -58,36 +59,65 @@ impl Handle {
 
     /// Runs `request` at a strength of its own: see [`submit`](Self::submit).
     pub fn submit_at(&self, consistency: Consistency, request: Request) -> Submitted {
+        self.run(None, consistency, request)
+    }
+
+    /// The same for a caller whose past is noted.
+    pub fn submit_noting(
+        &self,
+        past: &Arc<Past>,
+        consistency: Consistency,
+        request: Request,
+    ) -> Submitted {
+        self.run(Some(past), consistency, request)
+    }
+
+    fn run(
+        &self,
+        past: Option<&Arc<Past>>,
+        consistency: Consistency,
+        request: Request,
+    ) -> Submitted {
         if self.core.stopping.is_cancelled() {
             return Submitted::Ready(Reply::Failed(RequestError::ShuttingDown));
         }
         let again = request.may_clear().then(|| request.clone());
-        match (self.submit_once(consistency, request), again) {
+        match (self.run_once(past, consistency, request), again) {
             (Submitted::Ready(Reply::Failed(RequestError::InSteps(_))), Some(request)) => {
-                Submitted::Deferred(self.do_in_steps(consistency, request))
+                Submitted::Deferred(self.do_in_steps(past.cloned(), consistency, request))
             }
             (submitted, _) => submitted,
         }
     }
 
     /// Deletes the elements of a key, some at a time, and then does what was asked for.
-    fn do_in_steps(&self, consistency: Consistency, request: Request) -> oneshot::Receiver<Reply> {
+    fn do_in_steps(
+        &self,
+        past: Option<Arc<Past>>,
+        consistency: Consistency,
+        request: Request,
+    ) -> oneshot::Receiver<Reply> {
         let (answer, waiting) = oneshot::channel();
         let node = self.clone();
         tokio::spawn(async move {
             // The caller may be gone, which no step need wait for.
-            let _ = answer.send(node.cleared(consistency, request).await);
+            let _ = answer.send(node.cleared(past.as_ref(), consistency, request).await);
         });
         waiting
     }
 
-    async fn cleared(&self, consistency: Consistency, request: Request) -> Reply {
+    async fn cleared(
+        &self,
+        past: Option<&Arc<Past>>,
+        consistency: Consistency,
+        request: Request,
+    ) -> Reply {
         loop {
-            let clear = self.submit_once(consistency, request.clearing());
+            let clear = self.run_once(past, consistency, request.clearing());
             match clear.wait().await {
                 Reply::Cleared(true) => {}
                 Reply::Cleared(false) => {
-                    let submitted = self.submit_once(consistency, request.clone());
+                    let submitted = self.run_once(past, consistency, request.clone());
                     match submitted.wait().await {
                         // Others have put as many there meanwhile.
                         Reply::Failed(RequestError::InSteps(_)) => {}
@@ -99,14 +129,22 @@ impl Handle {
         }
     }
 
-    fn submit_once(&self, consistency: Consistency, request: Request) -> Submitted {
+    fn run_once(
+        &self,
+        past: Option<&Arc<Past>>,
+        consistency: Consistency,
+        request: Request,
+    ) -> Submitted {
         let core = &self.core;
         let mut receiver = None;
         let mut effects = Vec::new();
+        let keyspace = core.data.keyspace();
+        let past = past.and_then(|past| Some((past, past.touch(&request, &keyspace)?)));
         let waiter = || {
-            let (waiter, waiting) = oneshot::channel();
+            let (sender, waiting) = oneshot::channel();
             receiver = Some(waiting);
-            waiter
+            let past = past.map(|(past, partition)| (Arc::clone(past), partition));
+            Waiter::new(sender, past)
         };
         let is_decided = request.is_decided();
         let reply = core
@@ -114,6 +152,11 @@ impl Handle {
             .submit(core.clock.now(), request, consistency, waiter, &mut effects);
         let is_deferred = is_decided && effects.iter().any(is_forward);
         core.execute(effects);
+        if let Some((past, partition)) = past
+            && let Some(dot) = reply.as_ref().and_then(Reply::dot)
+        {
+            past.note(partition, dot);
+        }
         match (reply, receiver) {
             (Some(reply), _) => Submitted::Ready(reply),
             (None, Some(receiver)) if is_deferred => Submitted::Deferred(receiver),

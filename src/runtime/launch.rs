@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use super::core::{Core, Profile, Waiter};
+use super::core::{Core, Profile};
 use super::counters::Counters;
 use super::disk::Disk;
 use super::error::StartError;
@@ -24,6 +24,7 @@ use super::limiter::Limiter;
 use super::links::Links;
 use super::listeners::Listeners;
 use super::outbox::Outbox;
+use super::past::Waiter;
 use super::ports::{self, Sockets};
 use super::state::{Command, FactsTable, Roster};
 use super::storage::{Opening, Watched};

@@ -68,10 +68,12 @@ mod listeners;
 mod listing;
 mod memory;
 mod outbox;
+mod past;
 mod peers;
 mod place;
 mod place_views;
 mod ports;
+mod progress;
 mod publish;
 mod queue;
 mod reopen;
@@ -95,9 +97,11 @@ pub use error::StartError;
 pub use handle::Handle;
 pub use identity::NAME_BYTES_MAX;
 pub use listeners::{ExpiryListener, Listener};
+pub use past::Past;
 pub use place_views::{
     OwnerView, OwnersView, PlacementView, PlanView, PlannedJoin, PlannedMember, RebalanceView,
     SeatProgress, SeatView,
 };
+pub use progress::{Goal, ProgressError, Reached};
 pub use start::start;
 pub use views::{DiskView, MemberView, ScanPage, Status, Submitted};

@@ -17,6 +17,7 @@
 //! - an idle connection holds no buffer at all.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
@@ -33,7 +34,7 @@ use super::shared::{Registration, Shared};
 use super::spec::{Args, Context, Session};
 use super::store::Store;
 use super::turns::ALONE_PAUSE;
-use super::waiting::{End, linger, messages, ready};
+use super::waiting::{End, closed, linger, messages, ready};
 use crate::resp::RequestDecoder;
 
 /// Unsent output beyond which a client is served nothing more until it has read. Large
@@ -125,7 +126,7 @@ impl Connection {
     async fn run(&mut self) -> Result<End, End> {
         loop {
             let rest = self.burst();
-            self.replies.settle(&self.shared.turns).await;
+            self.settle().await;
             let mail = self.take_messages()?;
             self.write()?;
             if self.replies.pending_bytes() == 0
@@ -149,6 +150,17 @@ impl Connection {
                 self.wait(may_go_on).await?;
             }
         }
+    }
+
+    /// Waits for the replies that wait, and notes meanwhile whether the client has gone.
+    async fn settle(&mut self) {
+        let mut settled = pin!(self.replies.settle(&self.shared.turns));
+        tokio::select! {
+            biased;
+            () = &mut settled => return,
+            () = closed(&self.stream) => self.session.record.gone.cancel(),
+        }
+        settled.await;
     }
 
     /// Executes a batch that is under way, or what the input holds: whichever has its turn.

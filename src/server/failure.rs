@@ -102,6 +102,7 @@ impl From<&RequestError> for Failure {
             | RequestError::NotAFloat
             | RequestError::Overflow
             | RequestError::Infinite
+            | RequestError::InMemory
             | RequestError::Refused(_) => "ERR",
             RequestError::WrongType => "WRONGTYPE",
             RequestError::Unconfirmed { .. }
@@ -151,6 +152,7 @@ mod tests {
             confirmed: 1,
             needed: 2,
             waited: std::time::Duration::from_secs(2),
+            dot: None,
         };
         assert!(
             Failure::from(&error)

@@ -324,6 +324,8 @@ fn encode_reply(reply: &Reply, protocol: Protocol, out: &mut BytesMut) {
                 .map(|(element, _)| Value::Bulk(element.clone()));
             encode(&Value::Array(names.collect()), protocol, out);
         }
+        // Nobody is answered with it as it is.
+        Reply::Progress(_) => encode_null(protocol, out),
         Reply::Stored(_) => encode_simple("OK", out),
         Reply::Failed(error) => encode_error(&Failure::from(error).0, out),
     }

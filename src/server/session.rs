@@ -9,6 +9,7 @@ use super::subscriptions::Subscriptions;
 use super::transaction::Transaction;
 use crate::node::request::Consistency;
 use crate::resp::Protocol;
+use crate::runtime::Past;
 
 /// What a connection remembers between commands.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Session {
     pub(super) subscriptions: Subscriptions,
     pub(super) teller: Arc<Teller>,
     pub(super) transaction: Transaction,
+    /// What the connection has written and read.
+    pub(super) past: Arc<Past>,
 }
 
 impl Session {
@@ -42,6 +45,7 @@ impl Session {
             consistency: None,
             transfers: false,
             transaction: Transaction::default(),
+            past: Arc::default(),
         }
     }
 

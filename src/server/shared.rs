@@ -69,6 +69,9 @@ pub(super) struct ClientRecord {
     pub(super) since: Instant,
     /// Cancelled to end the connection.
     pub(super) stop: CancellationToken,
+    /// Cancelled when the client says nothing more, or its connection is to end: who waits for
+    /// as long as the client likes waits no longer.
+    pub(super) gone: CancellationToken,
     pub(super) profile: Mutex<Profile>,
 }
 
@@ -138,6 +141,7 @@ impl Shared {
             addr,
             local_addr,
             since: now,
+            gone: stop.child_token(),
             stop,
             profile: Mutex::new(Profile {
                 name: Bytes::new(),

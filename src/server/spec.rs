@@ -14,7 +14,7 @@ use super::store::Store;
 use crate::node::change::Change;
 use crate::node::request::{Consistency, Reply, Request, Strength};
 use crate::resp::{Value, parse_i64};
-use crate::runtime::Submitted;
+use crate::runtime::{Past, Submitted};
 
 /// Executes a command whose arity has been checked.
 pub(super) type Run = fn(&mut Context<'_>, &mut Args) -> Result<Outcome, Failure>;
@@ -207,7 +207,8 @@ impl Context<'_> {
     /// listens to that.
     pub(super) fn submit(&self, request: Request) -> Submitted {
         let notice = self.shared.events.notice(self.store, &request);
-        let submitted = self.store.submit(self.consistency(), request);
+        let past = &self.session.past;
+        let submitted = (self.store).submit_noting(past, self.consistency(), request);
         self.session.teller.tell(submitted, notice)
     }
 
@@ -223,6 +224,7 @@ impl Context<'_> {
             consistency: self.consistency(),
             events: Arc::clone(&self.shared.events),
             teller: Arc::clone(&self.session.teller),
+            past: Arc::clone(&self.session.past),
         }
     }
 
@@ -243,6 +245,7 @@ pub(super) struct Worker {
     pub(super) consistency: Consistency,
     events: Arc<Events>,
     teller: Arc<Teller>,
+    past: Arc<Past>,
 }
 
 impl Worker {
@@ -252,7 +255,8 @@ impl Worker {
             read: Strength::One,
             ..self.consistency
         };
-        match self.store.submit(one, request).wait().await {
+        let submitted = self.store.submit_noting(&self.past, one, request);
+        match submitted.wait().await {
             Reply::Failed(error) => Err(error.into()),
             reply => Ok(reply),
         }
@@ -261,15 +265,18 @@ impl Worker {
     /// Begins a request at the connection's strength, and tells what comes of it.
     pub(super) fn submit(&self, request: Request) -> Submitted {
         let notice = self.events.notice(&self.store, &request);
-        let submitted = self.store.submit(self.consistency, request);
-        self.teller.tell(submitted, notice)
+        self.teller.tell(self.begin_part(request), notice)
+    }
+
+    /// Begins a request that is a part of something else, so what comes of it is not told.
+    pub(super) fn begin_part(&self, request: Request) -> Submitted {
+        (self.store).submit_noting(&self.past, self.consistency, request)
     }
 
     /// What becomes of a request at the connection's strength. It is a part of something else,
     /// so what comes of it is not told.
     pub(super) async fn run_part(&self, request: Request) -> Result<Reply, Failure> {
-        let submitted = self.store.submit(self.consistency, request);
-        match submitted.wait().await {
+        match self.begin_part(request).wait().await {
             Reply::Failed(error) => Err(error.into()),
             reply => Ok(reply),
         }

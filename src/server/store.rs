@@ -1,15 +1,18 @@
 //! What the server needs of a node; the seam where tests put a store of their own.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::clock::VersionVector;
 use crate::node::request::{Consistency, Request, RequestError};
 use crate::node::transfer::{TransferError, TransferReply, TransferRequest};
 use crate::node::{LeaveError, RemoveError};
 use crate::runtime::{
-    Handle, MemberView, NoContext, OwnersView, PlacementView, PlanView, PlannedJoin, RebalanceView,
-    ScanPage, Status, Submitted,
+    Goal, Handle, MemberView, NoContext, OwnersView, Past, PlacementView, PlanView, PlannedJoin,
+    ProgressError, Reached, RebalanceView, ScanPage, Status, Submitted,
 };
 
 /// The data and the views that commands work on. The methods are those of [`Handle`].
@@ -22,6 +25,23 @@ pub(super) trait Store: Send + Sync + 'static {
     /// request of the same caller sees its effect even while its answer still waits, unless
     /// that is [deferred](Submitted::Deferred).
     fn submit(&self, consistency: Consistency, request: Request) -> Submitted;
+
+    /// The same for a caller whose past is noted.
+    fn submit_noting(
+        &self,
+        past: &Arc<Past>,
+        consistency: Consistency,
+        request: Request,
+    ) -> Submitted;
+
+    /// Waits until owners have what a caller wrote, as many as the goal says, or until the
+    /// deadline; who has it then.
+    async fn replicated(
+        &self,
+        past: &Past,
+        goal: Goal,
+        deadline: Option<Instant>,
+    ) -> Result<Reached, ProgressError>;
 
     /// About `count` keys from `cursor` on.
     async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, RequestError>;
@@ -93,6 +113,24 @@ impl Store for Handle {
 
     fn submit(&self, consistency: Consistency, request: Request) -> Submitted {
         Handle::submit_at(self, consistency, request)
+    }
+
+    fn submit_noting(
+        &self,
+        past: &Arc<Past>,
+        consistency: Consistency,
+        request: Request,
+    ) -> Submitted {
+        Handle::submit_noting(self, past, consistency, request)
+    }
+
+    async fn replicated(
+        &self,
+        past: &Past,
+        goal: Goal,
+        deadline: Option<Instant>,
+    ) -> Result<Reached, ProgressError> {
+        Handle::replicated(self, past, goal, deadline).await
     }
 
     async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, RequestError> {

@@ -17,6 +17,9 @@ use super::mailbox::Mailbox;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
+/// How often it is looked whether a client that waits for an answer is still there.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// Room for one read of what is forgotten.
 const SCRATCH_BYTES: usize = 16 * 1024;
 
@@ -50,6 +53,17 @@ pub(super) async fn messages(mailbox: Option<&Arc<Mailbox>>, wanted: bool) {
     match mailbox {
         Some(mailbox) => mailbox.wait(wanted).await,
         None => std::future::pending().await,
+    }
+}
+
+/// Waits until the client says nothing more. What it has said and nobody has read hides that
+/// from a simple wait.
+pub(super) async fn closed(stream: &TcpStream) {
+    while let Ok(ready) = stream.ready(Interest::READABLE).await {
+        if ready.is_read_closed() {
+            return;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 

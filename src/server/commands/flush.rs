@@ -4,15 +4,12 @@
 //! another owner has taken and the one that is asked has not seen stays, as does what is written behind the place that was
 //! reached. Between two batches other clients have their turn.
 
-use std::sync::Arc;
-
-use crate::node::request::{Consistency, Reply, Request};
+use crate::node::request::{Reply, Request};
 use crate::resp::Value;
 use crate::runtime::Submitted;
 use crate::server::failure::Failure;
 use crate::server::outcome::failed;
-use crate::server::spec::{Arg, Args, Context, Outcome, Spec};
-use crate::server::store::Store;
+use crate::server::spec::{Arg, Args, Context, Outcome, Spec, Worker};
 
 /// Keys that are deleted before others have their turn: a millisecond's work or less, and
 /// enough to share one wait for the replicas.
@@ -49,19 +46,19 @@ fn flush(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure>
     if args.len() > 2 || (args.len() == 2 && !args.is(1, "async") && !args.is(1, "sync")) {
         return Err(Failure::SYNTAX);
     }
-    let work = delete_all(Arc::clone(context.store), context.consistency());
+    let work = delete_all(context.worker());
     Ok(Outcome::Work(Box::pin(work)))
 }
 
-async fn delete_all(store: Arc<dyn Store>, consistency: Consistency) -> Value {
+async fn delete_all(worker: Worker) -> Value {
     let mut cursor = 0;
     loop {
-        let page = match store.scan(cursor, BATCH_KEYS).await {
+        let page = match worker.store.scan(cursor, BATCH_KEYS).await {
             Ok(page) => page,
             Err(error) => return failed(&error),
         };
         let keys = page.keys.into_iter();
-        let delete = |key| store.submit(consistency, Request::Delete { key, context: None });
+        let delete = |key| worker.begin_part(Request::Delete { key, context: None });
         let deletes: Vec<Submitted> = keys.map(delete).collect();
         for delete in deletes {
             if let Reply::Failed(error) = delete.wait().await {

@@ -28,6 +28,7 @@ mod server;
 mod strings;
 mod transactions;
 mod transfer;
+mod wait;
 
 use std::sync::LazyLock;
 
@@ -55,6 +56,7 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
         server::COMMANDS,
         strings::COMMANDS,
         transactions::COMMANDS,
+        wait::COMMANDS,
     ])
 });
 
@@ -85,6 +87,7 @@ mod tests {
             assert!(
                 !is_data
                     || spec.run.is_none()
+                    || spec.flags.contains(&"blocking")
                     || spec.flags.contains(&"write") != spec.flags.contains(&"readonly"),
                 "{}",
                 spec.name

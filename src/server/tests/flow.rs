@@ -111,6 +111,26 @@ async fn later_commands_wait_for_what_is_decided_elsewhere() {
 }
 
 #[tokio::test]
+async fn who_waits_for_replicas_keeps_its_own_commands_back_only() {
+    let server = Server::with_defaults().await;
+    let (mut peer, mut other) = (server.connect().await, server.connect().await);
+    let commands: [&[&str]; 2] = [&["WAIT", "9", "0"], &["PING"]];
+    peer.send(&commands.map(request).concat()).await;
+    other.send(&request(&["WAIT", "2", "0"])).await;
+    assert_eq!(other.receive().await, Some(Value::Integer(2)));
+    other.send(&request(&["WAIT", "9", "1"])).await;
+    assert_eq!(other.receive().await, Some(Value::Integer(2)));
+    other.send(&request(&["WAITAOF", "1", "0", "0"])).await;
+    let refused = other.receive().await;
+    let says_why = |error: &Value| format!("{error:?}").contains("in memory only");
+    assert!(refused.as_ref().is_some_and(says_why), "{refused:?}");
+    // It says no more, so it is answered with what there is.
+    peer.stream.shutdown().await.unwrap();
+    assert_eq!(peer.receive().await, Some(Value::Integer(2)));
+    assert_eq!(peer.receive().await, Some(Value::simple("PONG")));
+}
+
+#[tokio::test]
 async fn a_command_in_single_bytes() {
     let server = Server::with_defaults().await;
     let mut peer = server.connect().await;

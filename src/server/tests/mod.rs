@@ -36,8 +36,8 @@ use crate::node::{LeaveError, RemoveError};
 use crate::object::{Object, Version};
 use crate::resp::{Protocol, ReplyDecoder, ReplyLimits, Value, encode_request};
 use crate::runtime::{
-    DiskView, MemberView, NoContext, OwnersView, PlacementView, PlanView, PlannedJoin,
-    RebalanceView, ScanPage, Status, Submitted,
+    DiskView, Goal, MemberView, NoContext, OwnersView, Past, PlacementView, PlanView, PlannedJoin,
+    ProgressError, Reached, RebalanceView, ScanPage, Status, Submitted,
 };
 
 /// No test waits longer than this for anything.
@@ -124,6 +124,7 @@ impl Fake {
             | Request::Clear { .. }
             | Request::Update { .. }
             | Request::Count { .. }
+            | Request::Progress { .. }
             | Request::Scan { .. }
             | Request::Names { .. } => {
                 Reply::Failed(RequestError::Storage("not in a map".to_owned()))
@@ -190,6 +191,34 @@ impl Store for Fake {
             }
             _ => Submitted::Ready(reply),
         }
+    }
+
+    fn submit_noting(
+        &self,
+        _: &Arc<Past>,
+        consistency: Consistency,
+        request: Request,
+    ) -> Submitted {
+        self.submit(consistency, request)
+    }
+
+    async fn replicated(
+        &self,
+        _: &Past,
+        goal: Goal,
+        deadline: Option<tokio::time::Instant>,
+    ) -> Result<Reached, ProgressError> {
+        let reached = Reached {
+            accepted: true,
+            others: 2,
+        };
+        if goal.others > reached.others {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        }
+        Ok(reached)
     }
 
     fn seal_context(&self, key: &[u8], context: &VersionVector) -> String {

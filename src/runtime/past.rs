@@ -1,0 +1,124 @@
+//! What one caller has written and read, as far as it can be asked for later.
+//!
+//! Noted are the last write of every life of a node in a partition, when the caller is told of
+//! it, and which partitions it has read of. A write of which it is not known whether it was
+//! done has no name and is not noted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::clock::{Dot, VersionVector};
+use crate::node::request::{Reply, Request};
+use crate::placement::{Keyspace, PartitionId};
+
+/// Most lives of nodes that one caller's writes are noted of, over all partitions: some for each
+/// of a thousand partitions, and 300 KiB.
+pub const PAST_WRITERS_MAX: usize = 4_096;
+
+/// What one caller has written and read.
+#[derive(Debug, Default)]
+pub struct Past(Mutex<Noted>);
+
+/// What is noted of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Noted {
+    /// By partition the last write of each actor.
+    pub(super) written: BTreeMap<PartitionId, VersionVector>,
+    /// The partitions of keys that were read or written. As many as there are at most.
+    pub(super) touched: BTreeSet<PartitionId>,
+    /// How many actors `written` names.
+    writers: usize,
+    /// Whether there was no room for a write.
+    pub(super) is_cut: bool,
+}
+
+impl Past {
+    /// What is noted now.
+    pub(super) fn noted(&self) -> Noted {
+        self.0.lock().clone()
+    }
+
+    /// A request of the caller is about to be done. Returns its partition, if it is of one key.
+    pub(super) fn touch(&self, request: &Request, keyspace: &Keyspace) -> Option<PartitionId> {
+        let is_of_key = request.key().is_some();
+        let partition = is_of_key.then(|| request.partition(keyspace))?;
+        self.0.lock().touched.insert(partition);
+        Some(partition)
+    }
+
+    /// The caller is told of a write.
+    pub(super) fn note(&self, partition: PartitionId, dot: Dot) {
+        let mut noted = self.0.lock();
+        let noted = &mut *noted;
+        let vector = noted.written.entry(partition).or_default();
+        if vector.get(dot.actor) == 0 {
+            if noted.writers >= PAST_WRITERS_MAX {
+                noted.is_cut = true;
+                return;
+            }
+            noted.writers = noted.writers.saturating_add(1);
+        }
+        vector.add(dot);
+    }
+}
+
+/// Who waits for a reply, and notes what it says.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    sender: oneshot::Sender<Reply>,
+    past: Option<(Arc<Past>, PartitionId)>,
+}
+
+impl Waiter {
+    pub(super) fn new(
+        sender: oneshot::Sender<Reply>,
+        past: Option<(Arc<Past>, PartitionId)>,
+    ) -> Self {
+        Self { sender, past }
+    }
+
+    /// Hands the reply over; false if nobody waits any more.
+    pub(super) fn send(self, reply: Reply) -> bool {
+        if let Some((past, partition)) = self.past
+            && let Some(dot) = reply.dot()
+        {
+            past.note(partition, dot);
+        }
+        self.sender.send(reply).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{ActorId, NodeId};
+
+    fn dot(incarnation: u64, n: u64) -> Dot {
+        let actor = ActorId {
+            node: NodeId(1),
+            incarnation,
+        };
+        Dot { actor, n }
+    }
+
+    #[test]
+    fn the_last_write_of_each_actor_is_noted_as_far_as_there_is_room() {
+        let past = Past::default();
+        for n in [2, 9, 4] {
+            past.note(PartitionId(3), dot(0, n));
+        }
+        let noted = past.noted();
+        assert_eq!(noted.written[&PartitionId(3)].get(dot(0, 1).actor), 9);
+        for incarnation in 1..PAST_WRITERS_MAX as u64 {
+            past.note(PartitionId(1), dot(incarnation, 1));
+        }
+        assert!(!past.noted().is_cut);
+        past.note(PartitionId(1), dot(1, 2));
+        assert!(!past.noted().is_cut);
+        past.note(PartitionId(2), dot(0, 1));
+        assert!(past.noted().is_cut);
+    }
+}
