@@ -1,6 +1,6 @@
 //! What a client asks of a node: see `replication`, where nodes ask each other the same.
 
 pub use crate::replication::{
-    Alter, Altered, Ask, Consistency, Durability, ELEMENTS_MAX, Held, Only, Reply, Request,
-    RequestError, Strength,
+    Alter, Altered, Ask, Consistency, Durability, ELEMENTS_MAX, Held, KEYS_BYTES_MAX, Only, Reply,
+    Request, RequestError, Strength,
 };

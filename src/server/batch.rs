@@ -14,10 +14,8 @@
 //! done; writes arrive from other nodes at any time; keys of which another node is the owner are
 //! done there, each for itself; if the node dies in the middle, a prefix of the batch may stand.
 
-use std::task::{Context as TaskContext, Poll, Waker};
-
 use super::execute::{answer, run};
-use super::outcome::{Outcome, Work};
+use super::outcome::Outcome;
 use super::replies::Replies;
 use super::spec::{Args, Context};
 use super::transaction::Batch;
@@ -62,7 +60,7 @@ fn execute_all(context: &mut Context<'_>, is_answered: bool, replies: &mut Repli
         let before = context.session.protocol;
         let result = run(context, &mut Args::new(command));
         let result = match result {
-            Ok(Outcome::Work(work)) => Ok(begun(work)),
+            Ok(Outcome::Work(work)) => Ok(Outcome::begun(work)),
             other => other,
         };
         let protocols = (before, context.session.protocol);
@@ -73,14 +71,4 @@ fn execute_all(context: &mut Context<'_>, is_answered: bool, replies: &mut Repli
     }
     replies.end_array();
     context.session.end_transaction();
-}
-
-/// Takes the first steps of work in this turn. Most work needs no more where this node has the
-/// data.
-fn begun(mut work: Work) -> Outcome {
-    let mut task = TaskContext::from_waker(Waker::noop());
-    match work.as_mut().poll(&mut task) {
-        Poll::Ready(value) => Outcome::Value(value),
-        Poll::Pending => Outcome::Work(work),
-    }
 }

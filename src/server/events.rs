@@ -17,7 +17,8 @@ use tokio::sync::oneshot;
 
 use super::store::Store;
 use crate::node::change::{Change, Ends};
-use crate::node::request::{Reply, Request};
+use crate::node::request::{Alter, Reply, Request};
+use crate::object::Kind;
 use crate::runtime::Submitted;
 
 /// The classes of events, and the two forms, by Redis's letters and in its order.
@@ -25,8 +26,8 @@ const LETTERS: &[(char, u16)] = &[
     ('g', Events::GENERIC),
     ('$', Events::STRING),
     ('l', 1 << 2),
-    ('s', 1 << 3),
-    ('h', 1 << 4),
+    ('s', Events::SET),
+    ('h', Events::HASH),
     ('z', 1 << 5),
     ('e', 1 << 6),
     ('t', 1 << 7),
@@ -58,6 +59,8 @@ pub(super) enum BadLetter {
 impl Events {
     pub(super) const GENERIC: u16 = 1;
     const STRING: u16 = 1 << 1;
+    pub(super) const SET: u16 = 1 << 3;
+    const HASH: u16 = 1 << 4;
     const BY_KEY: u16 = 1 << 9;
     const BY_EVENT: u16 = 1 << 10;
 
@@ -123,11 +126,12 @@ impl Events {
         store: &Arc<dyn Store>,
         request: &Request,
     ) -> Option<Notice> {
-        self.telling(Self::GENERIC | Self::STRING)?;
+        self.telling(Self::GENERIC | Self::STRING | Self::SET | Self::HASH)?;
         let (key, what) = match request {
             Request::Put { key, .. } => (key, What::String("set")),
             Request::Delete { key, .. } => (key, What::Generic("del")),
             Request::Update { key, change } => (key, What::of(change, store.wall_ms())),
+            Request::Alter { key, kind, alter } => (key, What::of_elements(*kind, alter)),
             _ => return None,
         };
         Some(Notice {
@@ -151,6 +155,10 @@ fn channel(prefix: &'static str, rest: &[u8]) -> Bytes {
 enum What {
     Generic(&'static str),
     String(&'static str),
+    /// Members came or went.
+    Set(&'static str),
+    /// Fields were written, or went.
+    Hash(&'static str),
     /// A value that will end, which are two events.
     SetWithEnd,
     /// A value whose end has come: if there was one before, there is none now.
@@ -178,6 +186,18 @@ impl What {
             Change::Persist => Self::Generic("persist"),
         }
     }
+
+    fn of_elements(kind: Kind, alter: &Alter) -> Self {
+        match (kind, alter) {
+            (Kind::Set, Alter::Put { .. } | Alter::Add { .. }) => Self::Set("sadd"),
+            (Kind::Set, Alter::Remove { .. }) => Self::Set("srem"),
+            (Kind::Set, Alter::Pop { .. }) => Self::Set("spop"),
+            (Kind::Hash, Alter::Put { .. }) => Self::Hash("hset"),
+            (Kind::Hash, Alter::Remove { .. } | Alter::Pop { .. }) => Self::Hash("hdel"),
+            (Kind::Hash, Alter::Add { whole: true, .. }) => Self::Hash("hincrby"),
+            (Kind::Hash, Alter::Add { whole: false, .. }) => Self::Hash("hincrbyfloat"),
+        }
+    }
 }
 
 /// What is to be told once a request is done.
@@ -195,6 +215,11 @@ impl Notice {
             Reply::Stored(_) => (true, true),
             Reply::Deleted(dot) => (dot.is_some(), true),
             Reply::Changed(changed) => (changed.done, changed.before.is_some()),
+            // A member that is there is written again, and nobody is told.
+            Reply::Altered(altered) if matches!(self.what, What::Set(_)) => {
+                (altered.count > 0, true)
+            }
+            Reply::Altered(altered) => (altered.done, true),
             _ => (false, false),
         };
         if !is_done {
@@ -207,12 +232,17 @@ impl Notice {
         match self.what {
             What::Generic(event) => tell(Events::GENERIC, event),
             What::String(event) => tell(Events::STRING, event),
+            What::Set(event) => tell(Events::SET, event),
+            What::Hash(event) => tell(Events::HASH, event),
             What::SetWithEnd => {
                 tell(Events::STRING, "set");
                 tell(Events::GENERIC, "expire");
             }
             What::SetTooLate if was_there => tell(Events::GENERIC, "del"),
             What::SetTooLate => {}
+        }
+        if matches!(reply, Reply::Altered(altered) if altered.is_emptied) {
+            tell(Events::GENERIC, "del");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a command answers: at once, when replicas have confirmed, or when its work is done.
 
 use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll, Waker};
 
 use tokio::sync::oneshot;
 
@@ -64,6 +65,16 @@ impl Outcome {
         join: impl FnOnce(Vec<Reply>) -> Value + Send + 'static,
     ) -> Self {
         Self::Joined(parts, Box::new(join))
+    }
+
+    /// Takes the first steps of work in this turn. Most work needs no more where this node has
+    /// the data.
+    pub(super) fn begun(mut work: Work) -> Self {
+        let mut task = TaskContext::from_waker(Waker::noop());
+        match work.as_mut().poll(&mut task) {
+            Poll::Ready(value) => Self::Value(value),
+            Poll::Pending => Self::Work(work),
+        }
     }
 }
 

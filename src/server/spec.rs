@@ -12,7 +12,7 @@ pub(super) use super::session::{ReplyMode, Session};
 use super::shared::Shared;
 use super::store::Store;
 use crate::node::change::Change;
-use crate::node::request::{Consistency, Reply, Request, Strength};
+use crate::node::request::{Consistency, Reply, Request, RequestError, Strength};
 use crate::resp::{Value, parse_i64};
 use crate::runtime::{Past, Submitted};
 
@@ -81,6 +81,9 @@ pub(super) struct Keys {
     /// Negative: counted from the end.
     pub(super) last: i64,
     pub(super) step: i64,
+    /// Where the number of keys is that follow it, if the command says how many it has: then
+    /// the others are 0.
+    pub(super) count: i64,
 }
 
 impl Keys {
@@ -88,16 +91,24 @@ impl Keys {
         first: 0,
         last: 0,
         step: 0,
+        count: 0,
+    };
+    /// As many as the first argument says.
+    pub(super) const COUNTED: Self = Self {
+        count: 1,
+        ..Self::NONE
     };
     pub(super) const FIRST: Self = Self {
         first: 1,
         last: 1,
         step: 1,
+        count: 0,
     };
     pub(super) const ALL: Self = Self {
         first: 1,
         last: -1,
         step: 1,
+        count: 0,
     };
 }
 
@@ -237,6 +248,16 @@ impl Context<'_> {
                 .unwrap_or_else(|failure| Value::Error(failure.0.into_owned()))
         }))
     }
+
+    /// The same, begun in this turn, in which most of it is done where this node has the data.
+    pub(super) fn begin(
+        work: impl Future<Output = Result<Value, Failure>> + Send + 'static,
+    ) -> Outcome {
+        match Self::work(work) {
+            Outcome::Work(work) => Outcome::begun(work),
+            other => other,
+        }
+    }
 }
 
 /// What does the steps of a command one after the other.
@@ -284,8 +305,12 @@ impl Worker {
 
     /// Tells that something has happened to a key, whatever it holds.
     pub(super) fn tell(&self, event: &'static str, key: &Bytes) {
-        let store = self.store.as_ref();
-        self.events.tell(store, Events::GENERIC, event, key);
+        self.tell_of(Events::GENERIC, event, key);
+    }
+
+    /// Tells that something of that class has happened to a key.
+    pub(super) fn tell_of(&self, class: u16, event: &'static str, key: &Bytes) {
+        self.events.tell(self.store.as_ref(), class, event, key);
     }
 }
 

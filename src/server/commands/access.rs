@@ -13,6 +13,9 @@ pub(super) type Access = &'static [&'static str];
 const READ: Access = &["RO", "access"];
 const OVERWRITE: Access = &["OW", "update"];
 const READ_AND_WRITE: Access = &["RW", "access", "update"];
+const UPDATE: Access = &["RW", "update"];
+const INSERT: Access = &["RW", "insert"];
+const REMOVE: Access = &["RW", "delete"];
 const TAKE: Access = &["RW", "access", "delete"];
 
 /// The ranges of a command's keys, and what it does to each.
@@ -21,10 +24,18 @@ pub(super) fn accesses(spec: &Spec) -> Vec<(Keys, Access)> {
         first: place,
         last: place,
         step: 1,
+        ..Keys::NONE
+    };
+    let others = Keys {
+        first: 2,
+        ..Keys::ALL
     };
     match spec.name {
         _ if spec.keys == Keys::NONE => Vec::new(),
         "copy" => vec![(one(1), READ), (one(2), OVERWRITE)],
+        "sdiffstore" | "sunionstore" => vec![(one(1), OVERWRITE), (others, READ)],
+        "sinterstore" => vec![(one(1), UPDATE), (others, READ)],
+        "smove" => vec![(one(1), TAKE), (one(2), INSERT)],
         "rename" => vec![(one(1), TAKE), (one(2), OVERWRITE)],
         "renamenx" => vec![(one(1), TAKE), (one(2), &["OW", "insert"])],
         name => vec![(spec.keys, of_one_range(name, spec))],
@@ -33,15 +44,15 @@ pub(super) fn accesses(spec: &Spec) -> Vec<(Keys, Access)> {
 
 fn of_one_range(name: &str, spec: &Spec) -> Access {
     match name {
-        "append" => &["RW", "insert"],
+        "append" | "hsetnx" | "sadd" => INSERT,
         "del" | "unlink" => &["RM", "delete"],
-        "encoding" | "exists" | "freq" | "idletime" | "refcount" | "strlen" | "touch" | "type"
-        | "watch" => &["RO"],
-        "expire" | "expireat" | "persist" | "pexpire" | "pexpireat" | "setrange" => {
-            &["RW", "update"]
-        }
-        "getdel" => TAKE,
-        "getex" | "getset" => READ_AND_WRITE,
+        "encoding" | "exists" | "freq" | "hexists" | "hlen" | "hstrlen" | "idletime"
+        | "refcount" | "scard" | "sismember" | "strlen" | "touch" | "type" | "watch" => &["RO"],
+        "expire" | "expireat" | "hmset" | "hset" | "persist" | "pexpire" | "pexpireat"
+        | "setrange" => UPDATE,
+        "getdel" | "spop" => TAKE,
+        "getex" | "getset" | "hincrby" | "hincrbyfloat" => READ_AND_WRITE,
+        "hdel" | "srem" => REMOVE,
         "msetnx" | "setnx" => &["OW", "insert"],
         "set" => &["RW", "access", "update", "variable_flags"],
         _ if spec.flags.contains(&"write") => OVERWRITE,

@@ -10,7 +10,7 @@ pub(super) fn row(spec: &Spec, name: &str) -> Value {
     Value::Array(vec![
         Value::bulk(name.to_owned()),
         Value::Integer(spec.arity),
-        words(spec.flags.iter().copied()),
+        words(flags(spec).into_iter()),
         Value::Integer(spec.keys.first),
         Value::Integer(spec.keys.last),
         Value::Integer(spec.keys.step),
@@ -23,6 +23,15 @@ pub(super) fn row(spec: &Spec, name: &str) -> Value {
                 .collect(),
         ),
     ])
+}
+
+/// What it does, and whether its keys are not where the row says.
+fn flags(spec: &Spec) -> Vec<&'static str> {
+    let mut flags = spec.flags.to_vec();
+    if spec.keys.count != 0 {
+        flags.push("movablekeys");
+    }
+    flags
 }
 
 /// Words that have no order.
@@ -64,25 +73,41 @@ fn key_specs(spec: &Spec) -> Vec<Value> {
     accesses(spec).into_iter().map(key_spec).collect()
 }
 
-fn key_spec((Keys { first, last, step }, access): (Keys, Access)) -> Value {
+fn key_spec((keys, access): (Keys, Access)) -> Value {
+    let Keys {
+        first,
+        last,
+        step,
+        count,
+    } = keys;
     let last = if last < 0 {
         last
     } else {
         last.saturating_sub(first)
     };
-    Value::Map(vec![
-        (Value::bulk("flags"), words(access.iter().copied())),
-        (
-            Value::bulk("begin_search"),
-            typed("index", vec![("index", first)]),
-        ),
-        (
-            Value::bulk("find_keys"),
+    let (begin, find) = match count {
+        0 => (
+            first,
             typed(
                 "range",
                 vec![("lastkey", last), ("keystep", step), ("limit", 0)],
             ),
         ),
+        count => (
+            count,
+            typed(
+                "keynum",
+                vec![("keynumidx", 0), ("firstkey", 1), ("keystep", 1)],
+            ),
+        ),
+    };
+    Value::Map(vec![
+        (Value::bulk("flags"), words(access.iter().copied())),
+        (
+            Value::bulk("begin_search"),
+            typed("index", vec![("index", begin)]),
+        ),
+        (Value::bulk("find_keys"), find),
     ])
 }
 

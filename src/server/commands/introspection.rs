@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::resp::Value;
+use crate::resp::{Value, parse_i64};
 use crate::server::commands::access::{access_of_call, accesses};
 use crate::server::commands::describe::{categories, documentation, row, words};
 use crate::server::commands::help;
@@ -233,6 +233,10 @@ fn keys_of(
     let count = i64::try_from(command.len()).unwrap_or(i64::MAX);
     let mut found = Vec::new();
     for (keys, access) in accesses(spec) {
+        let keys = match keys.count {
+            0 => keys,
+            at => counted(command, at)?,
+        };
         let last = match keys.last {
             ..0 => count.saturating_add(keys.last),
             last => last,
@@ -246,6 +250,23 @@ fn keys_of(
         }
     }
     Ok(found)
+}
+
+/// The keys of a command that says how many it has, in the argument `at`.
+fn counted(command: &[Bytes], at: i64) -> Result<Keys, Failure> {
+    let behind = command
+        .iter()
+        .skip(usize::try_from(at).unwrap_or(usize::MAX));
+    let room = i64::try_from(behind.len()).unwrap_or(i64::MAX);
+    let number = behind.clone().next().and_then(|number| parse_i64(number));
+    let number = number.filter(|number| (1..room).contains(number));
+    let number = number.ok_or(Failure::new("ERR Invalid arguments specified for command"))?;
+    Ok(Keys {
+        first: at.saturating_add(1),
+        last: at.saturating_add(number),
+        step: 1,
+        count: 0,
+    })
 }
 
 fn getkeys(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {

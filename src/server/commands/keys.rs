@@ -34,6 +34,7 @@ const TWO_KEYS: Keys = Keys {
     first: 1,
     last: 2,
     step: 1,
+    ..Keys::NONE
 };
 
 const NEW_NAME: &[Arg] = &[Arg::new("key", "key"), Arg::new("newkey", "key")];

@@ -222,25 +222,20 @@ fn netdb_keys(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Fai
 }
 
 /// What a `SCAN` asked for beyond its cursor.
-struct ScanOptions {
+pub(super) struct ScanOptions {
     pattern: Option<Bytes>,
-    count: usize,
+    pub(super) count: usize,
     /// The type asked for, in small letters.
     kind: Option<String>,
 }
 
 fn scan(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
-    let cursor = std::str::from_utf8(args.bytes(1))
-        .ok()
-        .and_then(|text| text.parse::<u64>().ok())
-        .ok_or(Failure::new("ERR invalid cursor"))?;
-    let options = scan_options(args)?;
+    let cursor = cursor(args.bytes(1))?;
+    let options = scan_options(args, 2, true)?;
     let worker = context.worker();
     Ok(Context::work(async move {
         let mut page = worker.store.scan(cursor, options.count).await?;
-        let pattern = options.pattern.as_ref();
-        page.keys
-            .retain(|key| pattern.is_none_or(|pattern| glob::matches(pattern, key)));
+        page.keys.retain(|key| options.matches(key));
         let keys = match &options.kind {
             Some(kind) => of_kind(&worker, page.keys, kind).await?,
             None => page.keys,
@@ -266,13 +261,32 @@ async fn of_kind(worker: &Worker, keys: Vec<Bytes>, kind: &str) -> Result<Vec<By
     Ok(found)
 }
 
-fn scan_options(args: &mut Args) -> Result<ScanOptions, Failure> {
+impl ScanOptions {
+    pub(super) fn matches(&self, name: &[u8]) -> bool {
+        let pattern = self.pattern.as_ref();
+        pattern.is_none_or(|pattern| glob::matches(pattern, name))
+    }
+}
+
+/// Where a scan goes on.
+pub(super) fn cursor(text: &[u8]) -> Result<u64, Failure> {
+    let text = std::str::from_utf8(text).ok();
+    let cursor = text.and_then(|text| text.parse::<u64>().ok());
+    cursor.ok_or(Failure::new("ERR invalid cursor"))
+}
+
+/// Reads `[MATCH pattern] [COUNT count]`, and `[TYPE type]` if there are types, from the `at`-th
+/// argument on.
+pub(super) fn scan_options(
+    args: &mut Args,
+    mut at: usize,
+    has_types: bool,
+) -> Result<ScanOptions, Failure> {
     let mut options = ScanOptions {
         pattern: None,
         count: SCAN_COUNT_DEFAULT,
         kind: None,
     };
-    let mut at = 2;
     while at < args.len() {
         if at.saturating_add(1) >= args.len() {
             return Err(Failure::SYNTAX);
@@ -283,7 +297,7 @@ fn scan_options(args: &mut Args) -> Result<ScanOptions, Failure> {
             options.pattern = Some(args.take(value));
         } else if args.is(at, "count") {
             options.count = checked_count(args, value)?;
-        } else if args.is(at, "type") {
+        } else if has_types && args.is(at, "type") {
             options.kind = Some(quoted(args.bytes(value), TYPE_BYTES_MAX).to_lowercase());
         } else {
             return Err(Failure::SYNTAX);

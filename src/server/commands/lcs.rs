@@ -24,6 +24,7 @@ pub(super) const COMMANDS: &[Spec] = &[Spec {
         first: 1,
         last: 2,
         step: 1,
+        ..Keys::NONE
     },
     group: "string",
     since: "7.0.0",

@@ -28,6 +28,7 @@ const PAIRS: Keys = Keys {
     first: 1,
     last: -1,
     step: 2,
+    ..Keys::NONE
 };
 
 const DATA: &[Arg] = &[Arg::of(

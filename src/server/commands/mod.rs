@@ -8,8 +8,10 @@ mod client_kill;
 mod config;
 mod connection;
 mod describe;
+mod elements;
 mod expiry;
 mod flush;
+mod hashes;
 mod help;
 mod info;
 mod introspection;
@@ -25,6 +27,9 @@ mod placement;
 mod pubsub;
 mod ranges;
 mod server;
+mod set_algebra;
+mod sets;
+mod some;
 mod strings;
 mod transactions;
 mod transfer;
@@ -42,6 +47,7 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
         connection::COMMANDS,
         expiry::COMMANDS,
         flush::COMMANDS,
+        hashes::COMMANDS,
         info::COMMANDS,
         introspection::COMMANDS,
         keys::COMMANDS,
@@ -54,6 +60,9 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
         pubsub::COMMANDS,
         ranges::COMMANDS,
         server::COMMANDS,
+        set_algebra::COMMANDS,
+        sets::COMMANDS,
+        some::COMMANDS,
         strings::COMMANDS,
         transactions::COMMANDS,
         wait::COMMANDS,
@@ -83,7 +92,7 @@ mod tests {
                 "{}",
                 spec.name
             );
-            let is_data = spec.group == "string" || spec.group == "generic";
+            let is_data = ["generic", "hash", "set", "string"].contains(&spec.group);
             assert!(
                 !is_data
                     || spec.run.is_none()

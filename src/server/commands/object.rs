@@ -20,6 +20,7 @@ const BASE: Spec = Spec {
         first: 2,
         last: 2,
         step: 1,
+        ..Keys::NONE
     },
     group: "generic",
     args: &[Arg::new("key", "key")],
