@@ -3,6 +3,7 @@
 //! One replica answers, whatever the strength: what it has. Elements are rows of their own, and
 //! merging those of several replicas would take all of them to one.
 
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
@@ -13,16 +14,20 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::request::{Reply, RequestError};
 use crate::machine::Now;
-use crate::object::{Kind, Lifetime, Version, end_row, value_row};
+use crate::object::{Kind, Lifetime, VALUE_BYTES_MAX, Version, end_row, value_row};
 use crate::replication::{Ask, ELEMENTS_MAX, Held, KEYS_BYTES_MAX};
 use crate::store::{PageSize, Partition, Shown};
 
-/// Most elements of one answer, whatever was asked for.
+/// Most elements of one page, whatever was asked for.
 const PAGE_MAX: usize = 10_000;
 
-/// Collections up to this size are read whole to choose among their elements. Of larger ones the
-/// neighbours of a place are, [`AMONG`] of them: the first alone would be the likelier the wider
-/// the gap before it.
+/// Most bytes of the values of one answer to [`Ask::Values`]: with what is beside them they fit a
+/// message, as each does alone.
+const VALUES_BYTES_MAX: usize = VALUE_BYTES_MAX;
+
+/// Of collections up to this size all names are read to choose among them. Of larger ones those
+/// of the neighbours of a place are, [`AMONG`] of them: the first alone would be the likelier the
+/// wider the gap before it.
 const WHOLE_MAX: u64 = 4_096;
 
 const AMONG: usize = 64;
@@ -67,9 +72,18 @@ pub(super) fn answer(
                 });
             }
             let mut values = Vec::with_capacity(elements.len());
+            let mut bytes = 0_usize;
             for element in &elements {
                 let version = partition.element(&collection, element, &lifetime)?;
-                values.push(version.map(|version| version.value));
+                let value = version.map(|version| version.value);
+                bytes = bytes.saturating_add(value.as_ref().map_or(0, Bytes::len));
+                if bytes > VALUES_BYTES_MAX {
+                    return Err(RequestError::Refused(format!(
+                        "values are more than {VALUES_BYTES_MAX} bytes together: ask for fewer \
+                         fields"
+                    )));
+                }
+                values.push(value);
             }
             Reply::Values(values)
         }
@@ -79,7 +93,7 @@ pub(super) fn answer(
             shown(page.elements, page.next)
         }
         Ask::Sample { seed, count } => {
-            let count = count.min(PAGE_MAX);
+            let count = count.min(ELEMENTS_MAX);
             let sample = sample(partition, (kind, key), seed, count, &lifetime)?;
             shown(sample, None)
         }
@@ -125,7 +139,8 @@ pub(super) fn fingerprint(
     Ok(Reply::Number(hasher.finish()))
 }
 
-/// Some elements by chance, each once; all of them if there are no more than `count`.
+/// Some elements by chance, each once; all of them if there are no more than `count`. Fewer, but
+/// one, if they are more than fits an answer.
 pub(super) fn sample(
     partition: &Partition,
     (kind, key): (Kind, &Bytes),
@@ -135,31 +150,53 @@ pub(super) fn sample(
 ) -> Result<Elements, RequestError> {
     let collection = kind.collection(key);
     let mut rng = SmallRng::seed_from_u64(seed);
-    let all = partition.elements(kind, key)?.rows;
-    if all <= WHOLE_MAX || count as u64 >= all / 2 {
-        let whole = page_size(PAGE_MAX);
-        let page = partition.page(&collection, 0, whole, lifetime)?;
-        let chosen = page.elements.sample(&mut rng, count);
-        return Ok(chosen.cloned().collect());
-    }
-    let among = PageSize {
-        elements: AMONG,
-        bytes: KEYS_BYTES_MAX,
+    let names = match partition.elements(kind, key)?.rows {
+        0..=WHOLE_MAX => {
+            let all = partition.shown_names(&collection, 0, usize::MAX, lifetime)?;
+            all.sample(&mut rng, count).cloned().collect()
+        }
+        _ => among_neighbours(partition, &collection, &mut rng, count, lifetime)?,
     };
-    let mut chosen = Elements::new();
-    for _ in 0..count.saturating_mul(TRIES) {
-        if chosen.len() >= count {
+    let (mut sample, mut bytes) = (Elements::new(), 0_usize);
+    for name in names {
+        let Some(version) = partition.element(&collection, &name, lifetime)? else {
+            continue;
+        };
+        bytes = bytes
+            .saturating_add(name.len())
+            .saturating_add(version.value.len());
+        if bytes > KEYS_BYTES_MAX && !sample.is_empty() {
             break;
         }
-        let mut page = partition.page(&collection, rng.next_u64(), among, lifetime)?;
-        if page.elements.is_empty() {
-            page = partition.page(&collection, 0, among, lifetime)?;
-        }
-        let is_new = |(element, _): &&(Bytes, Version)| chosen.iter().all(|(e, _)| e != element);
-        let new: Elements = page.elements.iter().filter(is_new).cloned().collect();
-        chosen.extend(new.choose(&mut rng).cloned());
+        sample.push((name, version));
     }
-    Ok(chosen)
+    Ok(sample)
+}
+
+/// Names of elements, each once, of which each is chosen among those behind a place at random.
+fn among_neighbours(
+    partition: &Partition,
+    collection: &Bytes,
+    rng: &mut SmallRng,
+    count: usize,
+    lifetime: &Lifetime,
+) -> Result<Vec<Bytes>, RequestError> {
+    let (mut names, mut known) = (Vec::new(), BTreeSet::new());
+    for _ in 0..count.saturating_mul(TRIES) {
+        if names.len() >= count {
+            break;
+        }
+        let mut near = partition.shown_names(collection, rng.next_u64(), AMONG, lifetime)?;
+        if near.is_empty() {
+            near = partition.shown_names(collection, 0, AMONG, lifetime)?;
+        }
+        near.retain(|name| !known.contains(name));
+        if let Some(name) = near.choose(rng) {
+            known.insert(name.clone());
+            names.push(name.clone());
+        }
+    }
+    Ok(names)
 }
 
 /// What a key without a value holds.

@@ -18,7 +18,9 @@ use crate::clock::NodeId;
 use crate::machine::{Instant, Now};
 use crate::object::{Amount, ELEMENT_NAME_BYTES_MAX, Kind};
 use crate::placement::PartitionId;
-use crate::replication::{Alter, Altered, Ask, ELEMENTS_MAX, Held, Message, Only, Strength};
+use crate::replication::{
+    Alter, Altered, Ask, ELEMENTS_MAX, Held, KEYS_BYTES_MAX, Message, Only, Strength,
+};
 use crate::store::engine::{Engine, Memory};
 use crate::store::verify;
 
@@ -566,6 +568,92 @@ fn elements_are_found_by_chance_and_page_by_page() {
     let popped = pair.alter(0, Kind::Set, Alter::Pop { seed: 1, count: 5 });
     assert_eq!((popped.count, popped.is_emptied), (1, true));
     assert_eq!(pair.members(), "");
+}
+
+#[test]
+fn a_field_that_is_set_loses_what_it_has_not_seen_added() {
+    let mut pair = Pair::new();
+    pair.put(0, &[("n", "5")]);
+    pair.hear();
+    pair.add(0, "n", 1);
+    pair.pass(1);
+    pair.add(0, "n", 1);
+    pair.put(1, &[("n", "0")]);
+    assert_eq!(pair.fields(), "n=0");
+    assert_eq!(pair.add(0, "n", 2), "2");
+}
+
+#[test]
+fn two_nodes_may_take_the_same_member() {
+    let mut pair = Pair::new();
+    pair.sadd(0, &["a"]);
+    pair.hear();
+    for n in 0..2 {
+        let taken = pair.alter(n, Kind::Set, Alter::Pop { seed: 1, count: 1 });
+        assert_eq!((taken.taken, taken.is_emptied), (vec![bytes("a")], true));
+    }
+    assert_eq!(pair.members(), "");
+}
+
+/// A hash with so many fields, named by numbers, with values of so many bytes.
+fn hash_of(count: usize, value_bytes: usize) -> Pair {
+    let mut pair = Pair::new();
+    let value = Bytes::from(vec![b'x'; value_bytes]);
+    let fields = (0..count).map(|n| (bytes(&n.to_string()), value.clone()));
+    let elements = fields.collect();
+    let only = Only::All;
+    pair.alter(0, Kind::Hash, Alter::Put { elements, only });
+    pair
+}
+
+#[test]
+fn answers_are_bounded_in_bytes() {
+    // Pages: of two fields of which both are more than one answer has, each comes alone.
+    let mut pair = hash_of(4, KEYS_BYTES_MAX * 3 / 5);
+    let (mut from, mut sizes) = (Some(0), Vec::new());
+    while let Some(at) = from {
+        let ask = Ask::Page { from: at, count: 9 };
+        let Reply::Elements { elements, next } = pair.question(0, Kind::Hash, ask) else {
+            panic!("no page");
+        };
+        sizes.push(elements.len());
+        from = next;
+    }
+    assert_eq!(sizes, [1; 4]);
+    // By chance: fewer than were asked for, but one.
+    for (count, found) in [(1, 1), (3, 1)] {
+        let ask = Ask::Sample { seed: 1, count };
+        let Reply::Elements { elements, .. } = pair.question(0, Kind::Hash, ask) else {
+            panic!("no sample");
+        };
+        assert_eq!(elements.len(), found);
+    }
+    // By name.
+    let named = |count: usize| Ask::Values {
+        elements: (0..count).map(|n| bytes(&n.to_string())).collect(),
+    };
+    let few = pair.question(0, Kind::Hash, named(4));
+    assert!(matches!(few, Reply::Values(values) if values.len() == 4));
+    let mut pair = hash_of(6, KEYS_BYTES_MAX * 3 / 5);
+    let many = pair.question(0, Kind::Hash, named(6));
+    assert!(
+        matches!(many, Reply::Failed(RequestError::Refused(_))),
+        "{many:?}"
+    );
+}
+
+#[test]
+fn every_element_may_be_chosen_however_long_others_are() {
+    let mut pair = hash_of(100, KEYS_BYTES_MAX / 50);
+    let mut chosen = BTreeSet::new();
+    for seed in 0..2_000 {
+        let ask = Ask::Sample { seed, count: 1 };
+        let Reply::Elements { elements, .. } = pair.question(0, Kind::Hash, ask) else {
+            panic!("no sample");
+        };
+        chosen.extend(elements.into_iter().map(|(field, _)| field));
+    }
+    assert_eq!(chosen.len(), 100);
 }
 
 #[test]

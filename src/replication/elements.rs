@@ -15,9 +15,9 @@ pub const ELEMENTS_MAX: usize = 512;
 pub enum Ask {
     /// How many there are.
     Count,
-    /// What each of these shows, if it is there.
+    /// What each of these shows, if it is there. Refused if that is more than one value may be.
     Values {
-        /// The elements.
+        /// The elements, at most [`ELEMENTS_MAX`].
         elements: Vec<Bytes>,
     },
     /// Those whose hash is at least this, in the order of hashes.
@@ -31,7 +31,7 @@ pub enum Ask {
     Sample {
         /// The chance.
         seed: u64,
-        /// How many, if there are as many.
+        /// How many, at most [`ELEMENTS_MAX`], if there are as many; fewer if they are long.
         count: usize,
     },
 }
@@ -65,7 +65,7 @@ pub enum Alter {
     Pop {
         /// The chance.
         seed: u64,
-        /// How many, at most [`ELEMENTS_MAX`], if there are as many.
+        /// How many, at most [`ELEMENTS_MAX`], if there are as many; fewer if they are long.
         count: usize,
     },
 }

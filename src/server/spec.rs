@@ -12,7 +12,7 @@ pub(super) use super::session::{ReplyMode, Session};
 use super::shared::Shared;
 use super::store::Store;
 use crate::node::change::Change;
-use crate::node::request::{Consistency, Reply, Request, RequestError, Strength};
+use crate::node::request::{Consistency, Reply, Request, Strength};
 use crate::resp::{Value, parse_i64};
 use crate::runtime::{Past, Submitted};
 

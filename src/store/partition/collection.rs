@@ -37,7 +37,7 @@ pub struct Page {
 pub struct PageSize {
     /// About how many elements: those with the hash of the last come with it.
     pub elements: usize,
-    /// About how many bytes of elements and values.
+    /// How many bytes of elements and values.
     pub bytes: usize,
 }
 
@@ -198,21 +198,56 @@ impl Partition {
             let Name::Element { hash, element, .. } = Name::of(name) else {
                 return true;
             };
-            let is_full = page.elements.len() >= size.elements || bytes >= size.bytes;
-            if is_full && last != Some(hash) {
+            let may_end = last.is_some_and(|last| last != hash);
+            if may_end && page.elements.len() >= size.elements {
                 page.next = Some(hash);
                 return false;
             }
-            if let Some(version) = shown_of(versions, lifetime) {
-                last = Some(hash);
-                bytes = bytes
-                    .saturating_add(element.len())
-                    .saturating_add(version.value.len());
-                page.elements.push((name.slice_ref(element), version));
+            let Some(version) = shown_of(versions, lifetime) else {
+                return true;
+            };
+            bytes = bytes
+                .saturating_add(element.len())
+                .saturating_add(version.value.len());
+            if may_end && bytes > size.bytes {
+                page.next = Some(hash);
+                return false;
             }
+            last = Some(hash);
+            page.elements.push((name.slice_ref(element), version));
             true
         })?;
         Ok(page)
+    }
+
+    /// The elements of a collection from a hash on, without what they show, at most `count`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`].
+    pub fn shown_names(
+        &self,
+        collection: &[u8],
+        from: u64,
+        count: usize,
+        lifetime: &Lifetime,
+    ) -> Result<Vec<Bytes>, StoreError> {
+        let element_of = |row: &Bytes| match Name::of(row) {
+            Name::Element { element, .. } => Some(row.slice_ref(element)),
+            _ => None,
+        };
+        if lifetime.gone_before_ms == 0 {
+            // Every row shows.
+            let rows = self.element_names(collection, &before_hash(collection, from), count)?;
+            return Ok(rows.iter().filter_map(element_of).collect());
+        }
+        let mut names = Vec::new();
+        self.look_at(collection, from, |row, versions| {
+            if names.len() < count && shows(versions, lifetime) {
+                names.extend(element_of(row));
+            }
+            names.len() < count
+        })?;
+        Ok(names)
     }
 
     /// At most `count` rows of a collection of which nothing shows any more.
