@@ -18,6 +18,7 @@ mod cluster {
     mod directory;
     mod disk;
     mod durability;
+    mod elements;
     mod full_disk;
     mod hostile;
     mod membership;
