@@ -26,6 +26,7 @@ mod cluster {
     mod power;
     mod program;
     mod pubsub;
+    mod session;
     mod sharding;
     mod strings;
     mod terminal;

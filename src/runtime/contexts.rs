@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::Handle;
 use crate::clock::VersionVector;
 use crate::store::codec::{decode, encode};
-use crate::wire::{open_token, seal_token};
+use crate::wire::{About, open_token, seal_token};
 
 /// The most that a context takes decoded: the actors of a partition, of which there are at most
 /// as many as a clock has.
@@ -26,8 +26,8 @@ impl Handle {
     pub fn seal_context(&self, key: &[u8], context: &VersionVector) -> String {
         // There is no context that cannot be encoded; an empty one replaces nothing.
         let content = encode(context).unwrap_or_default();
-        let token = seal_token(&self.core().profile.keys, key, &content);
-        token.iter().map(|byte| format!("{byte:02x}")).collect()
+        let token = seal_token(&self.core().profile.keys, About::Key(key), &content);
+        to_hex(&token)
     }
 
     /// The context of `key` that a text is.
@@ -36,12 +36,17 @@ impl Handle {
     /// [`NoContext`], also when it is of another key or cluster.
     pub fn open_context(&self, key: &[u8], text: &[u8]) -> Result<VersionVector, NoContext> {
         let token = from_hex(text).ok_or(NoContext)?;
-        let content = open_token(&self.core().profile.keys, key, &token).ok_or(NoContext)?;
+        let content =
+            open_token(&self.core().profile.keys, About::Key(key), &token).ok_or(NoContext)?;
         decode::<VersionVector, CONTEXT_BYTES_MAX>(content).map_err(|_| NoContext)
     }
 }
 
-fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(super) fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
     if text.len() > CONTEXT_BYTES_MAX || !text.len().is_multiple_of(2) {
         return None;
     }

@@ -78,6 +78,7 @@ mod publish;
 mod queue;
 mod reopen;
 mod seeds;
+mod session;
 mod start;
 mod state;
 mod status;
@@ -103,5 +104,6 @@ pub use place_views::{
     SeatProgress, SeatView,
 };
 pub use progress::{Goal, ProgressError, Reached};
+pub use session::{AfterError, TokenError};
 pub use start::start;
 pub use views::{DiskView, MemberView, ScanPage, Status, Submitted};

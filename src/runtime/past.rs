@@ -49,6 +49,11 @@ impl Past {
         Some(partition)
     }
 
+    /// The caller has seen something of these partitions.
+    pub(super) fn touch_all(&self, partitions: impl Iterator<Item = PartitionId>) {
+        self.0.lock().touched.extend(partitions);
+    }
+
     /// The caller is told of a write.
     pub(super) fn note(&self, partition: PartitionId, dot: Dot) {
         let mut noted = self.0.lock();

@@ -21,6 +21,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::node::request::RequestError;
+use crate::runtime::ProgressError;
 
 /// Most bytes of a client's own words that an error quotes. Redis's own limit.
 const QUOTED_BYTES_MAX: usize = 128;
@@ -118,6 +119,15 @@ impl From<&RequestError> for Failure {
             RequestError::ShuttingDown => "SHUTDOWN",
         };
         Self::new(format!("{code} {error}"))
+    }
+}
+
+impl From<ProgressError> for Failure {
+    fn from(error: ProgressError) -> Self {
+        match error {
+            ProgressError::Node(error) => error.into(),
+            error @ ProgressError::Cut => Self::new(format!("ERR {error}")),
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::cmp::Ordering;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::events::{Events, Teller};
 use super::failure::Failure;
@@ -226,6 +228,21 @@ impl Context<'_> {
     /// Changes a key's value at the connection's strength.
     pub(super) fn update(&self, key: Bytes, change: Change) -> Submitted {
         self.submit(Request::Update { key, change })
+    }
+
+    /// When the milliseconds of the `n`-th argument are over; none if it is 0, which waits as
+    /// long as the client is there. Nothing waits in a transaction.
+    pub(super) fn deadline(&self, args: &Args, n: usize) -> Result<Option<Instant>, Failure> {
+        let ms = args
+            .integer(n)
+            .map_err(|_| Failure::new("ERR timeout is not an integer or out of range"))?;
+        let ms = u64::try_from(ms).map_err(|_| Failure::new("ERR timeout is negative"))?;
+        if self.session.transaction.is_running() {
+            return Ok(Some(Instant::now()));
+        }
+        // One beyond the end of time is none.
+        let deadline = Instant::now().checked_add(Duration::from_millis(ms));
+        Ok(deadline.filter(|_| ms > 0))
     }
 
     /// What work needs that takes several steps.

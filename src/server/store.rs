@@ -11,8 +11,8 @@ use crate::node::request::{Consistency, Request, RequestError};
 use crate::node::transfer::{TransferError, TransferReply, TransferRequest};
 use crate::node::{LeaveError, RemoveError};
 use crate::runtime::{
-    Goal, Handle, MemberView, NoContext, OwnersView, Past, PlacementView, PlanView, PlannedJoin,
-    ProgressError, Reached, RebalanceView, ScanPage, Status, Submitted,
+    AfterError, Goal, Handle, MemberView, NoContext, OwnersView, Past, PlacementView, PlanView,
+    PlannedJoin, ProgressError, Reached, RebalanceView, ScanPage, Status, Submitted, TokenError,
 };
 
 /// The data and the views that commands work on. The methods are those of [`Handle`].
@@ -42,6 +42,17 @@ pub(super) trait Store: Send + Sync + 'static {
         goal: Goal,
         deadline: Option<Instant>,
     ) -> Result<Reached, ProgressError>;
+
+    /// A token of what a caller has written and read.
+    async fn token(&self, past: &Past) -> Result<String, TokenError>;
+
+    /// Waits until the node has what a token speaks of, or until the deadline.
+    async fn after(
+        &self,
+        past: &Past,
+        text: &[u8],
+        deadline: Option<Instant>,
+    ) -> Result<(), AfterError>;
 
     /// About `count` keys from `cursor` on.
     async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, RequestError>;
@@ -131,6 +142,19 @@ impl Store for Handle {
         deadline: Option<Instant>,
     ) -> Result<Reached, ProgressError> {
         Handle::replicated(self, past, goal, deadline).await
+    }
+
+    async fn token(&self, past: &Past) -> Result<String, TokenError> {
+        Handle::token(self, past).await
+    }
+
+    async fn after(
+        &self,
+        past: &Past,
+        text: &[u8],
+        deadline: Option<Instant>,
+    ) -> Result<(), AfterError> {
+        Handle::after(self, past, text, deadline).await
     }
 
     async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, RequestError> {

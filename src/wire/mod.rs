@@ -56,4 +56,4 @@ pub use reassemble::{PartError, Reassembler, ReassemblyStats};
 pub use record::{FRAME_BYTES_MAX, FrameDecoder, FrameEncoder, FrameError};
 pub use seal::DatagramSealer;
 pub use session::{Established, Handshake, HandshakeError};
-pub use token::{open_token, seal_token};
+pub use token::{About, open_token, seal_token};

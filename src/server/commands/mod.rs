@@ -27,6 +27,7 @@ mod placement;
 mod pubsub;
 mod ranges;
 mod server;
+mod session;
 mod set_algebra;
 mod sets;
 mod some;
@@ -63,6 +64,7 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
         set_algebra::COMMANDS,
         sets::COMMANDS,
         some::COMMANDS,
+        session::COMMANDS,
         strings::COMMANDS,
         transactions::COMMANDS,
         wait::COMMANDS,

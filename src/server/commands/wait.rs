@@ -5,12 +5,11 @@
 //! connection, and in a transaction nobody at all: there they say what this node knows by itself.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::resp::Value;
-use crate::runtime::{Goal, ProgressError, Reached};
+use crate::runtime::{Goal, Reached};
 use crate::server::failure::Failure;
 use crate::server::spec::{Arg, Args, Context, Outcome, Spec};
 
@@ -53,7 +52,7 @@ fn wait(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> 
         others: usize::try_from(args.integer(1)?).unwrap_or(0),
         on_disk: false,
     };
-    let deadline = deadline(context, args, 2)?;
+    let deadline = context.deadline(args, 2)?;
     Ok(replicated(context, goal, deadline, |reached| {
         count(reached.others)
     }))
@@ -82,25 +81,11 @@ fn waitaof(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failur
              without --memory",
         ));
     }
-    let deadline = deadline(context, args, 3)?;
+    let deadline = context.deadline(args, 3)?;
     Ok(replicated(context, goal, deadline, |reached| {
         let accepted = Value::Integer(reached.accepted.into());
         Value::Array(vec![accepted, count(reached.others)])
     }))
-}
-
-/// When the `n`-th argument's milliseconds are over; none if it is 0.
-fn deadline(context: &Context<'_>, args: &Args, n: usize) -> Result<Option<Instant>, Failure> {
-    let ms = args
-        .integer(n)
-        .map_err(|_| Failure::new("ERR timeout is not an integer or out of range"))?;
-    let ms = u64::try_from(ms).map_err(|_| Failure::new("ERR timeout is negative"))?;
-    if context.session.transaction.is_running() {
-        return Ok(Some(Instant::now()));
-    }
-    // One beyond the end of time is none.
-    let deadline = Instant::now().checked_add(Duration::from_millis(ms));
-    Ok(deadline.filter(|_| ms > 0))
 }
 
 fn replicated(
@@ -118,15 +103,8 @@ fn replicated(
             // Nobody is there to be told more.
             () = gone.cancelled() => store.replicated(&past, goal, Some(Instant::now())).await,
         };
-        reached.map(shape).map_err(failure)
+        Ok(reached.map(shape)?)
     })
-}
-
-fn failure(error: ProgressError) -> Failure {
-    match error {
-        ProgressError::Node(error) => error.into(),
-        error @ ProgressError::Cut => Failure::new(format!("ERR {error}")),
-    }
 }
 
 fn count(n: usize) -> Value {

@@ -124,6 +124,13 @@ async fn who_waits_for_replicas_keeps_its_own_commands_back_only() {
     let refused = other.receive().await;
     let says_why = |error: &Value| format!("{error:?}").contains("in memory only");
     assert!(refused.as_ref().is_some_and(says_why), "{refused:?}");
+    other.send(&request(&["NETDB.TOKEN"])).await;
+    assert_eq!(other.receive().await, Some(Value::bulk("token")));
+    for (token, answer) in [("token", "OK"), ("tokem", "no token of this cluster")] {
+        other.send(&request(&["NETDB.AFTER", token, "10"])).await;
+        let answered = other.receive().await;
+        assert!(format!("{answered:?}").contains(answer), "{answered:?}");
+    }
     // It says no more, so it is answered with what there is.
     peer.stream.shutdown().await.unwrap();
     assert_eq!(peer.receive().await, Some(Value::Integer(2)));

@@ -36,8 +36,8 @@ use crate::node::{LeaveError, RemoveError};
 use crate::object::{Object, Version};
 use crate::resp::{Protocol, ReplyDecoder, ReplyLimits, Value, encode_request};
 use crate::runtime::{
-    DiskView, Goal, MemberView, NoContext, OwnersView, Past, PlacementView, PlanView, PlannedJoin,
-    ProgressError, Reached, RebalanceView, ScanPage, Status, Submitted,
+    AfterError, DiskView, Goal, MemberView, NoContext, OwnersView, Past, PlacementView, PlanView,
+    PlannedJoin, ProgressError, Reached, RebalanceView, ScanPage, Status, Submitted, TokenError,
 };
 
 /// No test waits longer than this for anything.
@@ -219,6 +219,19 @@ impl Store for Fake {
             }
         }
         Ok(reached)
+    }
+
+    async fn token(&self, _: &Past) -> Result<String, TokenError> {
+        Ok("token".to_owned())
+    }
+
+    async fn after(
+        &self,
+        _: &Past,
+        text: &[u8],
+        _: Option<tokio::time::Instant>,
+    ) -> Result<(), AfterError> {
+        (text == b"token").then_some(()).ok_or(AfterError::NoToken)
     }
 
     fn seal_context(&self, key: &[u8], context: &VersionVector) -> String {
