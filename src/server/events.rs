@@ -4,9 +4,10 @@
 //! one look at a number. What is published goes where everything published goes, so a subscriber
 //! on any node hears of it.
 //!
-//! Told is what a client was answered as done, before it is answered. Not told: what was written
-//! and could not be confirmed in time, what ends by itself (`expired`), and what other nodes'
-//! clients do, which those nodes tell if they are asked to.
+//! Told is what a client was answered as done, before it is answered, and which keys this node
+//! has seen to their end (`expired`): of its owners the preferred one, or whose turn it is to
+//! remove what does not go by itself. Not told: what was written and could not be confirmed in
+//! time, and what other nodes' clients do, which those nodes tell if they are asked to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -29,6 +30,7 @@ const LETTERS: &[(char, u16)] = &[
     ('s', Events::SET),
     ('h', Events::HASH),
     ('z', 1 << 5),
+    ('x', Events::EXPIRED),
     ('e', 1 << 6),
     ('t', 1 << 7),
     ('d', 1 << 8),
@@ -36,12 +38,11 @@ const LETTERS: &[(char, u16)] = &[
     ('E', Events::BY_EVENT),
 ];
 
-/// Letters of Redis for what happens here too and is not told: keys that end, are missed, are
-/// new. `A` may be asked for all the same, as it has what there is.
-const UNTOLD: &[char] = &['x', 'm', 'n'];
+/// Letters of Redis for what happens here too and is not told: keys that are missed, or new.
+const UNTOLD: &[char] = &['m', 'n'];
 
 /// All classes, for which `A` stands.
-const ALL: u16 = (1 << 9) - 1;
+const ALL: u16 = (1 << 9) - 1 | Events::EXPIRED;
 
 /// Which events are told: a bit for each class and each form.
 #[derive(Debug, Default)]
@@ -63,6 +64,7 @@ impl Events {
     const HASH: u16 = 1 << 4;
     const BY_KEY: u16 = 1 << 9;
     const BY_EVENT: u16 = 1 << 10;
+    const EXPIRED: u16 = 1 << 11;
 
     /// What letters mean.
     pub(super) fn parse(letters: &[u8]) -> Result<u16, BadLetter> {
@@ -107,17 +109,30 @@ impl Events {
 
     /// Tells that something has happened to a key, if that is told.
     pub(super) fn tell(&self, store: &dyn Store, class: u16, event: &'static str, key: &Bytes) {
+        for (channel, payload) in self.messages(class, event, key) {
+            store.publish(&channel, &payload);
+        }
+    }
+
+    /// What is to be published because a key has ended, with its channel.
+    pub(super) fn expired(&self, key: &Bytes) -> Vec<(Bytes, Bytes)> {
+        self.messages(Self::EXPIRED, "expired", key)
+    }
+
+    fn messages(&self, class: u16, event: &'static str, key: &Bytes) -> Vec<(Bytes, Bytes)> {
+        let mut messages = Vec::new();
         let Some(bits) = self.telling(class) else {
-            return;
+            return messages;
         };
         if bits & Self::BY_KEY != 0 {
-            let channel = channel("__keyspace@0__:", key);
-            store.publish(&channel, &Bytes::from_static(event.as_bytes()));
+            let event = Bytes::from_static(event.as_bytes());
+            messages.push((channel("__keyspace@0__:", key), event));
         }
         if bits & Self::BY_EVENT != 0 {
             let channel = channel("__keyevent@0__:", event.as_bytes());
-            store.publish(&channel, key);
+            messages.push((channel, key.clone()));
         }
+        messages
     }
 
     /// What is to be told of a request once it is done; none if nothing is.
@@ -305,13 +320,14 @@ mod tests {
             ("Kg$", "g$K"),
             ("gK", "gK"),
             ("E", "E"),
-            ("g$lshzetdKE", "AKE"),
+            ("g$lshzxetdKE", "AKE"),
+            ("Ex", "xE"),
         ] {
             events.set(Events::parse(letters.as_bytes()).unwrap());
             assert_eq!(events.letters(), shown, "{letters}");
         }
         assert_eq!(Events::parse(b"KQ"), Err(BadLetter::Unknown));
-        assert_eq!(Events::parse(b"Ex"), Err(BadLetter::Untold('x')));
+        assert_eq!(Events::parse(b"Em"), Err(BadLetter::Untold('m')));
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub async fn serve(listener: TcpListener, handle: Handle, limits: ServerLimits) 
     handle.listen(Arc::new(move |channel, payload| {
         subscribers.deliver(channel, payload)
     }));
+    let events = Arc::clone(&shared.events);
+    handle.listen_expired(Arc::new(move |key| events.expired(key)));
     serve_store(listener, Arc::new(handle), stopping, shared).await;
 }
 

@@ -275,3 +275,39 @@ fn what_clients_of_one_node_change_is_heard_on_another() {
     assert_eq!(publish(one, "__keyevent@0__:end", "x"), Value::Integer(0));
     listener.expect(&["pmessage", "__keyevent@0__:*", "__keyevent@0__:end", "x"]);
 }
+
+/// Each key that ends is told of once, by one of the nodes that are asked to tell, whatever it
+/// held and whoever wrote it.
+#[test]
+fn keys_that_end_are_told_of_once() {
+    let cluster = Cluster::start(3);
+    for node in &cluster.nodes {
+        let told = node.call(&["CONFIG", "SET", "notify-keyspace-events", "Ex"]);
+        assert_eq!(told, Value::ok());
+    }
+    let mut listener = Listener::new(&cluster.nodes[2], &["SUBSCRIBE", "__keyevent@0__:expired"]);
+    for node in &cluster.nodes[..2] {
+        listener.await_link(|| drop(publish(node, "__keyevent@0__:expired", "x")));
+    }
+    let mut expected = Vec::new();
+    for (n, node) in cluster.nodes.iter().enumerate() {
+        let commands: [&[&str]; 3] = [&["SET", "v"], &["SADD", "m"], &["HINCRBY", "f", "2"]];
+        for (kind, words) in ["value", "set", "hash"].iter().zip(commands) {
+            let key = format!("{kind}:{n}");
+            let mut command = vec![words[0], &key];
+            command.extend(&words[1..]);
+            node.call(&command);
+            assert_eq!(node.call(&["PEXPIRE", &key, "50"]), Value::Integer(1));
+            expected.push(key);
+        }
+    }
+    let mut ended: Vec<String> = expected
+        .iter()
+        .map(|_| listener.next(LATER).expect("a key ends").swap_remove(2))
+        .collect();
+    (ended.sort(), expected.sort());
+    assert_eq!(ended, expected);
+    publish(&cluster.nodes[0], "__keyevent@0__:expired", "no more");
+    listener.expect(&["message", "__keyevent@0__:expired", "no more"]);
+    assert_eq!(cluster.nodes[1].call(&["DBSIZE"]), Value::Integer(0));
+}

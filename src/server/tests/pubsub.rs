@@ -390,7 +390,7 @@ async fn changes_are_told_when_that_is_wanted() {
         "ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - ";
     for (words, why) in [
         ("Q", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."),
-        ("Ex", "events of class 'x' are not told by this server"),
+        ("Em", "events of class 'm' are not told by this server"),
         ("K notify-keyspace-events E", "duplicate parameter"),
     ] {
         let set = format!("CONFIG SET notify-keyspace-events {words}");
