@@ -590,7 +590,10 @@ fn a_member_is_taken_once_while_nodes_see_each_other() {
     pair.hear();
     let mut taken = Vec::new();
     for n in 0..2 {
-        taken.extend(pair.alter(n, Kind::Set, Alter::Pop { seed: 1, count: 1 }).taken);
+        taken.extend(
+            pair.alter(n, Kind::Set, Alter::Pop { seed: 1, count: 1 })
+                .taken,
+        );
     }
     assert_eq!(taken, [bytes("a")]);
     assert_eq!(pair.members(), "");

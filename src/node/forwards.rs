@@ -160,9 +160,9 @@ impl<W> Forwards<W> {
     /// decide. Returns the request if this node is to do it now.
     pub(super) fn answered(
         &mut self,
+        now: Now,
         place: Place<'_>,
-        from: NodeId,
-        id: u64,
+        (from, id): (NodeId, u64),
         reply: Option<Reply>,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Turn<W>> {
@@ -179,11 +179,11 @@ impl<W> Forwards<W> {
                 | RequestError::ShuttingDown),
             )) => self.next_owner(place, id, Some(error), effects),
             Some(Reply::Failed(RequestError::InSteps(_))) => {
-                self.clear(id, true, effects);
+                self.clear(now, id, true, effects);
                 None
             }
             Some(Reply::Cleared(has_more)) if self.is_clearing(id) => {
-                self.clear(id, has_more, effects);
+                self.clear(now, id, has_more, effects);
                 None
             }
             Some(reply) => {
@@ -199,11 +199,13 @@ impl<W> Forwards<W> {
         waiting.is_some_and(|waiting| waiting.is_clearing)
     }
 
-    /// Has the owner delete some elements of the key, or do what was asked for.
-    fn clear(&mut self, id: u64, has_more: bool, effects: &mut Vec<Effect<W>>) {
-        if let Some(waiting) = self.waiting.get_mut(&id) {
+    /// Has the owner delete some elements of the key, or do what was asked for. Each step has its
+    /// own time.
+    fn clear(&mut self, now: Now, id: u64, has_more: bool, effects: &mut Vec<Effect<W>>) {
+        if let Some(mut waiting) = self.waiting.remove(&id) {
             waiting.is_clearing = has_more;
-            effects.push(question(id, waiting));
+            waiting.since = now.mono;
+            self.ask(waiting, effects);
         }
     }
 

@@ -179,7 +179,7 @@ impl<W> Data<W> {
         let here = shard.partition(partition);
         let lacks = |dot| here.is_some_and(|here| !here.clock().contains(dot));
         let is_lacking = dot.is_some_and(lacks);
-        let turn = (shard.forwards).answered(place, from, id, reply, effects);
+        let turn = (shard.forwards).answered(now, place, (from, id), reply, effects);
         self.take_turn(now, &view, shard, turn, effects);
         if is_lacking {
             self.differ(now, from, vec![partition], false, effects);
