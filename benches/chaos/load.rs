@@ -12,6 +12,7 @@ use rand::{RngExt, SeedableRng};
 use crate::caller::{Called, Caller, status_of};
 use crate::checker::{Kind, Operation, Status};
 use crate::counters::Counters;
+use crate::elements::Elements;
 
 /// Keys that are put and deleted by everybody.
 const CONTESTED_KEYS: u32 = 6;
@@ -42,6 +43,7 @@ pub struct Stage {
     /// Names and client addresses.
     pub nodes: Vec<(String, SocketAddr)>,
     pub counters: Counters,
+    pub elements: Elements,
 }
 
 impl Stage {
@@ -86,6 +88,7 @@ pub struct Session {
     rng: SmallRng,
     values: u64,
     own_keys: u64,
+    members: u64,
     operations: Vec<Operation>,
 }
 
@@ -99,6 +102,7 @@ impl Session {
             rng: SmallRng::seed_from_u64(seed ^ u64::from(id) << 32),
             values: 0,
             own_keys: 0,
+            members: 0,
             operations: Vec::new(),
         }
     }
@@ -117,8 +121,9 @@ impl Session {
                 35..50 => self.put(contested).await,
                 50..60 => self.delete(contested).await,
                 60..72 => self.put(kept).await,
-                72..80 => self.add().await,
-                80..90 => self.put_own().await,
+                72..77 => self.add().await,
+                77..84 => self.change_elements().await,
+                84..92 => self.put_own().await,
                 _ => self.get_own().await,
             };
             let think = self.rng.random_range(0..=THINK_MAX.as_micros() as u64);
@@ -135,6 +140,33 @@ impl Session {
         );
         let stage = self.stage.clone();
         stage.counters.add(&mut self.caller, number, amount).await;
+    }
+
+    /// Changes the set or the hash.
+    async fn change_elements(&mut self) {
+        let (stage, id) = (self.stage.clone(), self.id);
+        let (elements, caller) = (&stage.elements, &mut self.caller);
+        match self.rng.random_range(0..10) {
+            0..4 => {
+                self.members += 1;
+                let member = format!("{id}-{}", self.members);
+                elements.add(caller, &member).await;
+            }
+            4..6 if self.members > 0 => {
+                let number = self.rng.random_range(1..=self.members);
+                elements.remove(caller, &format!("{id}-{number}")).await;
+            }
+            6..8 => {
+                self.values += 1;
+                let field = format!("own:{id}:{}", self.values % 3);
+                elements.set(caller, &field, &self.values.to_string()).await;
+            }
+            _ => {
+                let number = self.rng.random_range(0..usize::MAX);
+                let amount = self.rng.random_range(1..10);
+                elements.count(caller, number, amount).await;
+            }
+        }
     }
 
     /// A key that is written once.

@@ -11,6 +11,7 @@
 mod caller;
 mod cluster;
 mod counters;
+mod elements;
 mod finale;
 mod load;
 mod nemesis;
@@ -100,6 +101,8 @@ struct Run {
     converged: Option<Duration>,
     added: counters::Sums,
     miscounts: Vec<String>,
+    elements: elements::Figures,
+    misplaced: Vec<String>,
 }
 
 fn run(options: &Options) -> Result<bool, String> {
@@ -121,6 +124,7 @@ fn run(options: &Options) -> Result<bool, String> {
     let verdict = checker::check(&run.history);
     let mut complaints = cluster.confessions();
     complaints.extend(run.miscounts.iter().cloned());
+    complaints.extend(run.misplaced.iter().cloned());
     if run.converged.is_none() {
         complaints.push(format!("the nodes did not agree within {HEAL_WAIT:?}"));
     }
@@ -152,6 +156,7 @@ fn weather_and_calm(options: &Options, cluster: &mut Cluster) -> Result<Run, Str
         began: Instant::now(),
         stop: AtomicBool::new(false),
         counters: Default::default(),
+        elements: Default::default(),
         nodes: nodes
             .map(|node| (node.name.clone(), node.ports.client))
             .collect(),
@@ -186,6 +191,8 @@ fn weather_and_calm(options: &Options, cluster: &mut Cluster) -> Result<Run, Str
     let drift = runtime.block_on(drift).map_err(failed)?;
     let judged = stage.counters.judge(&stage.nodes, HEAL_WAIT);
     let miscounts = runtime.block_on(judged);
+    let judged = stage.elements.judge(&stage.nodes, HEAL_WAIT);
+    let misplaced = runtime.block_on(judged);
     Ok(Run {
         history: History {
             about: About {
@@ -202,6 +209,8 @@ fn weather_and_calm(options: &Options, cluster: &mut Cluster) -> Result<Run, Str
         converged: finale.converged,
         added: stage.counters.sums(),
         miscounts,
+        elements: stage.elements.figures(),
+        misplaced,
     })
 }
 
@@ -261,6 +270,15 @@ fn tell_run(options: &Options, run: &Run, cluster: &Cluster) {
         format!("{}, {}", run.added.acknowledged, run.added.perhaps),
     );
     row("counters that are wrong", run.miscounts.len());
+    let elements = &run.elements;
+    row(
+        "members of a set added and left, and removed; fields of a hash",
+        format!(
+            "{}, {}; {}",
+            elements.added, elements.removed, elements.fields
+        ),
+    );
+    row("members and fields that are wrong", run.misplaced.len());
     let skew = run.history.about.clock_skew_us.unwrap_or_default();
     row(
         "timestamps compared beyond a difference of",
