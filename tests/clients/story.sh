@@ -138,6 +138,36 @@ numbers() {
     answers '"29.75"' $C INCRBYFLOAT "$prefix:float" -0.25
 }
 
+# In RESP3 there are sets and maps.
+sets_and_hashes() {
+    local set=$prefix:set other=$prefix:other hash=$prefix:hash one='1) "b"' all node
+    all=$'1) "f"\n2) "7"'
+    if [ "$protocol" = 3 ]; then one='1~ "b"' all='1# "f" => "7"'; fi
+    answers '(integer) 2' $A SADD "$set" a b
+    soon '(integer) 2' $B SCARD "$set"
+    answers '(integer) 1' $B SADD "$set" b c
+    answers '(integer) 2' $B SREM "$set" a c
+    for node in $A $B $C; do soon "$one" "$node" SMEMBERS "$set"; done
+    answers '(integer) 1' $C SISMEMBER "$set" b
+    answers '(integer) 2' $C SADD "$other" b d
+    answers "$one" $C SINTER "$set" "$other"
+    answers '(integer) 2' $C SUNIONSTORE "$other" "$set" "$other"
+    answers '(integer) 1' $C SMOVE "$other" "$set" d
+    soon '(integer) 2' $A SCARD "$set"
+    answers '(integer) 2' $A HSET "$hash" f 1 g 2
+    soon $'1) "1"\n2) "2"\n3) (nil)' $B HMGET "$hash" f g h
+    answers '(integer) 3' $A HINCRBY "$hash" f 2
+    soon '"3"' $B HGET "$hash" f
+    answers '(integer) 7' $B HINCRBY "$hash" f 4
+    answers '(integer) 1' $B HDEL "$hash" g
+    for node in $A $B $C; do soon "$all" "$node" HGETALL "$hash"; done
+    answers $'1) "0"\n2) 1) "f"\n   2) "7"' $C HSCAN "$hash" 0
+    answers '(error) WRONGTYPE Operation against a key holding the wrong kind of value' \
+        $C GET "$hash"
+    answers '"b"' $C SPOP "$other"
+    answers '(integer) 0' $C EXISTS "$other"
+}
+
 ends() {
     local k=$prefix:short
     answers OK $A SET "$k" v PX 1500
@@ -361,6 +391,7 @@ which_protocol
 strings
 many
 numbers
+sets_and_hashes
 ends
 scan_and_pipelines
 transactions
