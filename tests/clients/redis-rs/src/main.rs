@@ -4,6 +4,7 @@
 //! clients of three nodes, and says through `check` what must hold.
 
 mod again;
+mod elements;
 mod together;
 mod values;
 
@@ -109,6 +110,7 @@ fn main() {
         checks: 0,
     };
     values::tell(&mut story);
+    elements::tell(&mut story);
     together::tell(&mut story);
     again::tell(&mut story);
     println!("checks {}", story.checks);
