@@ -128,7 +128,8 @@ pub(super) fn documentation(spec: &Spec, name: &str) -> Value {
         (Value::bulk("group"), Value::bulk(spec.group)),
     ];
     if !spec.args.is_empty() {
-        fields.push((Value::bulk("arguments"), arguments(spec.args)));
+        let last_keys = accesses(spec).len().saturating_sub(1);
+        fields.push((Value::bulk("arguments"), arguments(spec.args, last_keys)));
     }
     if !spec.subcommands.is_empty() {
         let subcommands = spec.subcommands.iter().map(|sub| {
@@ -144,11 +145,19 @@ pub(super) fn documentation(spec: &Spec, name: &str) -> Value {
     Value::Map(fields)
 }
 
-fn arguments(args: &[Arg]) -> Value {
-    Value::Array(args.iter().map(argument).collect())
+/// Arguments, of which the keys are in ranges up to the number `last_keys`.
+fn arguments(args: &[Arg], last_keys: usize) -> Value {
+    let mut keys = 0_usize;
+    let numbered = args.iter().map(|arg| {
+        let range = keys.min(last_keys);
+        keys = keys.saturating_add(usize::from(arg.kind == "key"));
+        argument(arg, range)
+    });
+    Value::Array(numbered.collect())
 }
 
-fn argument(arg: &Arg) -> Value {
+/// An argument that is in the range of keys `range`, if it is a key.
+fn argument(arg: &Arg, range: usize) -> Value {
     let mut fields = vec![
         (Value::bulk("name"), Value::bulk(arg.name)),
         (Value::bulk("type"), Value::bulk(arg.kind)),
@@ -157,7 +166,8 @@ fn argument(arg: &Arg) -> Value {
         fields.push((Value::bulk("display_text"), Value::bulk(arg.name)));
     }
     if arg.kind == "key" {
-        fields.push((Value::bulk("key_spec_index"), Value::Integer(0)));
+        let range = i64::try_from(range).unwrap_or(i64::MAX);
+        fields.push((Value::bulk("key_spec_index"), Value::Integer(range)));
     }
     if let Some(token) = arg.token {
         fields.push((Value::bulk("token"), Value::bulk(token)));
@@ -171,7 +181,7 @@ fn argument(arg: &Arg) -> Value {
         fields.push((Value::bulk("flags"), words(flags.into_iter())));
     }
     if !arg.parts.is_empty() {
-        fields.push((Value::bulk("arguments"), arguments(arg.parts)));
+        fields.push((Value::bulk("arguments"), arguments(arg.parts, range)));
     }
     Value::Map(fields)
 }
