@@ -18,7 +18,8 @@ use crate::server::spec::{Arg, Args, Context, Outcome, Worker};
 /// beyond its bytes: they are all in memory until they are sent.
 const WHOLE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Elements of one page where all are read: as many as a node gives.
+/// Elements of one page where all are read: as many as a node gives, and as are looked at in one
+/// turn.
 const PAGE_ELEMENTS: usize = 10_000;
 
 /// Fields of which one request asks the values: their values together must fit one answer.
@@ -278,6 +279,21 @@ impl<'a> Pages<'a> {
     /// Whether there may be more.
     pub(super) fn has_more(&self) -> bool {
         self.from.is_some()
+    }
+}
+
+/// How many elements of several keys were looked at in this turn.
+#[derive(Default)]
+pub(super) struct Steps(usize);
+
+impl Steps {
+    /// Lets others have their turn, if so many more are too many for one.
+    pub(super) async fn take(&mut self, count: usize) {
+        self.0 = self.0.saturating_add(count);
+        if self.0 > PAGE_ELEMENTS {
+            self.0 = 0;
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::elements::{KEY, Pages, Room, divided_names, divided_pairs, number, values_of};
+use super::elements::{KEY, Pages, Room, Steps, divided_names, divided_pairs, number, values_of};
 use super::sets::{BASE, change, question, size, written};
 use crate::node::request::{Alter, Ask, Only, Reply, Request};
 use crate::object::Kind;
@@ -214,10 +214,11 @@ async fn combined(
 }
 
 async fn union(worker: &Worker, keys: Vec<Bytes>, mut room: Room) -> Result<Vec<Bytes>, Failure> {
-    let mut found = BTreeSet::new();
+    let (mut found, mut steps) = (BTreeSet::new(), Steps::default());
     for key in keys {
         let mut pages = Pages::of(worker, key, Kind::Set);
         while let Some(page) = pages.next().await? {
+            steps.take(page.len().saturating_add(1)).await;
             for (member, nothing) in page {
                 if !found.contains(&member) {
                     room.take(&member, &nothing)?;
@@ -237,8 +238,9 @@ async fn ordered(
     operation: Operation,
     keys: Vec<Bytes>,
 ) -> Result<Option<(Bytes, Vec<Bytes>)>, Failure> {
-    let mut sized = Vec::with_capacity(keys.len());
+    let (mut sized, mut steps) = (Vec::with_capacity(keys.len()), Steps::default());
     for key in keys {
+        steps.take(1).await;
         sized.push((size(worker, key.clone()).await?, key));
     }
     let is_empty = |(size, _): &(u64, Bytes)| *size == 0;
@@ -264,6 +266,7 @@ struct Kept<'a> {
     others: Vec<Bytes>,
     /// Whether they are in all.
     in_all: bool,
+    steps: Steps,
 }
 
 impl<'a> Kept<'a> {
@@ -273,6 +276,7 @@ impl<'a> Kept<'a> {
             pages: Pages::of(worker, base, Kind::Set),
             others,
             in_all,
+            steps: Steps::default(),
         }
     }
 
@@ -285,6 +289,7 @@ impl<'a> Kept<'a> {
         for other in &self.others {
             let mut kept = Vec::with_capacity(members.len());
             for elements in divided_names(members) {
+                self.steps.take(elements.len()).await;
                 let ask = Ask::Values {
                     elements: elements.clone(),
                 };
