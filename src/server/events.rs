@@ -42,7 +42,7 @@ const LETTERS: &[(char, u16)] = &[
 const UNTOLD: &[char] = &['m', 'n'];
 
 /// All classes, for which `A` stands.
-const ALL: u16 = (1 << 9) - 1 | Events::EXPIRED;
+const ALL: u16 = ((1 << 9) - 1) | Events::EXPIRED;
 
 /// Which events are told: a bit for each class and each form.
 #[derive(Debug, Default)]
