@@ -305,7 +305,8 @@ fn keys_that_end_are_told_of_once() {
         .iter()
         .map(|_| listener.next(LATER).expect("a key ends").swap_remove(2))
         .collect();
-    (ended.sort(), expected.sort());
+    ended.sort();
+    expected.sort();
     assert_eq!(ended, expected);
     publish(&cluster.nodes[0], "__keyevent@0__:expired", "no more");
     listener.expect(&["message", "__keyevent@0__:expired", "no more"]);

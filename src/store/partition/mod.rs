@@ -39,7 +39,8 @@
 //! Rows are in the engine; some or all of them are in memory too. Nothing of a partition's size
 //! is held in memory beside that, and an opening reads the clock and the sums, not the rows.
 //!
-//! `restore` takes in backups, as `full` does full syncs; `recovery` is what a damaged disk has
+//! Sets and hashes are rows of their elements ([`crate::object::Name`]); `collection` reads them as
+//! one. `restore` takes in backups, as `full` does full syncs; `recovery` is what a damaged disk has
 //! lost. `table` over `cache` and `slot`,
 //! `advance`, `frontier`, `stage` and `closings` are the parts: rows and what is derived from them, the clock after a step, when a delta needs no row, pieces
 //! of a full sync, what is known of dead actors. `naive` is what breaks the rules in tests.
