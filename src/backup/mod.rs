@@ -18,13 +18,18 @@
 //! trailer  = frame 4: partitions # | rows # | versions # | payload bytes #
 //!
 //! actors   = #  times: node u64 | incarnation u64                      ascending
-//! rows     = #  times: key | versions | residual
-//! versions = #  times: actor | counter # | hlc u64 | 0, or 1 and expiry # (ms) | value
+//! rows     = #  times: name | versions | residual
+//! versions = #  times: actor | counter # | hlc u64 | flags u8 | end | value | part
+//! end      = # (ms since the Unix epoch), if flag 1
+//! part     = actor | counter #, if flag 8: the write that began its counter
+//!            | # (ms), if flag 16: when its counter or the elements of its key end
+//!            | i128, if flag 4: a sum; or # (ms), if flag 32: elements before that are gone
+//!            flag 2: the base of a counter; of 2, 4 and 32 one at most
 //! residual = #  times: actor | counter #
 //! actor    = #, an index into `actors`
 //! clock    = #  times: node u64 | incarnation u64 | base # | closed u8 | runs      ascending
 //! runs     = #  times: # (from the last counter before it) | # (its length, less one)
-//! text, key, value = # | that many bytes
+//! text, name, value = # | that many bytes; names are those of `object::Name`
 //! #        = a number, 7 bits per byte, lowest first, the top bit says that more follow
 //! ```
 //!
