@@ -4,7 +4,7 @@
 //! key's shard, so that nothing comes between reading and writing on this node. What it makes
 //! is an ordinary write: it goes to the other replicas as a whole value, and against a
 //! concurrent write of another node one of both wins. So those that depend on what is there
-//! are made on one owner of the key ([`serving`](super::serving)). Two changes are more than
+//! are made on one owner of the key (`serving`). Two changes are more than
 //! that: what is added counts beside all that others add, and a new end leaves what they add
 //! ([`Part`](crate::object::Part)).
 
