@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use netdb::clock::{Dot, VersionVector};
+use netdb::node::change::{Change, Ends, OnlyIf};
 use netdb::node::request::{Consistency, Durability, Reply, Request, RequestError};
 use netdb::replication::{Message, Strength};
 
@@ -117,16 +118,27 @@ impl World {
         }
     }
 
-    /// A message is about to reach a node; which request that is, if it is one, and what the
-    /// node knows before.
+    /// A message is about to reach a node, or did not leave it; which request it is about, if it
+    /// is about one, and what the node knows before.
     pub fn see_forwarded(&self, node: usize, message: &Message) -> Option<(usize, Coordinator)> {
-        let Message::Forward { id, .. } = message else {
+        let (Message::Forward { id, .. } | Message::Forwarded { id, .. }) = message else {
             return None;
         };
         self.nodes[node].process.as_ref()?;
         let op = *self.underway.get(id)?;
         let key = self.history.records[op].operation.key;
         Some((op, self.coordinator(node, key)))
+    }
+
+    /// A node heard that another owner did not do what a client of its own asked for: if it is its
+    /// turn it has done so itself.
+    pub fn note_turn(&mut self, op: usize, node: usize, before: &Coordinator) {
+        let is_up = self.nodes[node].process.is_some();
+        let key = self.history.records[op].operation.key;
+        if is_up && self.coordinator(node, key).own != before.own {
+            self.met.insert("conditional write that its turn came to");
+            self.note_served(op, node, before);
+        }
     }
 
     /// A node did what a client asked, unless it refused. If it issued a dot, notes what that
@@ -180,6 +192,10 @@ impl World {
                 Outcome::Unconfirmed
             }
             Reply::Failed(_) => Outcome::Refused,
+            Reply::Changed(changed) if !changed.done => {
+                self.met.insert("conditional write that did nothing");
+                Outcome::Refused
+            }
             _ => Outcome::Ok,
         };
         self.history.records[op].read = match &reply {
@@ -220,6 +236,15 @@ fn request(kind: Kind, key: Bytes, value: Value, context: Option<Arc<VersionVect
             key,
             value: Bytes::copy_from_slice(&value.to_be_bytes()),
             context,
+        },
+        Kind::PutAbsent => Request::Update {
+            key,
+            change: Change::Set {
+                value: Bytes::copy_from_slice(&value.to_be_bytes()),
+                ends: Ends::Never,
+                only_if: OnlyIf::Absent,
+                is_swap: false,
+            },
         },
         Kind::Delete | Kind::DeleteSeen => Request::Delete { key, context },
         Kind::Get | Kind::GetQuorum => Request::Get { key },

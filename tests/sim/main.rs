@@ -56,7 +56,7 @@ const RESHARDING_SEEDS_DEFAULT: u64 = 200;
 /// Rare things that the storm must have met, or its seeds prove less than they seem to.
 /// Asked only of runs with enough seeds. Some are too rare to be asked for, like a late dot
 /// that a frozen actor's replica refused: one squall in a thousand.
-const SOMETIMES: [&str; 22] = [
+const SOMETIMES: [&str; 24] = [
     "full sync",
     "sync that fetched something",
     "answer to an earlier life",
@@ -79,6 +79,8 @@ const SOMETIMES: [&str; 22] = [
     "crash in the middle of a full sync",
     "crash of a node that was catching up",
     "pause that outlasted suspicion",
+    "conditional write that did nothing",
+    "conditional write that its turn came to",
 ];
 
 /// The same of the profile in which members come and go.

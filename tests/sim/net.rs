@@ -84,7 +84,11 @@ impl World {
             if matches!(message, Message::Push { .. }) {
                 self.met.insert("push without a stream");
             }
+            let asked = self.see_forwarded(from, &message);
             self.act(from, |process, now| process.dropped(now, to, &message));
+            if let Some((op, before)) = asked {
+                self.note_turn(op, from, &before);
+            }
             return;
         };
         let sender = self.nodes[from].id;

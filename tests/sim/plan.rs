@@ -188,6 +188,8 @@ pub struct Operation {
 pub enum Kind {
     /// Replace everything that the node knows of.
     Put,
+    /// The same if there is nothing, which one owner decides.
+    PutAbsent,
     Delete,
     /// Replace exactly what a client read earlier, perhaps elsewhere.
     PutSeen,
@@ -201,7 +203,7 @@ pub enum Kind {
 
 impl Kind {
     pub fn is_put(self) -> bool {
-        matches!(self, Self::Put | Self::PutSeen)
+        matches!(self, Self::Put | Self::PutAbsent | Self::PutSeen)
     }
 
     pub fn is_write(self) -> bool {
@@ -419,7 +421,8 @@ impl Draw<'_> {
             node: self.node(),
             key: self.rng.random_range(0..self.profile.keys),
             kind: match self.rng.random_range(0..20) {
-                0..7 => Kind::Put,
+                0..5 => Kind::Put,
+                5..7 => Kind::PutAbsent,
                 7..11 => Kind::Delete,
                 11..13 => Kind::PutSeen,
                 13 => Kind::DeleteSeen,

@@ -370,10 +370,13 @@ impl World {
             Event::Message { to, from, message } => {
                 let news = self.see_push(to, &message);
                 let asked = self.see_forwarded(to, &message);
+                let is_answer = matches!(message, Message::Forwarded { .. });
                 self.act(to, |process, now| process.message(now, from, message));
                 self.see_pushed(to, news);
-                if let Some((op, before)) = asked {
-                    self.note_served(op, to, &before);
+                match asked {
+                    Some((op, before)) if is_answer => self.note_turn(op, to, &before),
+                    Some((op, before)) => self.note_served(op, to, &before),
+                    None => {}
                 }
             }
             Event::SyncNow { node, life } => {
