@@ -1,6 +1,7 @@
 //! What a node does about the roster: learns it, spreads it, and goes its own way in it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Data;
 use super::control::Step;
@@ -90,6 +91,16 @@ impl<W> Data<W> {
     /// How far this node has come; none if it is no member.
     pub fn phase(&self) -> Option<Phase> {
         self.control.lock().phase()
+    }
+
+    /// Whether it has come to own, and clients are served by that: what it knows of its place is
+    /// kept on the disk before it is acted on.
+    pub fn is_in_place(&self) -> bool {
+        let (phase, known) = {
+            let control = self.control.lock();
+            (control.phase(), control.view().placement)
+        };
+        phase.is_some_and(Phase::is_current) && Arc::ptr_eq(&known, &self.view().placement)
     }
 
     /// Why it does not join, if something is wrong.

@@ -10,7 +10,6 @@ use super::core::Core;
 use super::error::StartError;
 use super::state::Command;
 use crate::membership::State;
-use crate::placement::Phase;
 
 /// How long seeds may stay silent before a node is ready alone.
 pub(super) const SILENT_SEEDS_WAIT: Duration = Duration::from_secs(2);
@@ -61,7 +60,7 @@ fn owns(core: &Core) -> Result<bool, StartError> {
     if let Some(reason) = core.data.join_error() {
         return Err(StartError::NotJoined { reason });
     }
-    Ok(core.data.phase().is_some_and(Phase::is_current))
+    Ok(core.data.is_in_place())
 }
 
 /// Waits until there is another member, or nobody answers. Returns whether there is one.
