@@ -19,6 +19,7 @@ mod cluster {
     mod disk;
     mod durability;
     mod elements;
+    mod explain;
     mod full_disk;
     mod hostile;
     mod membership;

@@ -353,11 +353,12 @@ fn each_owner_says_for_itself_what_its_copy_has() {
         panic!("{:?}", nodes.replies);
     };
     let dot = changed.dot.unwrap();
+    let partition = ONE;
+    let progress = |on_disk| Request::Progress { partition, on_disk };
     for (owner, has_it) in [(0, true), (1, true), (2, false)] {
         let (now, id) = (nodes.now(), nodes.id(owner));
         let mut effects = Vec::new();
-        let question = (ONE, false);
-        let reply = nodes.nodes[1].ask_progress(now, id, question, || 7, &mut effects);
+        let reply = nodes.nodes[1].ask_owner(now, id, progress(false), || 7, &mut effects);
         nodes.carry_out(1, effects);
         nodes.replies.extend(reply.map(|reply| (7, reply)));
         nodes.deliver();
@@ -370,11 +371,11 @@ fn each_owner_says_for_itself_what_its_copy_has() {
     // Nobody else can say it.
     let (now, id) = (nodes.now(), nodes.id(2));
     let mut effects = Vec::new();
-    let reply = nodes.nodes[1].ask_progress(now, id, (ONE, false), || 7, &mut effects);
+    let reply = nodes.nodes[1].ask_owner(now, id, progress(false), || 7, &mut effects);
     assert_eq!(reply, None);
     nodes.reach(1, &[2]);
     assert!(matches!(nodes.replies.pop(), Some((7, Reply::Failed(_)))));
-    let reply = nodes.nodes[1].ask_progress(now, nodes.id(1), (ONE, true), || 7, &mut effects);
+    let reply = nodes.nodes[1].ask_owner(now, nodes.id(1), progress(true), || 7, &mut effects);
     assert_eq!(reply, Some(Reply::Failed(RequestError::InMemory)));
 }
 

@@ -241,7 +241,8 @@ impl<W> Forwards<W> {
             let Some(waiting) = self.waiting.get(&id) else {
                 continue;
             };
-            match waiting.forward.request.is_write() {
+            // Nobody else can say what is asked of one owner.
+            match waiting.is_personal || waiting.forward.request.is_write() {
                 // What is decided is a write, so it is no turn of this node's.
                 false => {
                     let place = Place {
@@ -295,7 +296,7 @@ impl<W> Forwards<W> {
         let mut waiting = self.waiting.remove(&id)?;
         let partition = waiting.forward.partition;
         if waiting.is_personal {
-            let error = said.unwrap_or_else(|| nobody(place.group, partition));
+            let error = said.unwrap_or(RequestError::Rebuilding(partition.0));
             effects.push(waiting.client.reply(Reply::Failed(error)));
             return None;
         }

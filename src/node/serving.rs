@@ -26,7 +26,7 @@ use super::view::{Group, View};
 use crate::clock::NodeId;
 use crate::machine::Now;
 use crate::placement::PartitionId;
-use crate::replication::{Input, Message};
+use crate::replication::{Input, Message, Strength};
 
 impl<W> Data<W> {
     /// Runs a client's request, or has an owner of its key run it. `None`: the reply comes
@@ -63,19 +63,23 @@ impl<W> Data<W> {
         self.run(shard, task, request, client, effects)
     }
 
-    /// Has one owner of a partition, which may be this node, say what its copy has.
-    pub fn ask_progress(
+    /// Puts a request that changes nothing to one owner, which may be this node, and to no
+    /// other: it says what its own copy has.
+    pub fn ask_owner(
         &self,
         now: Now,
         owner: NodeId,
-        (partition, on_disk): (PartitionId, bool),
+        request: Request,
         waiter: impl FnOnce() -> W,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
         let view = self.view();
         let client = || Some(Client::Here(waiter()));
-        let request = Request::Progress { partition, on_disk };
-        let consistency = Consistency::default();
+        let partition = request.partition(&self.keyspace);
+        let consistency = Consistency {
+            read: Strength::One,
+            ..Consistency::default()
+        };
         let shard = self.known_shard(partition)?;
         let mut shard = shard.lock();
         if owner != self.me {
@@ -96,6 +100,17 @@ impl<W> Data<W> {
             view: &view,
         };
         self.run(shard, task, request, client, effects)
+    }
+
+    /// Who decides about a partition, as this node sees it now; nobody if no owner is within
+    /// reach.
+    pub fn decider(&self, id: PartitionId) -> Option<NodeId> {
+        let view = self.view();
+        let is_behind = self.is_behind(view.group(id));
+        let shard = self.known_shard(id)?.lock();
+        let place = place(&shard, &view, id, is_behind);
+        let ahead = place.ahead().first().copied();
+        ahead.or(place.serves.then_some(self.me))
     }
 
     /// Runs a request that is served here.

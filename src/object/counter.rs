@@ -199,6 +199,16 @@ impl Versions {
     }
 }
 
+impl Current {
+    /// Whether it is made of this version, among others.
+    pub fn is_of(&self, dot: Dot, version: &Version) -> bool {
+        match version.sum() {
+            Some((epoch, _)) => epoch == self.epoch,
+            None => Some(dot) == self.base,
+        }
+    }
+}
+
 impl Amendment {
     fn of(kept: Versions, part: Part) -> Self {
         Self {

@@ -48,10 +48,14 @@ impl Handle {
     pub fn owners(&self, key: &[u8]) -> OwnersView {
         let core = self.core();
         let seen = Seen::of(core);
-        let partition = seen.placement.keyspace().partition_of(key);
+        let keyspace = seen.placement.keyspace();
+        let partition = keyspace.partition_of(key);
         let owners = seen.placement.recipients(partition);
+        let decider = core.data.decider(partition);
+        let view = core.data.view();
         OwnersView {
             partition: partition.0,
+            hash: keyspace.hash(key),
             owners: owners
                 .map(|id| OwnerView {
                     name: seen.name(id),
@@ -61,6 +65,8 @@ impl Handle {
                     phase: seen.roster.member(id).map_or(UNKNOWN, |c| word(c.phase)),
                     owns_now: seen.placement.current(partition).contains(&id),
                     will_own: seen.placement.target(partition).contains(&id),
+                    reachable: id == view.me || view.reachable.contains(&id),
+                    decides: decider == Some(id),
                     me: id == core.profile.id,
                 })
                 .collect(),

@@ -84,6 +84,10 @@ pub struct OwnerView {
     pub owns_now: bool,
     /// Whether it owns the key once the changes under way are done.
     pub will_own: bool,
+    /// Whether the node that answers can reach it, or is it.
+    pub reachable: bool,
+    /// Whether the node that answers has it do what one owner decides.
+    pub decides: bool,
     /// Whether it is the node that answers.
     pub me: bool,
 }
@@ -93,6 +97,8 @@ pub struct OwnerView {
 pub struct OwnersView {
     /// The partition that the key is in.
     pub partition: u16,
+    /// The hash of the key, which says so.
+    pub hash: u64,
     /// Who owns it now, the preferred first, then who will.
     pub owners: Vec<OwnerView>,
     /// Whether the node that answers serves the key itself, and does not ask an owner.

@@ -17,7 +17,7 @@ use super::past::{Noted, PAST_WRITERS_MAX, Past, Waiter};
 use super::views::Submitted;
 use crate::clock::{Clock, NodeId, VersionVector};
 use crate::node::View;
-use crate::node::request::{Reply, RequestError};
+use crate::node::request::{Reply, Request, RequestError};
 use crate::placement::PartitionId;
 
 /// The first pause before it is asked again, which doubles up to the last: within a round trip
@@ -122,7 +122,11 @@ impl Handle {
                     }
                     continue;
                 }
-                match self.ask_copy(owner, *partition, on_disk) {
+                let question = Request::Progress {
+                    partition: *partition,
+                    on_disk,
+                };
+                match self.ask_owner(owner, question) {
                     Submitted::Ready(Reply::Failed(error @ RequestError::InMemory)) => {
                         return Err(error.into());
                     }
@@ -136,8 +140,9 @@ impl Handle {
         Ok(())
     }
 
-    /// Has one owner of a partition say what its copy has.
-    fn ask_copy(&self, owner: NodeId, partition: PartitionId, on_disk: bool) -> Submitted {
+    /// Puts a request that changes nothing to one owner, which may be this node, and to no
+    /// other: it says what its own copy has.
+    pub fn ask_owner(&self, owner: NodeId, request: Request) -> Submitted {
         let core = self.core();
         let mut receiver = None;
         let mut effects = Vec::new();
@@ -146,8 +151,8 @@ impl Handle {
             receiver = Some(waiting);
             Waiter::new(sender, None)
         };
-        let (now, question) = (core.clock.now(), (partition, on_disk));
-        let reply = (core.data).ask_progress(now, owner, question, waiter, &mut effects);
+        let now = core.clock.now();
+        let reply = (core.data).ask_owner(now, owner, request, waiter, &mut effects);
         core.execute(effects);
         match (reply, receiver) {
             (None, Some(receiver)) => Submitted::Waiting(receiver),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::clock::VersionVector;
+use crate::clock::{NodeId, VersionVector};
 use crate::node::request::{Consistency, Request, RequestError};
 use crate::node::transfer::{TransferError, TransferReply, TransferRequest};
 use crate::node::{LeaveError, RemoveError};
@@ -92,6 +92,9 @@ pub(super) trait Store: Send + Sync + 'static {
 
     /// Who holds a key.
     fn owners(&self, key: &[u8]) -> OwnersView;
+
+    /// Puts a request that changes nothing to one owner and to no other.
+    fn ask_owner(&self, owner: NodeId, request: Request) -> Submitted;
 
     /// How far the change is that is under way.
     fn rebalance(&self) -> RebalanceView;
@@ -204,6 +207,10 @@ impl Store for Handle {
 
     fn owners(&self, key: &[u8]) -> OwnersView {
         Handle::owners(self, key)
+    }
+
+    fn ask_owner(&self, owner: NodeId, request: Request) -> Submitted {
+        Handle::ask_owner(self, owner, request)
     }
 
     fn rebalance(&self) -> RebalanceView {

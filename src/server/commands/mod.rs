@@ -10,6 +10,7 @@ mod connection;
 mod describe;
 mod elements;
 mod expiry;
+mod explain;
 mod flush;
 mod hashes;
 mod help;
@@ -47,6 +48,7 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
         config::COMMANDS,
         connection::COMMANDS,
         expiry::COMMANDS,
+        explain::COMMANDS,
         flush::COMMANDS,
         hashes::COMMANDS,
         info::COMMANDS,

@@ -131,6 +131,7 @@ fn seat(view: &SeatView) -> Value {
 fn owners(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
     let OwnersView {
         partition,
+        hash: _,
         owners,
         serves,
     } = context.store.owners(args.bytes(2));
@@ -142,7 +143,8 @@ fn owners(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure
     .into())
 }
 
-fn owner(view: &OwnerView) -> Value {
+/// One owner of a key.
+pub(super) fn owner(view: &OwnerView) -> Value {
     map([
         ("name", text(&view.name)),
         ("id", text(view.id)),
@@ -151,6 +153,8 @@ fn owner(view: &OwnerView) -> Value {
         ("phase", text(view.phase)),
         ("owns_now", Value::Boolean(view.owns_now)),
         ("will_own", Value::Boolean(view.will_own)),
+        ("reachable", Value::Boolean(view.reachable)),
+        ("decides", Value::Boolean(view.decides)),
         ("me", Value::Boolean(view.me)),
     ])
 }
@@ -264,24 +268,28 @@ fn remove(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure
     Ok(Outcome::Ok)
 }
 
-fn map<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
+/// Named values.
+pub(super) fn map<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
     let named = fields.map(|(name, value)| (Value::bulk(name), value));
     Value::Map(named.into())
 }
 
-fn known(number_if: Option<u64>) -> Value {
+/// What is not known or does not apply is null.
+pub(super) fn known(number_if: Option<u64>) -> Value {
     number_if.map_or(Value::Null, number)
 }
 
-fn text(value: impl ToString) -> Value {
+/// Something as text.
+pub(super) fn text(value: impl ToString) -> Value {
     Value::bulk(value.to_string())
 }
 
 /// In hexadecimal: it is to be compared, not counted with, and may not fit an integer.
-fn hash(value: u64) -> Value {
+pub(super) fn hash(value: u64) -> Value {
     text(format!("{value:016x}"))
 }
 
-fn number(value: u64) -> Value {
+/// A number as clients are told it.
+pub(super) fn number(value: u64) -> Value {
     Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
 }

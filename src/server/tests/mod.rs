@@ -324,6 +324,13 @@ impl Store for Fake {
         placement::owners(key)
     }
 
+    fn ask_owner(&self, owner: NodeId, request: Request) -> Submitted {
+        match owner {
+            NodeId(7) => Submitted::Ready(self.apply(&request)),
+            _ => Submitted::Ready(Reply::Failed(RequestError::Rebuilding(3))),
+        }
+    }
+
     fn rebalance(&self) -> RebalanceView {
         placement::rebalance()
     }

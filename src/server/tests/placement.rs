@@ -44,18 +44,22 @@ pub(super) fn placed() -> PlacementView {
 }
 
 pub(super) fn owners(key: &[u8]) -> OwnersView {
+    let owner = |name: &str, id| OwnerView {
+        name: name.to_owned(),
+        id: NodeId(id),
+        client_addr: None,
+        state: "alive",
+        phase: "active",
+        owns_now: true,
+        will_own: false,
+        reachable: id < 9,
+        decides: id == 7,
+        me: id == 7,
+    };
     OwnersView {
         partition: u16::try_from(key.len()).unwrap(),
-        owners: vec![OwnerView {
-            name: "one".to_owned(),
-            id: NodeId(7),
-            client_addr: None,
-            state: "alive",
-            phase: "active",
-            owns_now: true,
-            will_own: false,
-            me: true,
-        }],
+        hash: 0xab,
+        owners: vec![owner("one", 7), owner("two", 8), owner("three", 9)],
         serves: true,
     }
 }
@@ -141,6 +145,54 @@ async fn who_holds_what_in_both_dialects() {
         let moving = pairs(&peer.call("NETDB REBALANCE").await);
         assert_eq!(field(&moving, "copies"), &Value::Integer(1));
         assert_eq!(field(&moving, "left_ms"), &Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn what_each_owner_has_in_both_dialects() {
+    let server = Server::with_defaults().await;
+    let mut peer = server.connect().await;
+    peer.call("SET four value").await;
+    for protocol in [Protocol::Resp2, Protocol::Resp3] {
+        peer.call(&format!("HELLO {}", protocol.number())).await;
+        let explained = pairs(&peer.call("NETDB.EXPLAIN four").await);
+        assert_eq!(field(&explained, "partition"), &Value::Integer(4));
+        assert_eq!(field(&explained, "hash"), &Value::bulk("00000000000000ab"));
+        assert_eq!(field(&explained, "type"), &Value::bulk("string"));
+        let Value::Array(owners) = field(&explained, "owners") else {
+            panic!("owners");
+        };
+        assert_eq!(field(&pairs(&owners[0]), "name"), &Value::bulk("one"));
+        let Value::Array(replicas) = field(&explained, "replicas") else {
+            panic!("replicas");
+        };
+        let [one, two, three] = [0, 1, 2].map(|at: usize| pairs(&replicas[at]));
+        assert_eq!(field(&one, "error"), &Value::Null);
+        let Value::Array(versions) = field(&one, "versions") else {
+            panic!("versions");
+        };
+        let version = pairs(&versions[0]);
+        let actor = "0000000000000007:0000000000000001";
+        assert_eq!(field(&version, "dot"), &Value::bulk(format!("{actor}:118")));
+        assert_eq!(field(&version, "part"), &Value::bulk("value"));
+        assert_eq!(field(&version, "bytes"), &Value::Integer(5));
+        let context = pairs(field(&one, "context"));
+        assert_eq!(field(&context, actor), &Value::Integer(118));
+        let is = |yes| match protocol {
+            Protocol::Resp2 => Value::Integer(i64::from(yes)),
+            Protocol::Resp3 => Value::Boolean(yes),
+        };
+        assert_eq!(field(&version, "shows"), &is(true));
+        let serve = [&one, &two, &three].map(|replica| field(replica, "serves").clone());
+        assert_eq!(serve, [is(true), is(false), Value::Null]);
+        for (replica, code) in [(&two, "LOADING "), (&three, "CLUSTERDOWN ")] {
+            let error = field(replica, "error").as_bytes().unwrap();
+            assert!(error.starts_with(code.as_bytes()), "{replica:?}");
+            assert_eq!(field(replica, "versions"), &Value::Null);
+        }
+
+        let explained = pairs(&peer.call("NETDB.EXPLAIN other").await);
+        assert_eq!(field(&explained, "type"), &Value::bulk("none"));
     }
 }
 
