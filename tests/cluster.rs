@@ -17,6 +17,7 @@ mod cluster {
     mod decided;
     mod directory;
     mod disk;
+    mod dump;
     mod durability;
     mod elements;
     mod explain;

@@ -31,6 +31,7 @@ mod glob;
 mod limits;
 mod mailbox;
 mod outcome;
+mod payload;
 mod replies;
 mod session;
 mod shared;

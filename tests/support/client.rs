@@ -35,10 +35,17 @@ impl Connection {
 
     /// Sends one command and returns its answer.
     pub fn call(&mut self, command: &[&str]) -> Result<Value, String> {
+        let words: Vec<&[u8]> = command.iter().map(|word| word.as_bytes()).collect();
+        let answer = self.call_bytes(&words);
+        answer.map_err(|error| format!("{error} to {command:?}"))
+    }
+
+    /// The same with words of any bytes.
+    pub fn call_bytes(&mut self, command: &[&[u8]]) -> Result<Value, String> {
         let call = self.client.call(command);
         self.runtime
             .block_on(async { tokio::time::timeout(ANSWER_WAIT, call).await })
-            .map_err(|_| format!("no answer to {command:?} within {ANSWER_WAIT:?}"))?
+            .map_err(|_| format!("no answer within {ANSWER_WAIT:?}"))?
             .map_err(|error| error.to_string())
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn categories(spec: &Spec) -> Vec<String> {
     if has("admin") {
         categories.push("@admin".to_owned());
     }
-    if has("admin") || matches!(spec.name, "flushall" | "flushdb" | "keys") {
+    if has("admin") || matches!(spec.name, "flushall" | "flushdb" | "keys" | "restore") {
         categories.push("@dangerous".to_owned());
     }
     match spec.group {

@@ -11,15 +11,14 @@ use bytes::Bytes;
 use rand::RngExt;
 
 use crate::clock::VersionVector;
-use crate::node::change::{Change, Ends, EndsIf, OnlyIf};
-use crate::node::request::{Alter, Ask, ELEMENTS_MAX, Held, Only, Reply, Request};
+use crate::node::change::OnlyIf;
+use crate::node::request::{Alter, ELEMENTS_MAX, Held, Reply, Request};
 use crate::object::{Kind, Object, Version};
 use crate::resp::Value;
+use crate::server::commands::carry::{Placing, is_there, put_value};
+use crate::server::commands::elements::Pages;
 use crate::server::failure::Failure;
 use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec, Worker};
-
-/// Elements that are copied at once.
-const PAGE_ELEMENTS: usize = ELEMENTS_MAX;
 
 /// Keys among which `RANDOMKEY` chooses, from a place at random on: one alone would be the
 /// likelier the wider the gap before it.
@@ -124,29 +123,6 @@ async fn seen(worker: &Worker, key: Bytes) -> Result<Option<(Version, Object)>, 
     Ok(value.map(|version| (version, object)))
 }
 
-/// Writes to another key what was read of one. Returns whether it did: not if the other key has
-/// a value and must not.
-async fn write_copy(
-    worker: &Worker,
-    to: Bytes,
-    version: Version,
-    only_if: OnlyIf,
-) -> Result<bool, Failure> {
-    let change = Change::Set {
-        value: version.value,
-        ends: version.expire_at_ms.map_or(Ends::Never, Ends::At),
-        only_if,
-        is_swap: false,
-    };
-    let changed = worker.run_part(Request::Update { key: to, change }).await?;
-    Ok(!matches!(changed, Reply::Changed(changed) if !changed.done))
-}
-
-/// Whether a key holds anything.
-async fn is_there(worker: &Worker, key: Bytes) -> Result<bool, Failure> {
-    Ok(worker.read(Request::Exists { key }).await? == Reply::Exists(true))
-}
-
 /// Writes to another key what one holds.
 async fn carry(
     worker: &Worker,
@@ -155,7 +131,12 @@ async fn carry(
     only_if: OnlyIf,
 ) -> Result<Carried, Failure> {
     if let Some((version, object)) = seen(worker, from.clone()).await? {
-        let is_written = write_copy(worker, to.clone(), version, only_if).await?;
+        let Version {
+            value,
+            expire_at_ms,
+            ..
+        } = version;
+        let is_written = put_value(worker, to.clone(), value, expire_at_ms, only_if).await?;
         return Ok(match is_written {
             true => Carried::Value(Arc::new(object.context)),
             false => Carried::Refused,
@@ -171,15 +152,7 @@ async fn carry(
     if only_if == OnlyIf::Absent && is_there(worker, to.clone()).await? {
         return Ok(Carried::Refused);
     }
-    let elements = copy_elements(worker, from, to, kind).await?;
-    if let Some(at_ms) = held.ends_at_ms {
-        let change = Change::End {
-            at_ms,
-            only_if: EndsIf::Any,
-        };
-        let key = to.clone();
-        worker.run_part(Request::Update { key, change }).await?;
-    }
+    let elements = copy_elements(worker, from, to, (kind, held.ends_at_ms)).await?;
     Ok(Carried::Elements(kind, elements))
 }
 
@@ -201,33 +174,17 @@ async fn copy_elements(
     worker: &Worker,
     from: &Bytes,
     to: &Bytes,
-    kind: Kind,
+    (kind, ends_at_ms): (Kind, Option<u64>),
 ) -> Result<Vec<Bytes>, Failure> {
-    let (mut at, mut only, mut copied) = (0, Only::These, Vec::new());
-    loop {
-        let ask = Ask::Page {
-            from: at,
-            count: PAGE_ELEMENTS,
-        };
-        let key = from.clone();
-        let page = worker.read(Request::Ask { key, kind, ask }).await?;
-        let Reply::Elements { elements, next } = page else {
-            return Ok(copied);
-        };
-        copied.extend(elements.iter().map(|(element, _)| element.clone()));
-        for some in elements.chunks(ELEMENTS_MAX) {
-            let alter = Alter::Put {
-                elements: some.to_vec(),
-                only: std::mem::replace(&mut only, Only::All),
-            };
-            let key = to.clone();
-            worker.run_part(Request::Alter { key, kind, alter }).await?;
-        }
-        match next {
-            Some(next) => at = next,
-            None => return Ok(copied),
-        }
+    let mut copied = Vec::new();
+    let mut placing = Placing::at(worker, to.clone(), kind);
+    let mut pages = Pages::of(worker, from.clone(), kind);
+    while let Some(page) = pages.next().await? {
+        copied.extend(page.iter().map(|(element, _)| element.clone()));
+        placing.put(page).await?;
     }
+    placing.finish(ends_at_ms).await?;
+    Ok(copied)
 }
 
 fn rename(context: &mut Context<'_>, args: &mut Args, only_if: OnlyIf) -> Result<Outcome, Failure> {

@@ -2,12 +2,14 @@
 //! function that executes it.
 
 mod access;
+mod carry;
 mod causality;
 mod client;
 mod client_kill;
 mod config;
 mod connection;
 mod describe;
+mod dump;
 mod elements;
 mod expiry;
 mod explain;
@@ -47,6 +49,7 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
         causality::COMMANDS,
         config::COMMANDS,
         connection::COMMANDS,
+        dump::COMMANDS,
         expiry::COMMANDS,
         explain::COMMANDS,
         flush::COMMANDS,

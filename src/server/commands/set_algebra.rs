@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::elements::{KEY, Pages, Room, Steps, divided_names, divided_pairs, number, values_of};
-use super::sets::{BASE, change, question, size, written};
-use crate::node::request::{Alter, Ask, Only, Reply, Request};
+use super::carry::Placing;
+use super::elements::{KEY, Pages, Room, Steps, divided_names, number, values_of};
+use super::sets::{BASE, question, size, written};
+use crate::node::request::{Ask, Reply, Request};
 use crate::object::Kind;
 use crate::resp::Value;
 use crate::server::events::Events;
@@ -122,8 +123,7 @@ fn store(
     Ok(Context::begin(async move {
         let members = combined(&worker, operation, keys).await?;
         let count = members.len() as u64;
-        let mut parts = divided_pairs(written(members)).into_iter();
-        let Some(elements) = parts.next() else {
+        if members.is_empty() {
             let delete = Request::Delete {
                 key: to.clone(),
                 context: None,
@@ -132,15 +132,9 @@ fn store(
                 worker.tell("del", &to);
             }
             return Ok(Value::Integer(0));
-        };
-        let only = Only::These;
-        let first = change(to.clone(), Alter::Put { elements, only });
-        worker.run_part(first).await?;
-        for elements in parts {
-            let only = Only::All;
-            let next = change(to.clone(), Alter::Put { elements, only });
-            worker.run_part(next).await?;
         }
+        let mut placing = Placing::at(&worker, to.clone(), Kind::Set);
+        placing.put(written(members)).await?;
         worker.tell_of(Events::SET, event, &to);
         Ok(number(count))
     }))

@@ -76,6 +76,9 @@ const WORDS: &[&str] = &[
     "db",
     "persist",
     "sync",
+    "absttl",
+    "idletime",
+    "freq",
 ];
 
 /// A client of a server, without their sockets.

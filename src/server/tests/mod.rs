@@ -2,6 +2,7 @@
 
 mod abuse;
 mod commands;
+mod dump;
 mod flow;
 mod hostile;
 mod placement;
