@@ -48,7 +48,11 @@ async fn run(plan: Plan, repl: bool) -> Result<(), Failure> {
     let mut signals =
         Signals::new().map_err(|error| Failure::broken(format!("no signals: {error}")))?;
     let (keyed, insecure) = (plan.config.cluster_key.is_some(), plan.config.insecure);
-    let clients_max = plan.config.clients_max;
+    let limits = ServerLimits {
+        clients_max: plan.config.clients_max,
+        idle: Duration::from_millis(plan.config.client_timeout_ms),
+        ..ServerLimits::default()
+    };
     let leaves = plan.config.leave;
     let handle = tokio::select! {
         started = runtime::start(plan.config) => started.map_err(|error| match error.is_usage() {
@@ -62,7 +66,7 @@ async fn run(plan: Plan, repl: bool) -> Result<(), Failure> {
     if !keyed {
         say_unkeyed(insecure);
     }
-    serve_clients(&handle, clients_max);
+    serve_clients(&handle, limits);
     tokio::select! {
         ready = handle.ready() => if let Err(error) = ready {
             handle.shutdown().await;
@@ -148,13 +152,9 @@ async fn tell_hand_off(handle: &Handle) -> Infallible {
 }
 
 /// Serves the client port until the node stops, if it has one.
-fn serve_clients(handle: &Handle, clients_max: usize) {
+fn serve_clients(handle: &Handle, limits: ServerLimits) {
     let Some(listener) = handle.client_listener() else {
         return;
-    };
-    let limits = ServerLimits {
-        clients_max,
-        ..ServerLimits::default()
     };
     tokio::spawn(server::serve(listener, handle.clone(), limits));
 }

@@ -45,6 +45,7 @@ pub struct Settings {
     pub dot_log_age_ms: Option<u64>,
     pub network: Option<Network>,
     pub clients_max: Option<usize>,
+    pub client_timeout_ms: Option<u64>,
     pub partitions: Option<u16>,
     pub replicas: Option<u8>,
     pub hash_seed: Option<u64>,

@@ -14,15 +14,18 @@
 //!   longer than that; a client that leaves it until it is full is dropped;
 //! - a transaction: what is queued and watched (`transaction`), and what its batch answers
 //!   (`replies`);
-//! - an idle connection holds no buffer at all.
+//! - an idle connection holds no buffer at all, and ends after
+//!   [`ServerLimits::idle`](super::limits::ServerLimits) unless it has subscribed to something.
 
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::batch;
@@ -75,6 +78,10 @@ pub(super) struct Connection {
     turn: usize,
     /// Since when the client has taken none of the output that is there for it.
     stalled_since: Option<Instant>,
+    /// When bytes last went either way.
+    active_at: Instant,
+    /// How long the client may be silent.
+    idle: watch::Receiver<Duration>,
     /// Why no further command is read.
     end: Option<End>,
     /// Takes the client off the list at the end.
@@ -95,11 +102,13 @@ impl Connection {
             store,
             session: Session::new(record, subscriptions),
             decoder: RequestDecoder::new(shared.limits.request),
+            idle: shared.idle.subscribe(),
             shared,
             input: BytesMut::new(),
             replies: Replies::default(),
             turn: 0,
             stalled_since: None,
+            active_at: Instant::now(),
             end: None,
             _registration: registration,
         }
@@ -117,6 +126,7 @@ impl Connection {
         match &end {
             End::Protocol => linger(&mut self.stream).await,
             End::Stalled => self.shared.stats.stalled_dropped.add(1),
+            End::Idle => self.shared.stats.idle_dropped.add(1),
             End::Overrun => self.shared.stats.subscribers_dropped.add(1),
             _ => {}
         }
@@ -293,6 +303,7 @@ impl Connection {
                 Ok(written) => {
                     out.advance(written);
                     self.stalled_since = None;
+                    self.active_at = Instant::now();
                     self.shared.stats.output_bytes.add(written as u64);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -305,10 +316,13 @@ impl Connection {
     /// Waits until the socket can do something for us, and reads if that is wanted.
     async fn wait(&mut self, want_input: bool) -> Result<(), End> {
         let want_output = !self.replies.output().is_empty();
-        let deadline = want_output.then(|| {
-            let since = *self.stalled_since.get_or_insert_with(Instant::now);
-            since + self.shared.limits.stall
-        });
+        let deadline = match want_output {
+            true => {
+                let since = *self.stalled_since.get_or_insert_with(Instant::now);
+                Some((since + self.shared.limits.stall, End::Stalled))
+            }
+            false => self.silent_until().map(|at| (at, End::Idle)),
+        };
         self.release_buffers();
         let interest = match (want_input, want_output) {
             (true, false) => Interest::READABLE,
@@ -324,11 +338,20 @@ impl Connection {
             () = stop.cancelled() => return Err(End::Stopped),
             ready = ready(&self.stream, interest, deadline) => ready?,
             () = messages(mailbox, want_input) => return Ok(()),
+            // It may be silent for another time now.
+            Ok(()) = self.idle.changed() => return Ok(()),
         };
         if want_input && (ready.is_readable() || ready.is_read_closed()) {
             self.read()?;
         }
         Ok(())
+    }
+
+    /// Until when the client may be silent, if not for ever.
+    fn silent_until(&mut self) -> Option<Instant> {
+        let idle = *self.idle.borrow_and_update();
+        let is_bounded = !idle.is_zero() && self.session.subscriptions.count() == 0;
+        self.active_at.checked_add(idle).filter(|_| is_bounded)
     }
 
     fn read(&mut self) -> Result<(), End> {
@@ -342,6 +365,7 @@ impl Connection {
                 Ok(())
             }
             Ok(read) => {
+                self.active_at = Instant::now();
                 self.shared.stats.input_bytes.add(read as u64);
                 Ok(())
             }

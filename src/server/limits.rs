@@ -15,6 +15,9 @@ pub struct ServerLimits {
     /// How long a client may leave its replies unread before it is dropped. Longer keeps
     /// slow readers, shorter frees their memory sooner.
     pub stall: Duration,
+    /// How long a client that has subscribed to nothing may be silent before it is
+    /// disconnected; zero is for ever. `CONFIG SET timeout` changes it.
+    pub idle: Duration,
 }
 
 impl Default for ServerLimits {
@@ -23,6 +26,7 @@ impl Default for ServerLimits {
             clients_max: 10_000,
             request: RequestLimits::default(),
             stall: Duration::from_secs(30),
+            idle: Duration::ZERO,
         }
     }
 }

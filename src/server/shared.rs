@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::claims::Claims;
@@ -27,6 +28,8 @@ pub(super) struct Shared {
     pub(super) events: Arc<Events>,
     pub(super) turns: Turns,
     pub(super) claims: Arc<Claims>,
+    /// [`ServerLimits::idle`] as it was changed last.
+    pub(super) idle: watch::Sender<Duration>,
     clients: Mutex<BTreeMap<u64, Arc<ClientRecord>>>,
     last_id: AtomicU64,
 }
@@ -42,6 +45,7 @@ pub(super) struct Stats {
     pub(super) protocol_errors: Counter,
     pub(super) http_dropped: Counter,
     pub(super) stalled_dropped: Counter,
+    pub(super) idle_dropped: Counter,
     /// Subscribers that did not keep up with what was published.
     pub(super) subscribers_dropped: Counter,
 }
@@ -116,6 +120,7 @@ impl Drop for Registration {
 impl Shared {
     pub(super) fn new(limits: ServerLimits) -> Self {
         Self {
+            idle: watch::Sender::new(limits.idle),
             limits,
             stats: Stats::default(),
             subscribers: Arc::default(),

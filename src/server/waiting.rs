@@ -36,6 +36,8 @@ pub(super) enum End {
     Http,
     /// The client did not take its replies.
     Stalled,
+    /// The client said nothing for too long.
+    Idle,
     /// The client did not keep up with what it subscribed to.
     Overrun,
     /// The socket failed.
@@ -67,19 +69,19 @@ pub(super) async fn closed(stream: &TcpStream) {
     }
 }
 
-/// What the socket can do, as soon as it can; an end if that is not before the deadline.
+/// What the socket can do, as soon as it can; this end if that is not before the deadline.
 pub(super) async fn ready(
     stream: &TcpStream,
     interest: Interest,
-    deadline: Option<Instant>,
+    deadline: Option<(Instant, End)>,
 ) -> Result<Ready, End> {
     let ready = stream.ready(interest);
-    let Some(deadline) = deadline else {
+    let Some((deadline, end)) = deadline else {
         return Ok(ready.await?);
     };
     match timeout_at(deadline, ready).await {
         Ok(ready) => Ok(ready?),
-        Err(_) => Err(End::Stalled),
+        Err(_) => Err(end),
     }
 }
 

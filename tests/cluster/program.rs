@@ -1,11 +1,13 @@
 //! The program at a prompt: the REPL over a pipe, `exec` and its status, and what a wrong
 //! flag is answered.
 
-use std::net::TcpListener;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::process::Output;
 
+use crate::support::client::fields;
 use crate::support::ports::Ports;
-use crate::support::{Cluster, finish, netdb};
+use crate::support::{Cluster, SOON, finish, netdb};
 
 fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -195,4 +197,16 @@ fn help_explains_every_flag() {
     ] {
         assert!(help.contains(flag), "{flag} is not in:\n{help}");
     }
+}
+
+#[test]
+fn a_client_that_is_silent_for_longer_than_the_node_was_told_is_disconnected() {
+    let mut cluster = Cluster::new();
+    let node = cluster.add_with(&["--client-timeout", "1200ms"]);
+    let mut silent = TcpStream::connect(node.ports.client).unwrap();
+    silent.set_read_timeout(Some(SOON)).unwrap();
+    assert_eq!(silent.read(&mut [0; 1]).unwrap(), 0);
+    // Whole seconds, as Redis has them.
+    let shown = fields(node.call(&["CONFIG", "GET", "timeout", "maxclients"])).unwrap();
+    assert_eq!((&*shown["timeout"], &*shown["maxclients"]), ("2", "10000"));
 }

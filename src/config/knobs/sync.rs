@@ -31,6 +31,9 @@ const DOT_LOG_AGE_MS_MAX: u64 = 3_650 * 24 * 3_600_000;
 /// Most client connections: each costs a descriptor and tens of KiB.
 const CLIENTS_MAX: u64 = 1_000_000;
 
+/// Longest time-out of a client: as many seconds as Redis takes.
+const CLIENT_TIMEOUT_MS_MAX: u64 = i32::MAX as u64 * 1_000;
+
 pub(super) const KNOBS: &[Knob] = &[
     Knob {
         key: "sync_interval",
@@ -105,5 +108,20 @@ pub(super) const KNOBS: &[Knob] = &[
         default: "10000",
         help: "Most client connections at once; further ones are refused",
         set: |to, text| put(&mut to.clients_max, count(text, 1, CLIENTS_MAX)),
+    },
+    Knob {
+        key: "client_timeout",
+        flag: "client-timeout",
+        shape: Shape::Value("DURATION"),
+        default: "0",
+        help: "How long a client that has subscribed to nothing may be silent before it is \
+               disconnected; 0 is for ever. CONFIG SET timeout changes it, in seconds, until \
+               the node ends. Milliseconds, or with a unit: 90s, 5m",
+        set: |to, text| {
+            put(
+                &mut to.client_timeout_ms,
+                value::duration_ms(text, 0, CLIENT_TIMEOUT_MS_MAX),
+            )
+        },
     },
 ];

@@ -1,13 +1,15 @@
 //! `CONFIG`: what tools ask of a server's settings, by Redis's names.
 //!
 //! The settings of a node are those that it was started with (flags, environment, file). Here
-//! are those of them that Redis has too. While the node runs one can be changed, which lasts
-//! until it ends: which changes of keys are told.
+//! are those of them that Redis has too. While the node runs two can be changed, which lasts
+//! until it ends: which changes of keys are told, and how long a client may be silent.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::node::request::Durability;
-use crate::resp::Value;
+use crate::resp::{Value, parse_i64};
 use crate::server::commands::help;
 use crate::server::events::{BadLetter, Events};
 use crate::server::failure::{Failure, quoted};
@@ -41,8 +43,8 @@ const SUBCOMMANDS: &[Spec] = &[
     Spec {
         name: "set",
         arity: -4,
-        summary: "Sets notify-keyspace-events on this node; the other parameters are those that \
-                  it was started with.",
+        summary: "Sets notify-keyspace-events and timeout on this node; the other parameters are \
+                  those that it was started with.",
         args: &[Arg::of(
             "data",
             "block",
@@ -54,8 +56,12 @@ const SUBCOMMANDS: &[Spec] = &[
     },
 ];
 
-/// The one that can be changed.
+/// Those that can be changed.
 const EVENTS: &str = "notify-keyspace-events";
+const TIMEOUT: &str = "timeout";
+
+/// The longest time-out, in seconds: Redis's own.
+const TIMEOUT_MAX: u64 = i32::MAX as u64;
 
 /// A parameter's name and the value that it has.
 type Parameter = (&'static str, String);
@@ -88,7 +94,7 @@ fn parameters(context: &Context<'_>) -> Vec<Parameter> {
             limits.request.bulk_bytes_max.to_string(),
         ),
         owned("save", ""),
-        owned("timeout", "0"),
+        (TIMEOUT, seconds(*context.shared.idle.borrow()).to_string()),
     ]
 }
 
@@ -114,7 +120,7 @@ fn set(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
     }
     let parameters = parameters(context);
     let is = |name: &Bytes, known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-    let mut events = None;
+    let (mut events, mut timeout) = (None, None);
     for pair in args.from(2).chunks(2) {
         let [name, value] = pair else { continue };
         if !parameters.iter().any(|(known, _)| is(name, known)) {
@@ -123,27 +129,60 @@ fn set(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
                 "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
             )));
         }
-        if !is(name, EVENTS) {
-            return Err(refused(name, "can't set immutable config"));
-        }
-        if events.replace(value).is_some() {
+        let slot = match name {
+            name if is(name, EVENTS) => &mut events,
+            name if is(name, TIMEOUT) => &mut timeout,
+            _ => return Err(refused(name, "can't set immutable config")),
+        };
+        if slot.replace(value).is_some() {
             return Err(refused(name, "duplicate parameter"));
         }
     }
-    if let Some(letters) = events {
-        let bits = Events::parse(letters).map_err(|bad| match bad {
-            BadLetter::Unknown => refused(
-                EVENTS.as_bytes(),
-                "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.",
-            ),
-            BadLetter::Untold(letter) => refused(
-                EVENTS.as_bytes(),
-                &format!("events of class '{letter}' are not told by this server"),
-            ),
-        })?;
+    // All are checked before one takes effect.
+    let events = events.map(|letters| letters_of(letters)).transpose()?;
+    let timeout = timeout.map(|text| timeout_of(text)).transpose()?;
+    if let Some(bits) = events {
         context.shared.events.set(bits);
     }
+    if let Some(timeout) = timeout {
+        context.shared.idle.send_replace(timeout);
+    }
     Ok(Outcome::Ok)
+}
+
+/// Which events are told.
+fn letters_of(letters: &[u8]) -> Result<u16, Failure> {
+    Events::parse(letters).map_err(|bad| match bad {
+        BadLetter::Unknown => refused(
+            EVENTS.as_bytes(),
+            "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.",
+        ),
+        BadLetter::Untold(letter) => refused(
+            EVENTS.as_bytes(),
+            &format!("events of class '{letter}' are not told by this server"),
+        ),
+    })
+}
+
+/// How long clients may be silent.
+fn timeout_of(text: &[u8]) -> Result<Duration, Failure> {
+    let seconds = parse_i64(text).ok_or_else(|| {
+        refused(
+            TIMEOUT.as_bytes(),
+            "argument couldn't be parsed into an integer",
+        )
+    })?;
+    let seconds = u64::try_from(seconds).ok().filter(|n| *n <= TIMEOUT_MAX);
+    seconds.map(Duration::from_secs).ok_or_else(|| {
+        let range = format!("argument must be between 0 and {TIMEOUT_MAX} inclusive");
+        refused(TIMEOUT.as_bytes(), &range)
+    })
+}
+
+/// Whole seconds; a part of one counts as one, since 0 is for ever.
+fn seconds(duration: Duration) -> u64 {
+    let part = u64::from(duration.subsec_nanos() > 0);
+    duration.as_secs().saturating_add(part)
 }
 
 fn refused(name: &[u8], why: &str) -> Failure {

@@ -135,6 +135,7 @@ fn stats(facts: &Facts<'_>, text: &mut Text) {
     text.line("protocol_errors", stats.protocol_errors.value());
     text.line("http_requests_dropped", stats.http_dropped.value());
     text.line("stalled_clients_dropped", stats.stalled_dropped.value());
+    text.line("idle_clients_dropped", stats.idle_dropped.value());
     text.line(
         "slow_subscribers_dropped",
         stats.subscribers_dropped.value(),

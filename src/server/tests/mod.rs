@@ -5,6 +5,7 @@ mod commands;
 mod dump;
 mod flow;
 mod hostile;
+mod idle;
 mod placement;
 mod pubsub;
 mod transactions;
