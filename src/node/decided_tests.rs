@@ -373,8 +373,13 @@ fn each_owner_says_for_itself_what_its_copy_has() {
     let mut effects = Vec::new();
     let reply = nodes.nodes[1].ask_owner(now, id, progress(false), || 7, &mut effects);
     assert_eq!(reply, None);
+    assert_eq!(nodes.nodes[1].decider(ONE), Some(nodes.id(0)));
     nodes.reach(1, &[2]);
-    assert!(matches!(nodes.replies.pop(), Some((7, Reply::Failed(_)))));
+    let silent = nodes.replies.pop();
+    let is_silence = |reply| matches!(reply, Reply::Failed(RequestError::OwnerSilent { .. }));
+    assert!(silent.is_some_and(|(waiter, reply)| waiter == 7 && is_silence(reply)));
+    nodes.reach(1, &[0, 2]);
+    assert_eq!(nodes.nodes[1].decider(ONE), Some(nodes.id(1)));
     let reply = nodes.nodes[1].ask_owner(now, nodes.id(1), progress(true), || 7, &mut effects);
     assert_eq!(reply, Some(Reply::Failed(RequestError::InMemory)));
 }
