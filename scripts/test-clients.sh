@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Drives three real nodes, each partition on two of them, with the Redis clients that people
 # use: redis-cli, redis-py, node-redis, ioredis and redis-rs. Each does the same story, in RESP2
-# and in RESP3 if it speaks both: values, numbers, ends, SCAN, pipelines, transactions,
-# subscriptions, bytes and errors, through different nodes, redis-cli and redis-rs also sets and
-# hashes; then its node is killed with -9 and started again, and the client that it has must go on.
+# and in RESP3 if it speaks both: values, numbers, sets, hashes, ends, SCAN, pipelines,
+# transactions, subscriptions, bytes and errors, through different nodes; then its node is killed
+# with -9 and started again, and the client that it has must go on.
 # Prints a line for each client and a Markdown table on standard output. Fetches the clients,
 # of the versions below, from their package registries into a directory of its own; ends what it
 # starts and leaves nothing behind.

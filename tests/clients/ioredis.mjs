@@ -10,7 +10,8 @@ class Client {
             'get', 'getBuffer', 'ttl', 'pttl', 'append', 'strLen', 'getRange', 'setRange', 'getDel',
             'exists', 'del', 'unlink', 'type', 'mSet', 'mGet', 'mSetNX', 'rename', 'incrBy',
             'incrByFloat', 'decrBy', 'expireTime', 'pExpireTime', 'persist', 'keys', 'publish',
-            'watch', 'call', 'unsubscribe',
+            'watch', 'call', 'unsubscribe', 'sAdd', 'sCard', 'sMembers', 'sRem', 'sInter', 'sDiffStore',
+            'sPop', 'hSet', 'hGetAll', 'hIncrBy', 'hGet', 'hSetNX',
         ]) {
             const method = name === 'getBuffer' ? name : name.toLowerCase()
             this[name] = (...args) => redis[method](...args)
@@ -26,6 +27,10 @@ class Client {
 
     getEx(k, seconds) {
         return this.redis.getex(k, 'EX', seconds)
+    }
+
+    hDel(k, names) {
+        return this.redis.hdel(k, ...names)
     }
 
     expire(k, seconds, ...condition) {

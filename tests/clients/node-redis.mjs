@@ -12,7 +12,9 @@ class Client {
         for (const name of [
             'get', 'ttl', 'append', 'strLen', 'getRange', 'setRange', 'getDel', 'exists', 'del',
             'unlink', 'type', 'mSet', 'mGet', 'mSetNX', 'rename', 'incrBy', 'incrByFloat', 'decrBy',
-            'expireTime', 'pExpireTime', 'expire', 'persist', 'keys', 'publish', 'watch',
+            'expireTime', 'pExpireTime', 'expire', 'persist', 'keys', 'publish', 'watch', 'sAdd',
+            'sCard', 'sMembers', 'sRem', 'sInter', 'sDiffStore', 'sPop', 'hSet', 'hGetAll', 'hIncrBy',
+            'hGet', 'hSetNX', 'hDel',
         ]) {
             this[name] = (...args) => redis[name](...args)
         }

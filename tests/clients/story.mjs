@@ -146,6 +146,50 @@ async function numbers(a, b, c) {
     check('INCRBYFLOAT', Number(await c.incrByFloat(f, -0.25)), 29.75)
 }
 
+async function setsAndHashes(a, b, c) {
+    const [s, other, h] = [key('set'), key('other set'), key('hash')]
+    const members = async (client, k) => [...(await client.sMembers(k))].sort()
+    check('SADD', await a.sAdd(s, ['a', 'b']), 2)
+    await eventually('SCARD', 2, () => b.sCard(s))
+    check('SADD elsewhere', await b.sAdd(s, ['b', 'c']), 1)
+    for (const client of [a, b, c]) {
+        await eventually('SMEMBERS', ['a', 'b', 'c'], () => members(client, s))
+    }
+    check('SREM', await c.sRem(s, ['a', 'x']), 1)
+    for (const client of [a, b, c]) {
+        await eventually('without it', ['b', 'c'], () => members(client, s))
+    }
+    check('SADD', await c.sAdd(other, ['c', 'd']), 2)
+    check('SINTER', [...(await c.sInter([s, other]))], ['c'])
+    check('SDIFFSTORE', await c.sDiffStore(other, [s, other]), 1)
+    check('SPOP', await c.sPop(other), 'b')
+    check('EXISTS', await c.exists([other]), 0)
+    // What nodes add to one set at once is all there.
+    const names = range(100).map(String)
+    await Promise.all([a.sAdd(other, names.slice(0, 50)), b.sAdd(other, names.slice(50))])
+    for (const client of [a, b, c]) {
+        await eventually('all of both', [...names].sort(), () => members(client, other))
+    }
+
+    check('HSET', await a.hSet(h, { f: '1', g: 'two' }), 2)
+    const all = async (client) => ({ ...(await client.hGetAll(h)) })
+    await eventually('HGETALL', { f: '1', g: 'two' }, () => all(b))
+    const add = async (client, step) => {
+        for (let n = 0; n < 50; n += 1) await client.hIncrBy(h, 'f', step)
+    }
+    await Promise.all([add(a, 1), add(b, 2)])
+    for (const client of [a, b, c]) {
+        await eventually('sum of a field', '151', () => client.hGet(h, 'f'))
+    }
+    check('HSETNX', Number(await c.hSetNX(h, 'f', '0')), 0)
+    check('HDEL', await b.hDel(h, ['g', 'x']), 1)
+    for (const client of [a, b, c]) await eventually('HGETALL', { f: '151' }, () => all(client))
+    check('EXPIRE', await c.expire(h, 100), 1)
+    checkWithin('TTL', await c.ttl(h), 90, 100)
+    const wrong = 'WRONGTYPE Operation against a key holding the wrong kind of value'
+    await fails('GET of a hash', wrong, () => c.get(h))
+}
+
 async function ends(a, b, c) {
     const k = key('short')
     check('SET PX', await a.set(k, 'v', { PX: 700 }), 'OK')
@@ -315,6 +359,7 @@ export async function tell(connect) {
         strings,
         many,
         numbers,
+        setsAndHashes,
         ends,
         scanAndPipelines,
         transactions,

@@ -166,6 +166,51 @@ def numbers(a, b, c):
     check("INCRBYFLOAT", c.incrbyfloat(f, "-0.25"), 29.75)
 
 
+def sets_and_hashes(a, b, c):
+    s, other, h = key("set"), key("other set"), key("hash")
+    check("SADD", a.sadd(s, "a", "b"), 2)
+    eventually("SCARD", 2, lambda: b.scard(s))
+    check("SADD elsewhere", b.sadd(s, "b", "c"), 1)
+    for client in (a, b, c):
+        eventually("SMEMBERS", {b"a", b"b", b"c"}, lambda: set(client.smembers(s)))
+    check("SREM", c.srem(s, "a", "x"), 1)
+    for client in (a, b, c):
+        eventually("without it", {b"b", b"c"}, lambda: set(client.smembers(s)))
+    check("SMISMEMBER", list(map(int, c.smismember(s, ["a", "b"]))), [0, 1])
+    check("SADD", c.sadd(other, "c", "d"), 2)
+    check("SINTER", set(c.sinter(s, other)), {b"c"})
+    check("SDIFFSTORE", c.sdiffstore(other, [s, other]), 1)
+    check("SPOP", c.spop(other), b"b")
+    check("EXISTS", c.exists(other), 0)
+    # What nodes add to one set at once is all there.
+    members = [str(n) for n in range(100)]
+    half = len(members) // 2
+    together(lambda: a.sadd(other, *members[:half]), lambda: b.sadd(other, *members[half:]))
+    for client in (a, b, c):
+        eventually("all of both", len(members), lambda: client.scard(other))
+    check("SSCAN", sorted(c.sscan_iter(other)), sorted(m.encode() for m in members))
+
+    check("HSET", a.hset(h, mapping={"f": "1", "g": "two"}), 2)
+    eventually("HMGET", [b"1", b"two", None], lambda: b.hmget(h, "f", "g", "x"))
+
+    def add(client, step):
+        for _ in range(50):
+            client.hincrby(h, "f", step)
+
+    together(lambda: add(a, 1), lambda: add(b, 2))
+    for client in (a, b, c):
+        eventually("sum of a field", b"151", lambda: client.hget(h, "f"))
+    check("HSETNX", c.hsetnx(h, "f", "0"), 0)
+    check("HDEL", b.hdel(h, "g", "x"), 1)
+    for client in (a, b, c):
+        eventually("HGETALL", {b"f": b"151"}, lambda: client.hgetall(h))
+    check("HSCAN", c.hscan(h), (0, {b"f": b"151"}))
+    check("EXPIRE", c.expire(h, 100), True)
+    check_within("TTL", c.ttl(h), 90, 100)
+    wrong = "WRONGTYPE Operation against a key holding the wrong kind of value"
+    fails("GET of a hash", wrong, lambda: c.get(h))
+
+
 def ends(a, b, c):
     k = key("short")
     check("SET PX", a.set(k, "v", px=700), True)
@@ -373,6 +418,7 @@ def main():
         strings,
         many,
         numbers,
+        sets_and_hashes,
         ends,
         scan_and_pipelines,
         transactions,
