@@ -30,11 +30,17 @@ fn done(command: &str, node: &Node, file: &Path) -> String {
 
 #[track_caller]
 fn done_by(command: &str, client: SocketAddr, file: &Path) -> String {
-    let output = run_by(command, client, file);
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let complained = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command}: {said}{complained}");
-    said
+    // A node that has just started restores nothing until it has compared itself with another.
+    eventually(command, LATER, || {
+        let output = run_by(command, client, file);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complained = String::from_utf8_lossy(&output.stderr).into_owned();
+        let may_be_tried_again = complained.contains("try again in a moment");
+        let is_over = output.status.success() || !may_be_tried_again;
+        is_over.then_some(()).ok_or(complained.clone())?;
+        assert!(output.status.success(), "{command}: {said}{complained}");
+        Ok(said)
+    })
 }
 
 /// The same, which must fail with this status and one line; the line.
