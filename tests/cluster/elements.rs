@@ -120,6 +120,7 @@ fn any_node_serves_any_set_and_hash() {
             assert_eq!(sorted(call(node, &format!("HVALS {h}"))), "16.5 3");
             for (line, of) in [
                 (format!("GET {s}"), "a set"),
+                (format!("NETDB.GET {h}"), "a hash"),
                 (format!("HGET {s} f"), "a set"),
                 (format!("SADD {h} a"), "a hash"),
                 (format!("INCR {h}"), "a hash"),

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use crate::clock::VersionVector;
-use crate::node::request::{Reply, Request};
+use crate::node::request::{Held, Reply, Request, RequestError};
 use crate::resp::Value;
 use crate::server::failure::Failure;
+use crate::server::outcome::failed;
 use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec};
 
 const BASE: Spec = Spec {
@@ -52,12 +53,20 @@ pub(super) const COMMANDS: &[Spec] = &[
 fn get(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
     let key = args.take(1);
     let store = Arc::clone(context.store);
-    let submitted = context.submit(Request::Inspect { key: key.clone() });
-    Ok(Outcome::shaped(submitted, move |reply| {
-        let Reply::Object(object) = reply else {
+    // What is known of a key's value says nothing of elements.
+    let inspect = Request::Inspect { key: key.clone() };
+    let describe = Request::Describe { key: key.clone() };
+    let parts = [inspect, describe].map(|request| context.submit(request));
+    Ok(Outcome::joined(parts.into(), move |replies| {
+        let mut replies = replies.into_iter();
+        let (Some(Reply::Object(object)), held) = (replies.next(), replies.next()) else {
             return Value::Null;
         };
         let values = object.versions.values_at(store.wall_ms());
+        let has_elements = |held| matches!(held, Reply::Held(Some(Held { kind: Some(_), .. })));
+        if values.is_empty() && held.is_some_and(has_elements) {
+            return failed(&RequestError::WrongType);
+        }
         let values = values.into_iter().map(|version| Value::Bulk(version.value));
         let context = store.seal_context(&key, &object.context);
         Value::Map(vec![
