@@ -5,7 +5,8 @@
 //! done has no name and is not noted.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -20,14 +21,22 @@ pub const PAST_WRITERS_MAX: usize = 4_096;
 
 /// What one caller has written and read.
 #[derive(Debug, Default)]
-pub struct Past(Mutex<Noted>);
+pub struct Past {
+    noted: Mutex<Noted>,
+    touched: Touched,
+}
+
+/// The partitions of keys that were read or written, as bits: each request notes one, which
+/// nearly always is there already.
+#[derive(Debug, Default)]
+struct Touched(OnceLock<Box<[AtomicU64]>>);
 
 /// What is noted of it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Noted {
     /// By partition the last write of each actor.
     pub(super) written: BTreeMap<PartitionId, VersionVector>,
-    /// The partitions of keys that were read or written. As many as there are at most.
+    /// The partitions of keys that were read or written.
     pub(super) touched: BTreeSet<PartitionId>,
     /// How many actors `written` names.
     writers: usize,
@@ -35,28 +44,61 @@ pub(super) struct Noted {
     pub(super) is_cut: bool,
 }
 
+impl Touched {
+    fn insert(&self, partition: PartitionId, keyspace: &Keyspace) {
+        let words = self.0.get_or_init(|| {
+            let count = u32::from(keyspace.partitions).div_ceil(u64::BITS);
+            (0..count).map(|_| AtomicU64::new(0)).collect()
+        });
+        let (word, bit) = (
+            u32::from(partition.0) / u64::BITS,
+            u32::from(partition.0) % u64::BITS,
+        );
+        if let Some(word) = words.get(word as usize)
+            && word.load(Ordering::Relaxed) & 1 << bit == 0
+        {
+            word.fetch_or(1 << bit, Ordering::Relaxed);
+        }
+    }
+
+    fn all(&self) -> BTreeSet<PartitionId> {
+        let words = self.0.get().into_iter().flatten();
+        let words = words.map(|word| word.load(Ordering::Relaxed));
+        let bits = words.flat_map(|word| (0..u64::BITS).map(move |bit| word & 1 << bit != 0));
+        let set = (0..=u16::MAX).zip(bits).filter(|(_, is_set)| *is_set);
+        set.map(|(id, _)| PartitionId(id)).collect()
+    }
+}
+
 impl Past {
     /// What is noted now.
     pub(super) fn noted(&self) -> Noted {
-        self.0.lock().clone()
+        Noted {
+            touched: self.touched.all(),
+            ..self.noted.lock().clone()
+        }
     }
 
     /// A request of the caller is about to be done. Returns its partition, if it is of one key.
     pub(super) fn touch(&self, request: &Request, keyspace: &Keyspace) -> Option<PartitionId> {
         let is_of_key = request.key().is_some();
         let partition = is_of_key.then(|| request.partition(keyspace))?;
-        self.0.lock().touched.insert(partition);
+        self.touched.insert(partition, keyspace);
         Some(partition)
     }
 
     /// The caller has seen something of these partitions.
-    pub(super) fn touch_all(&self, partitions: impl Iterator<Item = PartitionId>) {
-        self.0.lock().touched.extend(partitions);
+    pub(super) fn touch_all(
+        &self,
+        partitions: impl Iterator<Item = PartitionId>,
+        keyspace: &Keyspace,
+    ) {
+        partitions.for_each(|partition| self.touched.insert(partition, keyspace));
     }
 
     /// The caller is told of a write.
     pub(super) fn note(&self, partition: PartitionId, dot: Dot) {
-        let mut noted = self.0.lock();
+        let mut noted = self.noted.lock();
         let noted = &mut *noted;
         let vector = noted.written.entry(partition).or_default();
         if vector.get(dot.actor) == 0 {
@@ -125,5 +167,20 @@ mod tests {
         assert!(!past.noted().is_cut);
         past.note(PartitionId(2), dot(0, 1));
         assert!(past.noted().is_cut);
+    }
+
+    #[test]
+    fn the_partitions_that_were_touched_are_noted() {
+        for partitions in [1, 64, 65, 1_000, u16::MAX] {
+            let keyspace = Keyspace {
+                partitions,
+                hash_seed: 0,
+            };
+            let past = Past::default();
+            assert_eq!(past.noted().touched, BTreeSet::new());
+            let all = [0, partitions / 2, partitions - 1, partitions - 1].map(PartitionId);
+            past.touch_all(all.into_iter(), &keyspace);
+            assert_eq!(past.noted().touched, all.into_iter().collect());
+        }
     }
 }

@@ -124,7 +124,7 @@ impl Handle {
         let mut missing = all.map_err(|_| AfterError::NoToken)?;
         let partitions = missing.len();
         let mut pause = PAUSE_MIN;
-        past.touch_all(missing.iter().map(|(id, ..)| *id));
+        past.touch_all(missing.iter().map(|(id, ..)| *id), &self.keyspace());
         loop {
             let asked = missing.iter().map(|(id, ..)| self.ask_served(*id));
             let asked: Vec<_> = asked.collect();
