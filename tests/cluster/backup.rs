@@ -411,7 +411,7 @@ fn garbage_in_place_of_pieces_is_refused_and_forgotten() {
     }
     // One restore at a time, and none is left behind by a client that is gone.
     let begin = ["NETDB", "RESTORE", "BEGIN", "256", "0"];
-    let mut other = Connection::open(node.ports.client).unwrap();
+    let mut other = node.connect();
     assert_eq!(other.call(&begin), Ok(Value::ok()));
     let busy = node.call(&begin);
     assert!(

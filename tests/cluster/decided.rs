@@ -10,20 +10,8 @@ use std::thread;
 use netdb::resp::Value;
 
 use crate::support::client::{Connection, text};
-use crate::support::reshard::{await_death, await_settled, owners};
+use crate::support::reshard::{await_death, owners, settled_cluster};
 use crate::support::{Cluster, LATER, Node, eventually, same};
-
-/// `count` nodes, each partition on `replicas` of them.
-fn cluster(count: usize, replicas: u8) -> Cluster {
-    let mut cluster = Cluster::new();
-    cluster.more = vec!["--replicas".to_owned(), replicas.to_string()];
-    for _ in 0..count {
-        cluster.add();
-    }
-    cluster.await_whole();
-    await_settled(&cluster.nodes, LATER);
-    cluster
-}
 
 /// One client on each node does `each` with its number and the round's, all at once, round after
 /// round; what each got, by round.
@@ -82,7 +70,7 @@ fn is_won(answer: &Value) -> bool {
 fn of_clients_on_all_nodes_one_wins_each_key_and_sees_it_at_once() {
     const ROUNDS: usize = 300;
     for replicas in [3, 2] {
-        let cluster = cluster(3, replicas);
+        let cluster = settled_cluster(3, replicas);
         let results = race(&cluster, ROUNDS, |connection, me, round| {
             let (key, words) = claim(me, round);
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -115,7 +103,7 @@ fn of_clients_on_all_nodes_one_wins_each_key_and_sees_it_at_once() {
 #[test]
 fn of_claims_of_several_keys_at_most_one_wins_and_the_others_leave_nothing() {
     const ROUNDS: usize = 100;
-    let cluster = cluster(3, 3);
+    let cluster = settled_cluster(3, 3);
     let results = race(&cluster, ROUNDS, |connection, me, round| {
         let keys = ["a", "b", "c", "d"].map(|key| format!("{key}{round}"));
         let value = me.to_string();
@@ -150,7 +138,7 @@ fn of_claims_of_several_keys_at_most_one_wins_and_the_others_leave_nothing() {
 #[test]
 fn of_what_changes_on_all_nodes_at_once_nothing_is_lost() {
     const ROUNDS: usize = 100;
-    let cluster = cluster(3, 3);
+    let cluster = settled_cluster(3, 3);
     race(&cluster, ROUNDS, |connection, me, _| {
         let letter = ["x", "y", "z"][me];
         connection.call(&["APPEND", "log", letter]).unwrap();
@@ -192,7 +180,7 @@ fn pipeline(node: &Node, commands: &str, answer: &str) -> String {
 #[test]
 fn a_pipeline_sees_what_was_decided_elsewhere() {
     for replicas in [3, 1] {
-        let cluster = cluster(3, replicas);
+        let cluster = settled_cluster(3, replicas);
         for round in 0..60 {
             let node = &cluster.nodes[round % 3];
             let key = format!("key{round}");
@@ -210,7 +198,7 @@ fn a_pipeline_sees_what_was_decided_elsewhere() {
 
 #[test]
 fn others_decide_when_the_preferred_owner_dies_and_it_knows_of_that_when_it_is_back() {
-    let mut cluster = cluster(3, 3);
+    let mut cluster = settled_cluster(3, 3);
     let key = |n: usize| format!("key{n}");
     let preferred = |node: &Node, n: usize| owners(node, &key(n)).1[0].clone();
     // Keys that the last node decides.

@@ -5,29 +5,10 @@ use std::collections::BTreeSet;
 use netdb::resp::Value;
 
 use crate::support::client::{fields, text};
-use crate::support::reshard::await_settled;
-use crate::support::{Cluster, Connection, LATER, Node, eventually, same};
+use crate::support::reshard::settled_cluster;
+use crate::support::{Connection, LATER, Node, call, eventually, same};
 
 const BUSY: &str = "BUSYKEY Target key name already exists.";
-
-/// Three nodes, each key on two of them: of some keys every node has to ask another.
-fn cluster() -> Cluster {
-    let mut cluster = Cluster::new();
-    cluster.more = vec!["--replicas".to_owned(), "2".to_owned()];
-    for _ in 0..3 {
-        cluster.add();
-    }
-    cluster.await_whole();
-    await_settled(&cluster.nodes, LATER);
-    cluster
-}
-
-/// Calls a command of words that are divided by blanks.
-#[track_caller]
-fn call(node: &Node, line: &str) -> Value {
-    let words: Vec<&str> = line.split(' ').collect();
-    node.call(&words)
-}
 
 #[track_caller]
 fn dump(node: &Node, key: &str) -> Vec<u8> {
@@ -39,7 +20,7 @@ fn dump(node: &Node, key: &str) -> Vec<u8> {
 fn restore(node: &Node, key: &str, ttl: &str, payload: &[u8], more: &str) -> Value {
     let mut words: Vec<&[u8]> = vec![b"RESTORE", key.as_bytes(), ttl.as_bytes(), payload];
     words.extend(more.split_whitespace().map(str::as_bytes));
-    let mut connection = Connection::open(node.ports.client).unwrap();
+    let mut connection = node.connect();
     connection.call_bytes(&words).unwrap()
 }
 
@@ -58,7 +39,7 @@ fn await_answer(node: &Node, line: &str, answer: &Value) {
 
 #[test]
 fn every_type_goes_from_any_node_to_any_node() {
-    let cluster = cluster();
+    let cluster = settled_cluster(3, 2);
     let nodes = &cluster.nodes;
     for n in 0..3 {
         let (one, next, last) = (&nodes[n], &nodes[(n + 1) % 3], &nodes[(n + 2) % 3]);
@@ -96,7 +77,7 @@ fn every_type_goes_from_any_node_to_any_node() {
 
 #[test]
 fn what_is_there_is_replaced_and_ends_as_it_is_told() {
-    let cluster = cluster();
+    let cluster = settled_cluster(3, 2);
     let [one, two, three] = &cluster.nodes[..] else {
         panic!("three nodes");
     };
@@ -144,7 +125,7 @@ fn what_is_there_is_replaced_and_ends_as_it_is_told() {
 #[test]
 fn what_has_thousands_of_elements_is_restored_whole() {
     const COUNT: usize = 12_000;
-    let cluster = cluster();
+    let cluster = settled_cluster(3, 2);
     let nodes = &cluster.nodes;
     let value = "v".repeat(300);
     let names: Vec<String> = (0..COUNT).map(|n| format!("m{n}")).collect();
@@ -172,7 +153,7 @@ fn what_has_thousands_of_elements_is_restored_whole() {
 /// Of callers on all nodes at once one wins, as with `SETNX`.
 #[test]
 fn a_value_is_restored_once() {
-    let cluster = cluster();
+    let cluster = settled_cluster(3, 2);
     let nodes = &cluster.nodes;
     call(&nodes[0], "SET v text");
     let payload = dump(&nodes[0], "v");

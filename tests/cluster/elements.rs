@@ -8,29 +8,10 @@ use std::thread;
 use netdb::resp::Value;
 
 use crate::support::client::{fields, text};
-use crate::support::reshard::await_settled;
-use crate::support::{Cluster, Connection, LATER, Node, eventually, same};
+use crate::support::reshard::settled_cluster;
+use crate::support::{Connection, LATER, Node, call, eventually, same};
 
 const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
-
-/// Three nodes, each key on two of them: of some keys every node has to ask another.
-fn cluster() -> Cluster {
-    let mut cluster = Cluster::new();
-    cluster.more = vec!["--replicas".to_owned(), "2".to_owned()];
-    for _ in 0..3 {
-        cluster.add();
-    }
-    cluster.await_whole();
-    await_settled(&cluster.nodes, LATER);
-    cluster
-}
-
-/// Calls a command of words that are divided by blanks.
-#[track_caller]
-fn call(node: &Node, line: &str) -> Value {
-    let words: Vec<&str> = line.split(' ').collect();
-    node.call(&words)
-}
 
 /// Calls a command with many words.
 #[track_caller]
@@ -78,7 +59,7 @@ fn number(n: usize) -> Value {
 
 #[test]
 fn any_node_serves_any_set_and_hash() {
-    let cluster = cluster();
+    let cluster = settled_cluster(3, 2);
     let nodes = &cluster.nodes;
     for (n, node) in nodes.iter().enumerate() {
         let next = &nodes[(n + 1) % 3];
@@ -141,7 +122,7 @@ fn owned((field, value): (&str, &str)) -> (String, String) {
 
 #[test]
 fn sets_of_several_owners_are_compared_and_combined() {
-    let cluster = cluster();
+    let cluster = settled_cluster(3, 2);
     let [one, two, three] = &cluster.nodes[..] else {
         panic!("three nodes");
     };
@@ -178,7 +159,7 @@ fn sets_of_several_owners_are_compared_and_combined() {
 fn what_has_thousands_of_elements_is_whole() {
     const COUNT: usize = 12_000;
     const PART: usize = 2_000;
-    let cluster = cluster();
+    let cluster = settled_cluster(3, 2);
     let nodes = &cluster.nodes;
     for (n, part) in members(COUNT).collect::<Vec<_>>().chunks(PART).enumerate() {
         let node = &nodes[n % 3];
@@ -243,7 +224,7 @@ fn what_has_thousands_of_elements_is_whole() {
 #[test]
 fn long_elements_are_answered_in_parts() {
     const COUNT: usize = 40;
-    let cluster = cluster();
+    let cluster = settled_cluster(3, 2);
     let value = "v".repeat(200_000);
     let pairs = || (0..COUNT).flat_map(|n| [format!("{n:030000}"), value.clone()]);
     for (n, node) in cluster.nodes.iter().enumerate() {
@@ -294,7 +275,7 @@ fn scanned(nodes: &[Node], command: &str, key: &str, step: usize) -> BTreeMap<St
 #[test]
 fn a_scan_finds_what_stays_once_while_others_write() {
     const STAY: usize = 1_000;
-    let cluster = cluster();
+    let cluster = settled_cluster(3, 2);
     let nodes = &cluster.nodes;
     assert_eq!(
         call_with(&nodes[0], &["SADD", "s"], members(STAY)),
@@ -348,7 +329,7 @@ fn a_scan_finds_what_stays_once_while_others_write() {
 #[test]
 fn clients_of_one_node_take_each_member_once() {
     const COUNT: usize = 600;
-    let cluster = cluster();
+    let cluster = settled_cluster(3, 2);
     let node = &cluster.nodes[0];
     assert_eq!(
         call_with(node, &["SADD", "jobs"], members(COUNT)),
@@ -391,7 +372,7 @@ fn clients_of_one_node_take_each_member_once() {
 
 #[test]
 fn each_answer_has_its_type_in_both_dialects() {
-    let cluster = cluster();
+    let cluster = settled_cluster(3, 2);
     let addr = cluster.nodes[0].ports.client;
     let mut connections = [(); 2].map(|()| Connection::open(addr).unwrap());
     connections[1].call(&["HELLO", "3"]).unwrap();

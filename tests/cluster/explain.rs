@@ -3,8 +3,8 @@
 use netdb::resp::Value;
 
 use crate::support::client::{Fields, fields, text};
-use crate::support::reshard::{await_settled, owners};
-use crate::support::{Cluster, LATER, Node, eventually, same};
+use crate::support::reshard::{owners, settled_cluster};
+use crate::support::{LATER, Node, eventually, same};
 
 /// What is said of a key.
 struct Explained {
@@ -75,17 +75,6 @@ fn explain(node: &Node, key: &str) -> Result<Explained, String> {
     })
 }
 
-fn cluster(replicas: &str) -> Cluster {
-    let mut cluster = Cluster::new();
-    cluster.more = vec!["--replicas".to_owned(), replicas.to_owned()];
-    for _ in 0..3 {
-        cluster.add();
-    }
-    cluster.await_whole();
-    await_settled(&cluster.nodes, LATER);
-    cluster
-}
-
 fn context_of(node: &Node, key: &str) -> String {
     let mut pairs = node.call(&["NETDB.GET", key]).into_pairs().unwrap();
     text(&take(&mut pairs, "context").unwrap())
@@ -93,7 +82,7 @@ fn context_of(node: &Node, key: &str) -> String {
 
 #[test]
 fn siblings_are_shown_on_every_owner_and_one_that_is_silent_is_named() {
-    let cluster = cluster("3");
+    let cluster = settled_cluster(3, 3);
     let [one, two, three] = &cluster.nodes[..] else {
         panic!("three nodes");
     };
@@ -156,7 +145,7 @@ fn siblings_are_shown_on_every_owner_and_one_that_is_silent_is_named() {
 
 #[test]
 fn a_node_that_does_not_own_a_key_tells_what_its_owner_has() {
-    let cluster = cluster("1");
+    let cluster = settled_cluster(3, 1);
     let node = &cluster.nodes[0];
     let is_elsewhere = |key: &String| !owners(node, key).1.contains(&node.name);
     let mut keys = (0..200).map(|n| format!("key{n}")).filter(is_elsewhere);

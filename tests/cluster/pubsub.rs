@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use netdb::resp::{ReplyDecoder, ReplyLimits, Value, encode_request};
 
-use crate::support::{Cluster, Connection, LATER, Node, SOON, eventually};
+use crate::support::{Cluster, LATER, Node, SOON, eventually};
 
 /// How long a message may be on its way before another is published.
 const A_MOMENT: Duration = Duration::from_millis(200);
@@ -120,7 +120,7 @@ fn what_one_node_publishes_others_hear_in_order() {
     here.forget();
     by_name.forget();
 
-    let mut connection = Connection::open(three.ports.client).unwrap();
+    let mut connection = three.connect();
     for n in 0..500 {
         // Each node counts those who listen there.
         let told = connection.call(&["PUBLISH", "news", &n.to_string()]);

@@ -3,23 +3,8 @@
 use netdb::resp::Value;
 
 use crate::support::client::{Connection, fields, text};
-use crate::support::reshard::await_settled;
-use crate::support::{Cluster, LATER, Node, eventually, same};
-
-fn cluster(replicas: u8) -> Cluster {
-    let mut cluster = Cluster::new();
-    cluster.more = vec!["--replicas".to_owned(), replicas.to_string()];
-    for _ in 0..3 {
-        cluster.add();
-    }
-    cluster.await_whole();
-    await_settled(&cluster.nodes, LATER);
-    cluster
-}
-
-fn connect(node: &Node) -> Connection {
-    Connection::open(node.ports.client).unwrap()
-}
+use crate::support::reshard::settled_cluster;
+use crate::support::{LATER, Node, eventually, same};
 
 fn token(connection: &mut Connection) -> String {
     text(&connection.call(&["NETDB.TOKEN"]).unwrap())
@@ -38,8 +23,8 @@ fn await_links(node: &Node, count: &str) {
 #[test]
 fn what_was_written_on_one_node_is_read_on_the_next() {
     for replicas in [3, 1] {
-        let cluster = cluster(replicas);
-        let mut connections: Vec<Connection> = cluster.nodes.iter().map(connect).collect();
+        let cluster = settled_cluster(3, replicas);
+        let mut connections: Vec<Connection> = cluster.nodes.iter().map(Node::connect).collect();
         let one = ["NETDB", "CONSISTENCY", "write=one"];
         for connection in &mut connections {
             connection.call(&one).unwrap();
@@ -63,11 +48,11 @@ fn what_was_written_on_one_node_is_read_on_the_next() {
 
 #[test]
 fn a_node_that_is_behind_lets_wait_or_says_what_is_missing() {
-    let cluster = cluster(3);
+    let cluster = settled_cluster(3, 3);
     let [one, two, three] = &cluster.nodes[..] else {
         panic!("three nodes");
     };
-    let (mut writer, mut second, mut third) = (connect(one), connect(two), connect(three));
+    let (mut writer, mut second, mut third) = (one.connect(), two.connect(), three.connect());
     for connection in [&mut second, &mut third] {
         assert_eq!(connection.call(&["PING"]), Ok(Value::simple("PONG")));
     }
@@ -115,7 +100,7 @@ fn a_node_that_is_behind_lets_wait_or_says_what_is_missing() {
     }
     // What was waited for is handed on.
     let handed_on = token(&mut third);
-    let mut fourth = connect(one);
+    let mut fourth = one.connect();
     assert_eq!(fourth.call(&["NETDB.AFTER", &handed_on]), Ok(Value::ok()));
     println!("a token of 100 keys has {} characters", seen.len());
 

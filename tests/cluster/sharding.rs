@@ -6,21 +6,11 @@ use std::time::Duration;
 
 use netdb::resp::Value;
 
-use crate::support::client::{Connection, Fields, fields, text};
-use crate::support::reshard::{Load, addresses, await_death, await_settled, lost, owners};
-use crate::support::{Cluster, LATER, Node, eventually, finish, netdb, same};
-
-/// A cluster whose partitions are on `replicas` of `count` nodes.
-fn cluster(count: usize, replicas: u8) -> Cluster {
-    let mut cluster = Cluster::new();
-    cluster.more = vec!["--replicas".to_owned(), replicas.to_string()];
-    for _ in 0..count {
-        cluster.add();
-    }
-    cluster.await_whole();
-    await_settled(&cluster.nodes, LATER);
-    cluster
-}
+use crate::support::client::{Fields, fields, text};
+use crate::support::reshard::{
+    Load, addresses, await_death, await_settled, lost, owners, settled_cluster,
+};
+use crate::support::{LATER, Node, eventually, finish, netdb, same};
 
 fn placement(node: &Node) -> Fields {
     fields(node.call(&["NETDB", "PLACEMENT"])).expect("a map")
@@ -35,7 +25,7 @@ fn keys_of(value: Value) -> Vec<String> {
 
 #[test]
 fn any_node_serves_any_key() {
-    let cluster = cluster(5, 2);
+    let cluster = settled_cluster(5, 2);
     let fingerprints: BTreeSet<String> = (cluster.nodes.iter())
         .map(|node| placement(node)["fingerprint"].clone())
         .collect();
@@ -103,7 +93,7 @@ fn scanned(node: &Node) -> Vec<String> {
 /// the first is back, so that nobody else has them.
 #[test]
 fn what_was_written_while_an_owner_was_away_waits_for_it_elsewhere() {
-    let mut cluster = cluster(4, 2);
+    let mut cluster = settled_cluster(4, 2);
     let keys: Vec<String> = (0..40).map(|n| format!("key {n}")).collect();
     let (_, pair) = owners(&cluster.nodes[0], &keys[0]);
     let both = |key: &&String| {
@@ -139,7 +129,7 @@ fn what_was_written_while_an_owner_was_away_waits_for_it_elsewhere() {
 
 #[test]
 fn members_come_and_go_while_clients_write() {
-    let mut cluster = cluster(5, 3);
+    let mut cluster = settled_cluster(5, 3);
     let load = Load::begin(4, 50, 100, addresses(&cluster));
     cluster.add();
     cluster.add();
@@ -174,7 +164,7 @@ fn members_come_and_go_while_clients_write() {
         step.error
     );
     for node in &cluster.nodes {
-        let mut connection = Connection::open(node.ports.client).expect("connection");
+        let mut connection = node.connect();
         let found = lost(&mut connection, &written);
         assert_eq!(found, Vec::<String>::new(), "as {} sees it", node.name);
         let names = placement(node)["members"].clone();
@@ -184,7 +174,7 @@ fn members_come_and_go_while_clients_write() {
 
 #[test]
 fn nodes_that_differ_in_what_a_cluster_must_share_do_not_meet() {
-    let cluster = cluster(1, 3);
+    let cluster = settled_cluster(1, 3);
     for (flag, value) in [
         ("--replicas", "2"),
         ("--partitions", "128"),

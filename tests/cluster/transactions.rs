@@ -7,20 +7,8 @@ use std::thread;
 use netdb::resp::Value;
 
 use crate::support::client::{Connection, fields, text};
-use crate::support::reshard::{await_settled, owners};
-use crate::support::{Cluster, LATER, Node, eventually, same};
-
-/// Three nodes, each partition on `replicas` of them.
-fn cluster(replicas: u8) -> Cluster {
-    let mut cluster = Cluster::new();
-    cluster.more = vec!["--replicas".to_owned(), replicas.to_string()];
-    for _ in 0..3 {
-        cluster.add();
-    }
-    cluster.await_whole();
-    await_settled(&cluster.nodes, LATER);
-    cluster
-}
+use crate::support::reshard::{owners, settled_cluster};
+use crate::support::{LATER, Node, eventually, same};
 
 /// Queues commands and executes them.
 fn execute(connection: &mut Connection, commands: &[&[&str]]) -> Value {
@@ -62,7 +50,7 @@ fn count_up(connection: &mut Connection, key: &str, times: usize) -> usize {
 #[test]
 fn no_update_of_two_clients_of_one_node_is_lost() {
     const TIMES: usize = 150;
-    let cluster = cluster(3);
+    let cluster = settled_cluster(3, 3);
     let addr = cluster.nodes[0].ports.client;
     let client = move || count_up(&mut Connection::open(addr).unwrap(), "counter", TIMES);
     let clients: Vec<_> = (0..2).map(|_| thread::spawn(client)).collect();
@@ -91,7 +79,7 @@ fn no_update_of_two_clients_of_one_node_is_lost() {
 fn batches_of_two_clients_never_mix() {
     const ROUNDS: usize = 200;
     static IS_OVER: AtomicBool = AtomicBool::new(false);
-    let cluster = cluster(3);
+    let cluster = settled_cluster(3, 3);
     let addr = cluster.nodes[0].ports.client;
     let writer = move |me: &'static str| {
         let mut connection = Connection::open(addr).unwrap();
@@ -131,7 +119,7 @@ fn batches_of_two_clients_never_mix() {
 
 #[test]
 fn keys_of_other_nodes_are_part_of_a_batch() {
-    let cluster = cluster(1);
+    let cluster = settled_cluster(3, 1);
     let node = &cluster.nodes[0];
     let (near, far, other) = (
         key(node, "near", true),
@@ -139,7 +127,7 @@ fn keys_of_other_nodes_are_part_of_a_batch() {
         key(node, "other", false),
     );
     let (near, far, other) = (near.as_str(), far.as_str(), other.as_str());
-    let mut connection = Connection::open(node.ports.client).unwrap();
+    let mut connection = node.connect();
     let answers = execute(
         &mut connection,
         &[

@@ -5,24 +5,9 @@ use std::net::TcpStream;
 
 use netdb::resp::Value;
 
-use crate::support::client::{Connection, text};
-use crate::support::reshard::{await_settled, owners};
+use crate::support::client::text;
+use crate::support::reshard::{owners, settled_cluster};
 use crate::support::{Cluster, LATER, Node, eventually, same};
-
-fn cluster(replicas: u8) -> Cluster {
-    let mut cluster = Cluster::new();
-    cluster.more = vec!["--replicas".to_owned(), replicas.to_string()];
-    for _ in 0..3 {
-        cluster.add();
-    }
-    cluster.await_whole();
-    await_settled(&cluster.nodes, LATER);
-    cluster
-}
-
-fn connect(node: &Node) -> Connection {
-    Connection::open(node.ports.client).unwrap()
-}
 
 fn on_disks(accepted: i64, others: i64) -> Value {
     Value::Array(vec![Value::Integer(accepted), Value::Integer(others)])
@@ -30,9 +15,9 @@ fn on_disks(accepted: i64, others: i64) -> Value {
 
 #[test]
 fn replicas_are_counted_while_all_are_there_and_while_one_is_not() {
-    let mut cluster = cluster(3);
+    let mut cluster = settled_cluster(3, 3);
     for node in &cluster.nodes {
-        let mut connection = connect(node);
+        let mut connection = node.connect();
         assert_eq!(connection.call(&["WAIT", "0", "0"]), Ok(Value::Integer(2)));
         for n in 0..50 {
             let key = format!("key{n}");
@@ -50,7 +35,7 @@ fn replicas_are_counted_while_all_are_there_and_while_one_is_not() {
         assert_eq!(reached, Ok(on_disks(1, 2)));
     }
 
-    let mut connection = connect(&cluster.nodes[0]);
+    let mut connection = cluster.nodes[0].connect();
     cluster.nodes[2].signal("STOP");
     assert_eq!(connection.call(&["SET", "key", "v"]), Ok(Value::ok()));
     assert_eq!(connection.call(&["WAIT", "1", "0"]), Ok(Value::Integer(1)));
@@ -80,14 +65,14 @@ fn replicas_are_counted_while_all_are_there_and_while_one_is_not() {
 
 #[test]
 fn writes_that_another_node_accepted_are_counted_alike() {
-    let cluster = cluster(2);
+    let cluster = settled_cluster(3, 2);
     let node = &cluster.nodes[0];
     let is_elsewhere = |key: &String| !owners(node, key).1.contains(&node.name);
     let keys: Vec<String> = (0..200)
         .map(|n| format!("key{n}"))
         .filter(is_elsewhere)
         .collect();
-    let mut connection = connect(node);
+    let mut connection = node.connect();
     for key in &keys {
         assert_eq!(connection.call(&["SET", key, "v"]), Ok(Value::ok()));
     }
@@ -115,7 +100,7 @@ fn who_waits_for_ever_waits_as_long_as_it_is_there_and_a_transaction_for_nobody(
     drop(waiting);
     eventually("it has gone", LATER, || same(clients(node), 0));
 
-    let mut connection = connect(node);
+    let mut connection = node.connect();
     for command in [&["MULTI"][..], &["SET", "key", "w"], &["WAIT", "1", "0"]] {
         connection.call(command).unwrap();
     }

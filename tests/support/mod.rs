@@ -195,6 +195,13 @@ pub struct Node {
     connection: RefCell<Option<Connection>>,
 }
 
+/// Sends a command of words that are divided by blanks to a node's client port.
+#[track_caller]
+pub fn call(node: &Node, line: &str) -> Value {
+    let words: Vec<&str> = line.split(' ').collect();
+    node.call(&words)
+}
+
 impl Node {
     /// A node below `directory` that is not started yet.
     pub fn new(name: &str, cluster: &str, directory: &Path) -> Self {
@@ -451,6 +458,12 @@ impl Node {
             Ok(answer) => answer,
             Err(error) => panic!("{} to {command:?}: {error}", self.name),
         }
+    }
+
+    /// A connection of its own to its client port.
+    #[track_caller]
+    pub fn connect(&self) -> Connection {
+        Connection::open(self.ports.client).expect("a connection")
     }
 
     /// Puts `value` at `key`.

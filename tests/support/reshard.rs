@@ -220,6 +220,20 @@ pub fn addresses(cluster: &Cluster) -> Vec<SocketAddr> {
     cluster.nodes.iter().map(|node| node.ports.client).collect()
 }
 
+/// `count` nodes that all see each other, with each partition on `replicas` of them and nothing on
+/// its way.
+#[track_caller]
+pub fn settled_cluster(count: usize, replicas: u8) -> Cluster {
+    let mut cluster = Cluster::new();
+    cluster.more = vec!["--replicas".to_owned(), replicas.to_string()];
+    for _ in 0..count {
+        cluster.add();
+    }
+    cluster.await_whole();
+    await_settled(&cluster.nodes, LATER);
+    cluster
+}
+
 /// Waits until nothing is on its way from one member to another, as far as these nodes know.
 #[track_caller]
 pub fn await_settled(nodes: &[Node], within: Duration) {
