@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::asking::{checked, sample};
 use super::change::{Numbers, end_may_change, sum};
-use super::clearing::{Writes, cleared, emptied, remove_some};
+use super::clearing::{Writes, cleared, emptied, remove_some, removed};
 use super::effect::{Client, Effect};
 use super::request::{Reply, RequestError};
 use super::requests::Task;
@@ -121,14 +121,11 @@ fn ended(
     if at_ms.is_some_and(|at_ms| at_ms <= judged_ms) {
         return Ok((cleared(partition, key)?, true));
     }
-    let mut writes = Writes::new();
-    if lifetime.gone_before_ms > 0 {
+    let mut writes = match lifetime.gone_before_ms {
+        0 => Writes::new(),
         // The row of an end that has come, by which they would be found, is another one now.
-        for kind in Kind::ALL {
-            let gone = partition.gone(&kind.collection(key), &lifetime, ELEMENTS_MAX)?;
-            writes.extend(gone.into_iter().map(|row| (row, Write::Delete)));
-        }
-    }
+        _ => removed(partition, key, &lifetime)?,
+    };
     writes.insert(end_row(key), Write::Lifetime(lifetime.ending(at_ms)));
     Ok((writes, true))
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::request::RequestError;
 use crate::clock::VersionVector;
-use crate::object::{Kind, end_row, value_row};
+use crate::object::{Kind, Lifetime, end_row, value_row};
 use crate::replication::ELEMENTS_MAX;
 use crate::store::exchange::Push;
 use crate::store::{EXPIRE_KEYS_MAX, Partition, Shown, StoreError, Write};
@@ -55,10 +55,12 @@ pub(super) fn beside_value(
     if !partition.has_collections() || !partition.has_rows_of_elements(key)? {
         return Ok(None);
     }
-    match (context, partition.shown(key, wall_ms)?) {
-        (None, _) => cleared(partition, key).map(Some),
-        (Some(_), Some(Shown::Elements(_))) => Err(RequestError::WrongType),
-        (Some(_), _) => Ok(None),
+    if context.is_none() {
+        return cleared(partition, key).map(Some);
+    }
+    match partition.shown(key, wall_ms)? {
+        Some(Shown::Elements(_)) => Err(RequestError::WrongType),
+        _ => Ok(None),
     }
 }
 
@@ -106,15 +108,27 @@ pub(super) fn remove_ended(
     Ok(pushes)
 }
 
+/// Deletes elements that are gone, as many as go in one step of each kind.
+pub(super) fn removed(
+    partition: &Partition,
+    key: &Bytes,
+    lifetime: &Lifetime,
+) -> Result<Writes, StoreError> {
+    let mut writes = Writes::new();
+    for kind in Kind::ALL {
+        let gone = partition.gone(&kind.collection(key), lifetime, ELEMENTS_MAX)?;
+        writes.extend(gone.into_iter().map(|row| (row, Write::Delete)));
+    }
+    Ok(writes)
+}
+
 fn ended_elements(partition: &Partition, key: &Bytes, wall_ms: u64) -> Result<Writes, StoreError> {
     let lifetime = partition.lifetime(key, wall_ms)?;
-    let mut writes = Writes::new();
     let mut rows = 0_u64;
     for kind in Kind::ALL {
         rows = rows.saturating_add(partition.elements(kind, key)?.rows);
-        let gone = partition.gone(&kind.collection(key), &lifetime, ELEMENTS_MAX)?;
-        writes.extend(gone.into_iter().map(|name| (name, Write::Delete)));
     }
+    let mut writes = removed(partition, key, &lifetime)?;
     let gone = writes.len() as u64;
     if gone == rows {
         writes.insert(end_row(key), Write::Delete);

@@ -39,6 +39,20 @@ struct Waiting<W> {
     since: Instant,
 }
 
+impl<W> Waiting<W> {
+    fn new(now: Now, to: NodeId, forward: Forward, client: Client<W>) -> Self {
+        Self {
+            client,
+            forward,
+            to,
+            tried: vec![to],
+            is_clearing: false,
+            is_personal: false,
+            since: now.mono,
+        }
+    }
+}
+
 /// A request for another owner.
 pub(super) struct Forward {
     pub(super) partition: PartitionId,
@@ -103,23 +117,13 @@ impl<W> Forwards<W> {
         client: impl FnOnce() -> Option<Client<W>>,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
-        if self.waiting.len() >= WAITING_MAX {
-            let limit = WAITING_MAX;
-            return Some(Reply::Failed(RequestError::Busy { limit }));
+        if let Some(busy) = self.busy() {
+            return Some(Reply::Failed(busy));
         }
         let Some(to) = self.choose(place.ahead(), &forward, &[]) else {
             return Some(Reply::Failed(nobody(place.group, forward.partition)));
         };
-        let waiting = Waiting {
-            client: client()?,
-            forward,
-            to,
-            tried: vec![to],
-            is_clearing: false,
-            is_personal: false,
-            since: now.mono,
-        };
-        self.ask(waiting, effects);
+        self.ask(Waiting::new(now, to, forward, client()?), effects);
         None
     }
 
@@ -132,21 +136,21 @@ impl<W> Forwards<W> {
         client: impl FnOnce() -> Option<Client<W>>,
         effects: &mut Vec<Effect<W>>,
     ) -> Option<Reply> {
-        if self.waiting.len() >= WAITING_MAX {
-            let limit = WAITING_MAX;
-            return Some(Reply::Failed(RequestError::Busy { limit }));
+        if let Some(busy) = self.busy() {
+            return Some(Reply::Failed(busy));
         }
         let waiting = Waiting {
-            client: client()?,
-            forward,
-            to,
-            tried: vec![to],
-            is_clearing: false,
             is_personal: true,
-            since: now.mono,
+            ..Waiting::new(now, to, forward, client()?)
         };
         self.ask(waiting, effects);
         None
+    }
+
+    /// Why no further request may wait, if so.
+    fn busy(&self) -> Option<RequestError> {
+        let limit = WAITING_MAX;
+        (self.waiting.len() >= limit).then_some(RequestError::Busy { limit })
     }
 
     fn ask(&mut self, waiting: Waiting<W>, effects: &mut Vec<Effect<W>>) {

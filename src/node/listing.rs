@@ -1,11 +1,9 @@
 //! Which keys a partition has: in the order of hashes, from one on, and by their beginnings.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 
 use crate::machine::Now;
-use crate::object::key_of;
+use crate::object::shared_key_of;
 use crate::replication::{KEYS_BYTES_MAX, Reply, Request};
 use crate::store::{Partition, StoreError};
 
@@ -54,10 +52,7 @@ fn scan(partition: &Partition, now: Now, from: u64, count: usize) -> Result<Repl
             if last != Some(hash) {
                 (last, same_hash) = (Some(hash), keys.len());
             }
-            let key = match key_of(&key) {
-                Cow::Borrowed(name) => key.slice_ref(name),
-                Cow::Owned(name) => name.into(),
-            };
+            let key = shared_key_of(&key);
             // One that has a value and elements, or elements of both kinds, comes with itself.
             if !keys.iter().skip(same_hash).any(|before| *before == key) {
                 bytes = bytes.saturating_add(key.len());

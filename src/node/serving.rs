@@ -5,8 +5,8 @@
 //! preference list that can be reached, so that of concurrent callers on a healthy cluster one
 //! wins. That is a preference about routing and no rule of safety: an owner that does not
 //! serve, or is silent, is followed by the next, as is one that has just started and has not
-//! compared itself with another owner; and who sees other members prefers another owner. On both sides of a cut network somebody decides, and when it heals the last write
-//! wins, as ever.
+//! compared itself with another owner; and who sees other members prefers another owner. On both
+//! sides of a cut network somebody decides, and when it heals the last write wins, as ever.
 //!
 //! A node that has the owner decide and is a replica itself is to see what came of it as soon as
 //! it is told: the owner puts its push on the stream before anything that could make it answer,
@@ -186,7 +186,9 @@ impl<W> Data<W> {
         let Some(shard) = self.known_shard(partition) else {
             return;
         };
-        let is_behind = self.is_behind(view.group(partition));
+        // Who is asked next matters only where this one did not do it.
+        let is_done = matches!(&reply, Some(reply) if !matches!(reply, Reply::Failed(_)));
+        let is_behind = !is_done && self.is_behind(view.group(partition));
         let mut shard = shard.lock();
         let place = place(&shard, &view, partition, is_behind);
         let dot = reply.as_ref().and_then(Reply::dot);

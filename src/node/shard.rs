@@ -19,7 +19,7 @@ use super::losses::Losses;
 use super::view::{Group, View};
 use crate::clock::NodeId;
 use crate::machine::{Instant, Now};
-use crate::object::{Row, key_of};
+use crate::object::{Row, shared_key_of};
 use crate::placement::PartitionId;
 use crate::replication::{Durability, Message, Waits};
 use crate::store::exchange::Push;
@@ -211,7 +211,7 @@ impl<W> Shard<W> {
             if group.is_owner && group.rank == 0 {
                 told.append(&mut ended);
             }
-            let told = told.iter().map(|row| key_of(row).into_owned().into());
+            let told = told.iter().map(shared_key_of);
             effects.extend(told.map(|key| Effect::Expired { key }));
             match kept {
                 Ok(pushes) => {

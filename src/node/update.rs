@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::change::{Change, Changed, Ends, EndsIf, OnlyIf, decide};
+use super::change::{Change, Changed, Decision, EndsIf, OnlyIf, decide};
 use super::effect::{Client, Effect};
 use super::request::{Reply, RequestError};
 use super::requests::Task;
@@ -39,10 +39,22 @@ impl<W> Shard<W> {
             Ok(decision) => decision,
             Err(refused) => return Some(Reply::Failed(refused)),
         };
-        let changed = decision.changed;
-        let Some(write) = decision.write else {
-            return Some(Reply::Changed(changed));
-        };
+        let Decision { write, changed } = decision;
+        match write {
+            Some(write) => self.write_changed(task, key, (write, changed), client, effects),
+            None => Some(Reply::Changed(changed)),
+        }
+    }
+
+    /// Writes what a change came to.
+    fn write_changed(
+        &mut self,
+        task: Task<'_>,
+        key: Bytes,
+        (write, changed): (Write, Changed),
+        client: impl FnOnce() -> Option<Client<W>>,
+        effects: &mut Vec<Effect<W>>,
+    ) -> Option<Reply> {
         let done = |dot| {
             let dot = Some(dot);
             Reply::Changed(Changed { dot, ..changed })
@@ -77,30 +89,27 @@ impl<W> Shard<W> {
             | Change::Overwrite { .. }
             | Change::Add { .. }
             | Change::Take => Some(Reply::Failed(RequestError::WrongType)),
-            Change::Set { value, ends, .. } => {
-                let expire_at_ms = match ends {
-                    Ends::At(at_ms) => Some(at_ms),
-                    Ends::Never | Ends::Kept => None,
+            // As where there is nothing, but that what there is goes in any case.
+            Change::Set {
+                value,
+                ends,
+                is_swap,
+                ..
+            } => {
+                let only_if = OnlyIf::Always;
+                let set = Change::Set {
+                    value,
+                    ends,
+                    only_if,
+                    is_swap,
                 };
-                let changed = Changed {
-                    done: true,
-                    length: value.len(),
-                    ..Changed::default()
-                };
-                let has_come = expire_at_ms.is_some_and(|at_ms| at_ms <= task.now.wall_ms);
-                let write = match has_come {
-                    true => Write::Delete,
-                    false => Write::Put {
-                        value,
-                        expire_at_ms,
-                    },
-                };
-                let done = |dot| {
-                    let dot = Some(dot);
-                    Reply::Changed(Changed { dot, ..changed })
-                };
-                let write = (write, done);
-                self.write_value(task, key, write, None, client, effects)
+                match decide(set, None, task.now.wall_ms) {
+                    Ok(Decision { write, changed }) => {
+                        let write = write.unwrap_or(Write::Delete);
+                        self.write_changed(task, key, (write, changed), client, effects)
+                    }
+                    Err(refused) => Some(Reply::Failed(refused)),
+                }
             }
         }
     }

@@ -28,7 +28,7 @@ pub use counter::{Amendment, Current};
 pub use lifetime::Lifetime;
 pub use name::{
     BEHIND_OTHERS, ELEMENT_NAME_BYTES_MAX, Kind, Name, before_hash, element_row, end_row, key_of,
-    value_prefix, value_row,
+    shared_key_of, value_prefix, value_row,
 };
 pub use part::Part;
 pub use state::{Object, Row};

@@ -188,6 +188,14 @@ pub fn key_of(row: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
+/// The same, sharing the row's bytes where it is a part of them.
+pub fn shared_key_of(row: &Bytes) -> Bytes {
+    match key_of(row) {
+        Cow::Borrowed(key) => row.slice_ref(key),
+        Cow::Owned(key) => key.into(),
+    }
+}
+
 fn name(tag: u8, key: &[u8], is_whole: bool) -> Bytes {
     let mut name = BytesMut::with_capacity(key.len().saturating_add(32));
     name.put_slice(&[NUL, tag]);

@@ -61,7 +61,7 @@ impl Partition {
     /// # Errors
     /// [`StoreError::Unreadable`].
     pub fn shown_kind(&self, key: &[u8], wall_ms: u64) -> Result<Option<Kind>, StoreError> {
-        if self.table.totals().collections == 0 {
+        if !self.has_collections() {
             return Ok(None);
         }
         let lifetime = self.lifetime(key, wall_ms)?;
@@ -85,9 +85,9 @@ impl Partition {
     /// [`StoreError::Unreadable`].
     pub fn elements(&self, kind: Kind, key: &[u8]) -> Result<Elements, StoreError> {
         self.check_readable()?;
-        match self.table.totals().collections {
-            0 => Ok(Elements::default()),
-            _ => self.table.elements(&kind.collection(key)),
+        match self.has_collections() {
+            false => Ok(Elements::default()),
+            true => self.table.elements(&kind.collection(key)),
         }
     }
 
@@ -97,9 +97,7 @@ impl Partition {
     /// [`StoreError::Unreadable`].
     pub fn lifetime(&self, key: &[u8], wall_ms: u64) -> Result<Lifetime, StoreError> {
         self.check_readable()?;
-        let totals = self.table.totals();
-        if totals.rows == totals.keys.saturating_sub(totals.collections) + totals.elements {
-            // No row is that of an end.
+        if self.table.holds_nothing_else() {
             return Ok(Lifetime::default());
         }
         self.table.read(&self.clock, &end_row(key), |row| {

@@ -1,14 +1,13 @@
 //! Which keys there are: by hash, for scans with a cursor, and by name, for those with a
 //! common beginning. Both read the engine's order of keys, not the rows.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
 use super::Partition;
 use super::upkeep::EXPIRE_KEYS_MAX;
-use crate::object::{BEHIND_OTHERS, Kind, Name, key_of, value_prefix};
+use crate::object::{BEHIND_OTHERS, Kind, Name, key_of, shared_key_of, value_prefix};
 use crate::store::StoreError;
 
 impl Partition {
@@ -45,7 +44,7 @@ impl Partition {
                 let after = after.map(|after| kind.collection(after));
                 let prefix = kind.prefix(prefix);
                 let found = self.table.collections(&prefix, after.as_deref(), count)?;
-                names.extend(found.iter().map(key_of_shared));
+                names.extend(found.iter().map(shared_key_of));
             }
         }
         Ok(names.into_iter().take(count).collect())
@@ -65,11 +64,11 @@ impl Partition {
         let others = found.iter().filter(|name| !is_value(name)).count();
         let is_all = found.len() < count;
         let values = found.into_iter().filter(is_value);
-        let mut keys: BTreeSet<Bytes> = values.map(|name| key_of_shared(&name)).collect();
+        let mut keys: BTreeSet<Bytes> = values.map(|name| shared_key_of(&name)).collect();
         if others > 0 && !is_all {
             // Behind those that begin with a NUL, and before the rest, lie all other rows.
             let rest = self.table.by_name(&prefix, Some(BEHIND_OTHERS), count)?;
-            keys.extend(rest.iter().map(key_of_shared));
+            keys.extend(rest.iter().map(shared_key_of));
         }
         Ok(keys)
     }
@@ -146,12 +145,5 @@ impl Partition {
             ended += u64::from(is_there && !self.has_elements(kind, &key, &lifetime)?);
         }
         Ok(ended)
-    }
-}
-
-fn key_of_shared(row: &Bytes) -> Bytes {
-    match key_of(row) {
-        Cow::Borrowed(key) => row.slice_ref(key),
-        Cow::Owned(key) => key.into(),
     }
 }

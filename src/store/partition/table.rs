@@ -203,8 +203,14 @@ impl Table {
 
     /// Whether every row is that of a key that has a value, or of an element, now and later.
     pub(super) fn is_plain(&self) -> bool {
+        self.holds_nothing_else() && self.totals.ending == 0
+    }
+
+    /// Whether every row is that of a key that has a value, or of an element: none says when
+    /// elements end.
+    pub(super) fn holds_nothing_else(&self) -> bool {
         let values = self.totals.keys.saturating_sub(self.totals.collections);
-        self.totals.rows == values.saturating_add(self.totals.elements) && self.totals.ending == 0
+        self.totals.rows == values.saturating_add(self.totals.elements)
     }
 
     /// The keys with a residual entry of `actor` at or below `base`.

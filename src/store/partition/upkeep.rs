@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Advance, Partition};
 use crate::clock::{Clock, MAX_DRIFT_MS, NodeId};
 use crate::machine::Instant;
-use crate::object::{Name, Row, Version, key_of};
+use crate::object::{Name, Row, Version, shared_key_of};
 use crate::store::StoreError;
 use crate::store::exchange::Push;
 use crate::store::mutation::Mutation;
@@ -128,7 +128,7 @@ impl Partition {
         let until_ms = wall_ms.saturating_sub(MAX_DRIFT_MS);
         let ended = self.table.ending(until_ms, EXPIRE_KEYS_MAX)?.into_iter();
         let ends = ended.filter(|row| Name::of(row) == Name::End);
-        Ok(ends.map(|row| key_of(&row).into_owned().into()).collect())
+        Ok(ends.map(|row| shared_key_of(&row)).collect())
     }
 
     /// Rewrites rows whose versions together fit no message as one ordinary write of the last
