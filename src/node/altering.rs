@@ -15,11 +15,10 @@ use super::effect::{Client, Effect};
 use super::request::{Reply, RequestError};
 use super::requests::Task;
 use super::shard::Shard;
-use crate::object::{
-    Amount, ELEMENT_NAME_BYTES_MAX, Kind, Lifetime, VALUE_BYTES_MAX, element_row, end_row,
-    value_row,
+use crate::object::{Amount, Kind, Lifetime, element_row, end_row, value_row};
+use crate::replication::{
+    Alter, Altered, Changed, EndsIf, Only, check_element_row, check_elements, check_value,
 };
-use crate::replication::{Alter, Altered, Changed, ELEMENTS_MAX, EndsIf, Only};
 use crate::store::{Partition, Write};
 
 /// One key whose elements are changed, as it is.
@@ -170,13 +169,8 @@ fn altered(
 impl Subject<'_> {
     fn row(&self, element: &[u8]) -> Result<Bytes, RequestError> {
         let row = element_row(&self.collection, element);
-        match row.len() > ELEMENT_NAME_BYTES_MAX {
-            true => Err(RequestError::ElementTooLong {
-                length: row.len(),
-                limit: ELEMENT_NAME_BYTES_MAX,
-            }),
-            false => Ok(row),
-        }
+        check_element_row(row.len())?;
+        Ok(row)
     }
 
     fn has(&self, element: &[u8]) -> Result<bool, RequestError> {
@@ -222,11 +216,11 @@ impl Subject<'_> {
         elements: Vec<(Bytes, Bytes)>,
         only_absent: bool,
     ) -> Result<(Writes, Altered), RequestError> {
-        check_count(elements.len())?;
+        check_elements(elements.len())?;
         let mut writes = Writes::new();
         let mut altered = Altered::default();
         for (element, value) in elements {
-            check_value(&value)?;
+            check_value(value.len())?;
             let row = self.row(&element)?;
             let is_there = self.has(&element)? || writes.contains_key(&row);
             altered.count = altered.count.saturating_add(u64::from(!is_there));
@@ -267,7 +261,7 @@ impl Subject<'_> {
     }
 
     fn remove(&self, elements: Vec<Bytes>) -> Result<(Writes, Altered), RequestError> {
-        check_count(elements.len())?;
+        check_elements(elements.len())?;
         let mut writes = Writes::new();
         for element in elements {
             if self.has(&element)? {
@@ -310,7 +304,7 @@ impl Subject<'_> {
     }
 
     fn pop(&self, seed: u64, count: usize) -> Result<(Writes, Altered), RequestError> {
-        check_count(count)?;
+        check_elements(count)?;
         let of = (self.kind, self.key);
         let taken = sample(self.partition, of, seed, count, &self.lifetime)?;
         let mut writes = Writes::new();
@@ -325,25 +319,5 @@ impl Subject<'_> {
         };
         self.finish(&mut writes, &mut altered)?;
         Ok((writes, altered))
-    }
-}
-
-fn check_count(count: usize) -> Result<(), RequestError> {
-    match count > ELEMENTS_MAX {
-        true => Err(RequestError::TooManyElements {
-            count,
-            limit: ELEMENTS_MAX,
-        }),
-        false => Ok(()),
-    }
-}
-
-fn check_value(value: &Bytes) -> Result<(), RequestError> {
-    match value.len() > VALUE_BYTES_MAX {
-        true => Err(RequestError::ValueTooLong {
-            length: value.len(),
-            limit: VALUE_BYTES_MAX,
-        }),
-        false => Ok(()),
     }
 }

@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::request::{Reply, RequestError};
 use crate::machine::Now;
 use crate::object::{Kind, Lifetime, VALUE_BYTES_MAX, Version, end_row, value_row};
-use crate::replication::{Ask, ELEMENTS_MAX, Held, KEYS_BYTES_MAX};
+use crate::replication::{Ask, ELEMENTS_MAX, Held, KEYS_BYTES_MAX, check_elements};
 use crate::store::{PageSize, Partition, Shown};
 
 /// Most elements of one page, whatever was asked for.
@@ -65,12 +65,7 @@ pub(super) fn answer(
     Ok(match ask {
         Ask::Count => Reply::Number(partition.count_elements(kind, key, &lifetime)?),
         Ask::Values { elements } => {
-            if elements.len() > ELEMENTS_MAX {
-                return Err(RequestError::TooManyElements {
-                    count: elements.len(),
-                    limit: ELEMENTS_MAX,
-                });
-            }
+            check_elements(elements.len())?;
             let mut values = Vec::with_capacity(elements.len());
             let mut bytes = 0_usize;
             for element in &elements {

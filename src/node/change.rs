@@ -11,7 +11,8 @@
 use bytes::{Bytes, BytesMut};
 
 use super::request::RequestError;
-use crate::object::{Amount, VALUE_BYTES_MAX, Version};
+use crate::object::{Amount, Version};
+use crate::replication::check_value;
 pub use crate::replication::{Change, Changed, Ends, EndsIf, OnlyIf};
 use crate::store::Write;
 
@@ -227,12 +228,7 @@ fn overwritten(value: Option<&Bytes>, offset: usize, bytes: &[u8]) -> Result<Byt
     let value = value.map_or(&[][..], |value| value.as_ref());
     let end = offset.saturating_add(bytes.len());
     let length = end.max(value.len());
-    if length > VALUE_BYTES_MAX {
-        return Err(RequestError::ValueTooLong {
-            length,
-            limit: VALUE_BYTES_MAX,
-        });
-    }
+    check_value(length)?;
     let mut whole = BytesMut::with_capacity(length);
     whole.extend_from_slice(value.get(..offset).unwrap_or(value));
     whole.resize(offset, 0);

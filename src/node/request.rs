@@ -2,5 +2,5 @@
 
 pub use crate::replication::{
     Alter, Altered, Ask, Consistency, Durability, ELEMENTS_MAX, Held, KEYS_BYTES_MAX, Only, Reply,
-    Request, RequestError, Strength,
+    Request, RequestError, Strength, check_element_row, check_value,
 };

@@ -14,8 +14,8 @@ use super::requests::{Task, refused};
 use super::shard::{Shard, push_to};
 use crate::clock::{Dot, NodeId, VersionVector};
 use crate::machine::Now;
-use crate::object::{KEY_BYTES_MAX, VALUE_BYTES_MAX, value_row};
-use crate::replication::{Durability, Needs};
+use crate::object::{KEY_BYTES_MAX, value_row};
+use crate::replication::{Durability, Needs, check_value};
 use crate::store::exchange::Push;
 use crate::store::{Applied, StoreError, Write};
 
@@ -220,12 +220,7 @@ fn within_limits(key: &Bytes, write: &Write) -> Result<(), RequestError> {
         });
     }
     match write {
-        Write::Put { value, .. } if value.len() > VALUE_BYTES_MAX => {
-            Err(RequestError::ValueTooLong {
-                length: value.len(),
-                limit: VALUE_BYTES_MAX,
-            })
-        }
+        Write::Put { value, .. } => check_value(value.len()),
         _ => Ok(()),
     }
 }

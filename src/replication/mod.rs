@@ -11,6 +11,7 @@
 //! Absent on purpose: a queue of writes for replicas that are away (anti-entropy is that
 //! queue), retransmission, and any opinion about who is alive.
 
+mod bounds;
 mod change;
 mod durability;
 mod elements;
@@ -24,6 +25,7 @@ mod sync;
 mod waits;
 mod words;
 
+pub use bounds::{check_element_row, check_elements, check_value};
 pub use change::{Change, Changed, Ends, EndsIf, OnlyIf};
 pub use durability::Durability;
 pub use elements::{Alter, Altered, Ask, ELEMENTS_MAX, Held, Only};

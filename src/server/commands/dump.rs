@@ -7,8 +7,8 @@
 use bytes::Bytes;
 
 use crate::node::change::OnlyIf;
-use crate::node::request::{ELEMENTS_MAX, Reply, Request, RequestError};
-use crate::object::{ELEMENT_NAME_BYTES_MAX, Kind, VALUE_BYTES_MAX, element_row};
+use crate::node::request::{ELEMENTS_MAX, Reply, Request, check_element_row, check_value};
+use crate::object::{Kind, element_row};
 use crate::resp::{BULK_BYTES_MAX_DEFAULT, Value};
 use crate::server::commands::carry::{Placing, is_there, put_value};
 use crate::server::commands::elements::{Elements, Pages};
@@ -238,22 +238,8 @@ async fn check(payload: &Payload, key: &Bytes) -> Result<(), Failure> {
         value_bytes = value_bytes.max(value.len());
     }
     check_value(value_bytes)?;
-    let length = element_row(&kind.collection(key), longest).len();
-    if length > ELEMENT_NAME_BYTES_MAX {
-        let limit = ELEMENT_NAME_BYTES_MAX;
-        return Err(RequestError::ElementTooLong { length, limit }.into());
-    }
-    Ok(())
-}
-
-fn check_value(length: usize) -> Result<(), RequestError> {
-    match length > VALUE_BYTES_MAX {
-        true => Err(RequestError::ValueTooLong {
-            length,
-            limit: VALUE_BYTES_MAX,
-        }),
-        false => Ok(()),
-    }
+    let row = element_row(&kind.collection(key), longest);
+    Ok(check_element_row(row.len())?)
 }
 
 impl From<PayloadError> for Failure {
