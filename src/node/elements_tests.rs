@@ -652,8 +652,8 @@ fn answers_are_bounded_in_bytes() {
     };
     let few = pair.question(0, Kind::Hash, named(4));
     assert!(matches!(few, Reply::Values(values) if values.len() == 4));
-    let mut pair = hash_of(6, KEYS_BYTES_MAX * 3 / 5);
-    let many = pair.question(0, Kind::Hash, named(6));
+    let mut pair = hash_of(108, KEYS_BYTES_MAX * 3 / 5);
+    let many = pair.question(0, Kind::Hash, named(108));
     assert!(
         matches!(many, Reply::Failed(RequestError::Refused(_))),
         "{many:?}"

@@ -16,7 +16,7 @@ use super::view::Group;
 use crate::clock::NodeId;
 use crate::machine::{Instant, Now};
 use crate::placement::PartitionId;
-use crate::replication::{Consistency, Message, Reply, Request, RequestError};
+use crate::replication::{Consistency, Message, Reply, Request, RequestError, patience};
 
 /// Requests of one shard that may wait for owners at the same time. Each keeps its key and
 /// value until it is answered.
@@ -50,6 +50,11 @@ impl<W> Waiting<W> {
             is_personal: false,
             since: now.mono,
         }
+    }
+
+    /// How much longer it may take, because of its length.
+    fn patience(&self) -> Duration {
+        patience(self.forward.request.bytes())
     }
 }
 
@@ -263,17 +268,20 @@ impl<W> Forwards<W> {
 
     /// Ends the waits whose time is over.
     pub(super) fn expire(&mut self, now: Now, effects: &mut Vec<Effect<W>>) {
-        while let Some((&id, oldest)) = self.waiting.first_key_value()
-            && now.mono.since(oldest.since) >= self.timeout
-        {
+        let is_over = |waiting: &Waiting<W>| {
+            now.mono.since(waiting.since) >= self.timeout + waiting.patience()
+        };
+        let over = self.waiting.iter().filter(|(_, waiting)| is_over(waiting));
+        let over: Vec<u64> = over.map(|(id, _)| *id).collect();
+        for id in over {
             self.give_up(now.mono, id, effects);
         }
     }
 
-    /// When the first wait ends.
+    /// When the oldest wait ends, as those of [`Waits`](crate::replication::Waits).
     pub(super) fn deadline(&self) -> Option<Instant> {
         let (_, oldest) = self.waiting.first_key_value()?;
-        Some(oldest.since + self.timeout)
+        Some(oldest.since + self.timeout + oldest.patience())
     }
 
     fn give_up(&mut self, now: Instant, id: u64, effects: &mut Vec<Effect<W>>) {

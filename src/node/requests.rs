@@ -31,13 +31,14 @@ impl<'a> Task<'a> {
         self.view.group(self.partition)
     }
 
-    /// What a write of it waits for.
-    pub(super) fn needs(&self) -> Needs {
+    /// What a write of so many bytes waits for.
+    pub(super) fn needs(&self, bytes: usize) -> Needs {
         let strength = self.consistency.write;
         Needs {
             replicas: self.group().needed(strength),
             strict: strength == Strength::StrictQuorum,
             own: self.consistency.durability != Durability::Always,
+            bytes,
         }
     }
 }
@@ -128,6 +129,7 @@ impl<W> Shard<W> {
             replicas: 1,
             strict: false,
             own: false,
+            bytes: 0,
         };
         self.await_replicas(task, id, part_of, needs, effects);
         None
@@ -160,6 +162,7 @@ impl<W> Shard<W> {
             Err(error) => return Some(Reply::Failed((&error).into())),
         };
         let asker = partition.actor();
+        let bytes = local.versions.value_bytes();
         let id = self.reads.next_id();
         let gathering = Gathering {
             partition: task.partition,
@@ -172,6 +175,7 @@ impl<W> Shard<W> {
             replicas: needed,
             strict: strength == Strength::StrictQuorum,
             own: true,
+            bytes,
         };
         self.reads.wait(task.now.mono, id, gathering, needs);
         let message = Message::Read {

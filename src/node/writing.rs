@@ -70,6 +70,7 @@ impl<W> Shard<W> {
         if let Some(refused) = refused(&self.writes, strength, task.group()) {
             return Some(Reply::Failed(refused));
         }
+        let bytes = writes.iter().map(|(_, write)| write.bytes()).sum();
         let (mut ids, mut last) = (Vec::with_capacity(writes.len()), None);
         for (row, write) in writes {
             match self.commit(task, row, write, None, effects) {
@@ -82,7 +83,7 @@ impl<W> Shard<W> {
             }
         }
         let done = done(last);
-        let needs = task.needs();
+        let needs = task.needs(bytes);
         if ids.is_empty() || needs.own && needs.replicas <= 1 {
             return Some(done);
         }
@@ -116,13 +117,14 @@ impl<W> Shard<W> {
         if let Some(refused) = refused(&self.writes, strength, task.group()) {
             return Some(Reply::Failed(refused));
         }
+        let bytes = write.bytes();
         let (id, dot) = match self.commit(task, key, write, context, effects) {
             Ok(Some(committed)) => committed,
             Ok(None) => return Some(Reply::Deleted(None)),
             Err(error) => return Some(Reply::Failed((&error).into())),
         };
         let done = done(dot);
-        let needs = task.needs();
+        let needs = task.needs(bytes);
         if needs.own && needs.replicas <= 1 {
             return Some(done);
         }

@@ -38,9 +38,8 @@ pub use versions::{Version, Versions};
 /// times (row, log, scan order).
 pub const KEY_BYTES_MAX: usize = 64 * 1024;
 
-/// The longest value, in bytes. A row must fit one 4 MiB peer frame until objects travel in
-/// parts.
-pub const VALUE_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// The longest value, in bytes. It is in memory several times while it is written and sent.
+pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The most versions of one key to which a local write may add one more.
 ///

@@ -6,7 +6,7 @@ use super::session::{Node, Session};
 use super::{Kind, run_line};
 
 /// Longest line that is read: the largest value, every byte of it escaped.
-pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const LINE_BYTES_MAX: usize = 272 * 1024 * 1024;
 
 /// Runs the lines of `input` until it ends, `quit`, or the node does not answer. Says how
 /// it ended: [`Kind::Unreachable`] or [`Kind::Done`]; commands that fail do not end it.

@@ -35,4 +35,4 @@ pub use refusal::RequestError;
 pub use request::{Consistency, KEYS_BYTES_MAX, Reply, Request};
 pub use strength::Strength;
 pub use sync::{Input, Output, Pull, SyncParams, Synchronizer, Tally};
-pub use waits::{Ended, Needs, Waits};
+pub use waits::{Ended, Needs, Waits, patience};

@@ -11,6 +11,15 @@ use std::time::Duration;
 use crate::clock::NodeId;
 use crate::machine::Instant;
 
+/// A network that is slower than this is of no use to who stores values of many megabytes.
+const SLOWEST_BYTES_PER_SECOND: usize = 8 * 1024 * 1024;
+
+/// How much longer a request may take of which so many bytes go to another node, or come.
+pub fn patience(bytes: usize) -> Duration {
+    let seconds = bytes / SLOWEST_BYTES_PER_SECOND;
+    Duration::from_secs(seconds.try_into().unwrap_or(u64::MAX))
+}
+
 /// A request that waits.
 #[derive(Debug)]
 struct Waiting<P> {
@@ -39,6 +48,8 @@ pub struct Needs {
     pub strict: bool,
     /// Whether the coordinator's own answer is there already.
     pub own: bool,
+    /// How many bytes each replica gets or gives, which takes its [time](patience).
+    pub bytes: usize,
 }
 
 /// A wait that has ended.
@@ -169,13 +180,16 @@ impl<P> Waits<P> {
     /// Ends the waits whose time is over.
     pub fn expire(&mut self, now: Instant) -> Vec<Ended<P>> {
         let timeout = self.timeout;
-        self.end_where(now, |waiting| now.since(waiting.since) >= timeout)
+        self.end_where(now, |waiting| {
+            now.since(waiting.since) >= timeout + patience(waiting.needs.bytes)
+        })
     }
 
-    /// When the first wait times out. Ids rise with time, so the first is the oldest.
+    /// When the oldest wait times out, if it is not a long one: those behind it are over first
+    /// then, and are found when their shard is next looked after.
     pub fn deadline(&self) -> Option<Instant> {
         let (_, oldest) = self.waiting.first_key_value()?;
-        Some(oldest.since + self.timeout)
+        Some(oldest.since + self.timeout + patience(oldest.needs.bytes))
     }
 
     fn end_where(&mut self, now: Instant, over: impl Fn(&Waiting<P>) -> bool) -> Vec<Ended<P>> {
@@ -221,7 +235,24 @@ mod tests {
             replicas,
             strict: false,
             own: true,
+            bytes: 0,
         }
+    }
+
+    #[test]
+    fn what_is_long_may_take_longer_and_holds_up_nothing_else() {
+        let mut waits = Waits::new(TIMEOUT, 9);
+        let long = Needs {
+            bytes: 3 * SLOWEST_BYTES_PER_SECOND,
+            ..needs(2)
+        };
+        waits.wait(at(0), 1, "long", long);
+        waits.wait(at(0), 2, "short", needs(2));
+        let over = waits.expire(at(2_000));
+        assert_eq!((over.len(), over[0].payload), (1, "short"));
+        assert_eq!(waits.deadline(), Some(at(5_000)));
+        assert!(waits.expire(at(4_999)).is_empty());
+        assert_eq!(waits.expire(at(5_000)).len(), 1);
     }
 
     #[test]

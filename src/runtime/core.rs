@@ -18,6 +18,7 @@ use super::facts_lane::FactsInbox;
 use super::limiter::Limiter;
 use super::links::Links;
 use super::listeners::Listeners;
+use super::long_frames::LongFrames;
 use super::past::Waiter;
 use super::state::{Command, FactsTable, Roster};
 use super::storage::{Opening, Watched};
@@ -53,6 +54,7 @@ pub(super) struct Core {
     pub(super) engine: Mutex<Arc<Watched>>,
     pub(super) disk: Arc<Disk>,
     pub(super) links: Links,
+    pub(super) long_frames: LongFrames,
     /// Who is told what clients publish.
     pub(super) listeners: Listeners,
     pub(super) roster: watch::Sender<Arc<Roster>>,

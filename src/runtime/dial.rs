@@ -187,7 +187,7 @@ impl Link<'_> {
                     messages.pop_front();
                 }
                 Ok(false) => {
-                    self.seal_batch()?;
+                    self.seal_batch().await?;
                     if self.writer.pending() >= FLUSH_BYTES {
                         self.writer.flush().await?;
                     }
@@ -200,14 +200,14 @@ impl Link<'_> {
                 }
             }
         }
-        self.seal_batch()?;
+        self.seal_batch().await?;
         self.writer.flush().await
     }
 
-    fn seal_batch(&mut self) -> Result<(), StreamError> {
+    async fn seal_batch(&mut self) -> Result<(), StreamError> {
         if let Some(frame) = self.packer.frame() {
             self.core.counters.peer_messages_sent.add(self.packer.len());
-            self.writer.put(frame)?;
+            self.writer.put(frame).await?;
         }
         self.packer.clear();
         Ok(())

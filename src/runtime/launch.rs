@@ -23,6 +23,7 @@ use super::lifecycle::{GUESSED_SEEDS_WAIT, SILENT_SEEDS_WAIT};
 use super::limiter::Limiter;
 use super::links::Links;
 use super::listeners::Listeners;
+use super::long_frames::LongFrames;
 use super::outbox::Outbox;
 use super::past::Waiter;
 use super::ports::{self, Sockets};
@@ -77,6 +78,7 @@ pub(super) fn launch(
         engine: Mutex::new(store.engine),
         disk: store.disk,
         links: Links::default(),
+        long_frames: LongFrames::default(),
         listeners: Listeners::default(),
         roster: watch::Sender::new(Arc::new(Roster::of(&membership))),
         facts: watch::Sender::new(Arc::new(FactsTable::new())),

@@ -66,6 +66,7 @@ mod limiter;
 mod links;
 mod listeners;
 mod listing;
+mod long_frames;
 mod memory;
 mod outbox;
 mod past;

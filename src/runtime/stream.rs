@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::core::Core;
 use super::counters::Counters;
 use super::cuts;
+use super::long_frames::{Grant, LongFrames};
 use crate::membership::{Fingerprint, Identity, Mismatch};
 use crate::replication::Message;
 use crate::wire::{
@@ -99,14 +100,21 @@ pub(super) struct FrameReader {
     half: OwnedReadHalf,
     decoder: FrameDecoder,
     counters: Arc<Counters>,
+    long: LongFrames,
+    /// The memory of the long frame that is being received, or was taken out last.
+    granted: Option<Grant>,
 }
 
 impl FrameReader {
-    /// The next frame. Cancel-safe: what has been read stays in the decoder.
+    /// The next frame, which must not be a long one. Cancel-safe: what has been read stays in
+    /// the decoder.
     async fn next(&mut self) -> Result<Frame, StreamError> {
         loop {
             if let Some(bytes) = self.decoder.next_frame()? {
                 return Ok(Frame::decode(&bytes)?);
+            }
+            if self.decoder.awaited().is_some() {
+                return Err(StreamError::OutOfTurn);
             }
             self.fill().await?;
         }
@@ -115,11 +123,19 @@ impl FrameReader {
     /// Whatever the next read brings: whole frames, decoded by the caller, or nothing yet.
     /// Cancel-safe. Even a piece of a long frame shows that the peer is there.
     pub(super) async fn read(&mut self) -> Result<(), StreamError> {
+        if let Some(bytes) = self.decoder.awaited() {
+            self.granted = self.long.grant(bytes).await;
+            self.decoder.grant();
+        }
         self.fill().await
     }
 
-    /// A frame that has already arrived whole.
+    /// A frame that has already arrived whole. Done with what the last call gave, the caller
+    /// calls again.
     pub(super) fn arrived(&mut self) -> Result<Option<Bytes>, StreamError> {
+        if !self.decoder.is_granted() {
+            self.granted = None;
+        }
         Ok(self.decoder.next_frame()?)
     }
 
@@ -144,8 +160,13 @@ impl FrameReader {
 
 /// The writing side.
 pub(super) struct FrameWriter {
-    half: OwnedWriteHalf,
     encoder: FrameEncoder,
+    sink: Sink,
+}
+
+/// Where sealed bytes go.
+struct Sink {
+    half: OwnedWriteHalf,
     out: BytesMut,
     /// The peer's cluster address, once it is known.
     peer: Option<SocketAddr>,
@@ -154,20 +175,24 @@ pub(super) struct FrameWriter {
 
 impl FrameWriter {
     pub(super) async fn send(&mut self, frame: &Frame) -> Result<(), StreamError> {
-        self.put(&frame.encode()?)?;
+        self.put(&frame.encode()?).await?;
         self.flush().await
     }
 
-    /// Seals a frame into the buffer that the next [`flush`](Self::flush) writes.
-    pub(super) fn put(&mut self, frame: &[u8]) -> Result<(), StreamError> {
-        self.encoder.seal(frame, &mut self.out)?;
-        self.counters.peer_frames_sent.one();
+    /// Seals a frame into the buffer that the next [`flush`](Self::flush) writes. The beginning
+    /// of a long one is written at once, so that it is not in memory once more.
+    pub(super) async fn put(&mut self, frame: &[u8]) -> Result<(), StreamError> {
+        let mut sealing = self.encoder.begin(frame)?;
+        while sealing.step(&mut self.sink.out)? {
+            self.sink.flush().await?;
+        }
+        self.sink.counters.peer_frames_sent.one();
         Ok(())
     }
 
     /// Bytes that wait to be flushed.
     pub(super) fn pending(&self) -> usize {
-        self.out.len()
+        self.sink.out.len()
     }
 
     /// Writes what was put. Not cancel-safe: a frame cut in the middle ends the stream.
@@ -175,6 +200,12 @@ impl FrameWriter {
     /// Fails only when the peer takes nothing at all for [`SILENCE_MAX`]: a slow link that
     /// moves is not a broken one.
     pub(super) async fn flush(&mut self) -> Result<(), StreamError> {
+        self.sink.flush().await
+    }
+}
+
+impl Sink {
+    async fn flush(&mut self) -> Result<(), StreamError> {
         if self.peer.is_some_and(cuts::is_cut) {
             return Ok(());
         }
@@ -213,7 +244,7 @@ pub(super) async fn introduce(
     write.write_all(&message).await?;
     let established = shake(handshake, &mut read).await?;
     let (mut reader, mut writer) = halves(core, established, read, write);
-    writer.peer = Some(expected.addr);
+    writer.sink.peer = Some(expected.addr);
     writer.send(&Frame::Hello(own_hello(core))).await?;
     let peer = match reader.next().await? {
         Frame::Hello(peer) => peer,
@@ -245,7 +276,7 @@ pub(super) async fn receive(core: &Core, stream: TcpStream) -> Result<Introduced
     let Frame::Hello(peer) = reader.next().await? else {
         return Err(StreamError::OutOfTurn);
     };
-    writer.peer = Some(peer.identity.addr);
+    writer.sink.peer = Some(peer.identity.addr);
     if let Err(error) = check(core, &peer) {
         writer.send(&Frame::Refused(error.to_string())).await?;
         return Err(error);
@@ -285,13 +316,17 @@ fn halves(
         half: read,
         decoder: established.decoder,
         counters: core.counters.clone(),
+        long: core.long_frames.clone(),
+        granted: None,
     };
     let writer = FrameWriter {
-        half: write,
         encoder: established.encoder,
-        out: BytesMut::new(),
-        peer: None,
-        counters: core.counters.clone(),
+        sink: Sink {
+            half: write,
+            out: BytesMut::new(),
+            peer: None,
+            counters: core.counters.clone(),
+        },
     };
     (reader, writer)
 }

@@ -16,13 +16,13 @@ use super::outcome::{Join, Outcome, Shape, Work, joined, shaped};
 use super::turns::Turns;
 use crate::node::request::{Reply, RequestError};
 use crate::resp::{
-    Protocol, Value, encode, encode_array_header, encode_bulk, encode_error, encode_integer,
-    encode_null, encode_null_array, encode_simple,
+    BULK_BYTES_MAX_DEFAULT, Protocol, Value, encode, encode_array_header, encode_bulk,
+    encode_error, encode_integer, encode_null, encode_null_array, encode_simple,
 };
 use crate::runtime::Submitted;
 
 /// Most bytes of answers of one transaction: they are all in memory until they are sent.
-const ARRAY_BYTES_MAX: usize = 64 * 1024 * 1024;
+const ARRAY_BYTES_MAX: usize = BULK_BYTES_MAX_DEFAULT;
 
 /// Stands where an answer would go beyond [`ARRAY_BYTES_MAX`].
 const LEFT_OUT: &str = "ERR the answers of the transaction are too long together: this one is \

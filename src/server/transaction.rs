@@ -22,7 +22,7 @@ use super::failure::Failure;
 use super::outcome::Work;
 use super::store::Store;
 use crate::node::request::{Consistency, Reply, Request, RequestError, Strength};
-use crate::resp::{ARG_OVERHEAD_BYTES, Value};
+use crate::resp::{ARG_OVERHEAD_BYTES, BULK_BYTES_MAX_DEFAULT, Value};
 use crate::runtime::Submitted;
 
 /// Most commands of one transaction: some tens of milliseconds during which no other client
@@ -31,7 +31,7 @@ pub(super) const QUEUED_COMMANDS_MAX: usize = 16_384;
 
 /// Most bytes of one transaction's commands, with what their arguments cost beyond their bytes:
 /// as many as the longest single argument. They are in memory until `EXEC`.
-pub(super) const QUEUED_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub(super) const QUEUED_BYTES_MAX: usize = BULK_BYTES_MAX_DEFAULT;
 
 /// Most keys that one connection watches: all are looked at in the turn of the transaction, and
 /// their names are in memory until then.

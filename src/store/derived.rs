@@ -13,9 +13,14 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::clock::{ActorId, Dot};
 use crate::object::{Name, Row};
 
-/// The most bytes of one row that fit a peer frame of 4 MiB, with room for the frame's own
+/// The most bytes of one row that fit a peer's frame of 65 MiB, with room for the frame's own
 /// fields and contexts.
-pub(super) const ROW_BYTES_MAX: usize = 3_584 * 1024;
+pub(super) const ROW_BYTES_MAX: usize = 64 * 1024 * 1024 + 512 * 1024;
+
+/// The most bytes of one row that are kept after a merge: some of the longest values that were
+/// written at the same time. Each replica soon rewrites a row of more than [`ROW_BYTES_MAX`] as
+/// one value; what it refuses until then comes again, and fits.
+pub(super) const ROW_MERGED_BYTES_MAX: usize = 8 * ROW_BYTES_MAX;
 
 /// By what a key is found, beside its name. The order is that of the indexes on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::derived::ROW_MERGED_BYTES_MAX;
 use super::engine::EngineError;
 use crate::clock::{ACTORS_MAX, ActorId, Dot, RUNS_MAX};
 use crate::object::{KEY_BYTES_MAX, SIBLINGS_MAX, SIBLINGS_MERGED_MAX, SUMS_MAX, VALUE_BYTES_MAX};
@@ -101,6 +102,11 @@ pub enum Refusal {
     /// More versions of one key than replicas can have made.
     #[error("more than {SIBLINGS_MERGED_MAX} versions of one key")]
     TooManySiblings,
+    /// More bytes in the versions of one key than a replica keeps.
+    #[error(
+        "versions of one key over {ROW_MERGED_BYTES_MAX} bytes until they are rewritten as one"
+    )]
+    RowTooLarge,
     /// A counter of zero or out of range.
     #[error("counter of a dot is out of range")]
     BadCounter,

@@ -7,19 +7,25 @@
 //!
 //! A trap: bincode's own limit counts integers at their full width (8 bytes for a `u64`
 //! that takes one byte), so a limit equal to the longest input refuses honest values. Here
-//! the limit that callers name is on the input, and bincode's is eight times the longest input.
+//! the limit that callers name is on the input, and bincode's is eight times the longest input
+//! of about that length.
 
 use bincode::config::standard;
 use bincode::enc::write::Writer;
 use bincode::error::{DecodeError, EncodeError};
+use bincode::serde::decode_from_slice;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Longest input that any caller may allow: above the longest frame of a stream.
-pub const INPUT_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const INPUT_BYTES_MAX: usize = 66 * 1024 * 1024;
 
 /// Input up to this length, such as every datagram, may claim little memory.
 const SHORT_BYTES_MAX: usize = 8 * 1024;
+
+/// Input up to this length, such as a delta, may claim some: only one that is long itself may
+/// claim much.
+const MIDDLE_BYTES_MAX: usize = 1024 * 1024;
 
 /// How much more than its encoding a value may claim: a `u64` takes 1 byte at least and
 /// claims 8. (A `u128` would claim 16, so wire types have none.)
@@ -107,11 +113,14 @@ pub fn decode<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<T
 
 fn decode_some<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), DecodeError> {
     const SHORT: usize = SHORT_BYTES_MAX * WIDENING;
+    const MIDDLE: usize = MIDDLE_BYTES_MAX * WIDENING;
     const LONG: usize = INPUT_BYTES_MAX * WIDENING;
-    if bytes.len() <= SHORT_BYTES_MAX {
-        bincode::serde::decode_from_slice(bytes, standard().with_limit::<SHORT>())
-    } else {
-        bincode::serde::decode_from_slice(bytes, standard().with_limit::<LONG>())
+    match bytes.len() {
+        len if len <= SHORT_BYTES_MAX => decode_from_slice(bytes, standard().with_limit::<SHORT>()),
+        len if len <= MIDDLE_BYTES_MAX => {
+            decode_from_slice(bytes, standard().with_limit::<MIDDLE>())
+        }
+        _ => decode_from_slice(bytes, standard().with_limit::<LONG>()),
     }
 }
 

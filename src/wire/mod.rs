@@ -53,7 +53,7 @@ pub use layout::{DATAGRAM_BYTES_MAX, DatagramError, NONCE_BYTES, PAYLOAD_BYTES_M
 pub use noise::ENTROPY_BYTES;
 pub use open::{DatagramOpener, DatagramStats, Opened};
 pub use reassemble::{PartError, Reassembler, ReassemblyStats};
-pub use record::{FRAME_BYTES_MAX, FrameDecoder, FrameEncoder, FrameError};
+pub use record::{FRAME_BYTES_MAX, FrameDecoder, FrameEncoder, FrameError, Sealing};
 pub use seal::DatagramSealer;
 pub use session::{Established, Handshake, HandshakeError};
 pub use token::{About, open_token, seal_token};

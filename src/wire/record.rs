@@ -10,6 +10,10 @@
 //! it is read only after it authenticated, and refused before anything is allocated for it.
 //! Records are numbered implicitly: one that is dropped, repeated or moved does not open.
 //!
+//! A large object travels in as many records as it takes: a sender seals some at a time
+//! ([`Sealing`]), a receiver sees what is coming after the first of them
+//! ([`FrameDecoder::awaited`]), before it has taken memory for the rest.
+//!
 //! Memory is bounded: at most one frame being put together, and the input up to
 //! [`INPUT_BYTES_MAX`]. A stream that failed once stays failed, since nothing after the
 //! failure can be trusted to be in its place.
@@ -20,9 +24,15 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes, BytesMut};
 use snow::StatelessTransportState;
 
-/// Longest frame: the largest value and key, in one piece, with room for their causality.
-/// Larger objects travel in parts.
-pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Longest frame: the largest value and key, with room for their causality.
+pub const FRAME_BYTES_MAX: usize = 65 * 1024 * 1024;
+
+/// Frames up to this length are put together at once: a delta, or many writes. The memory of
+/// longer ones is for the reader to grant ([`FrameDecoder::grant`]).
+pub const GRANTED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// About how much is sealed in one step: some records, a fraction of a millisecond's work.
+const STEP_BYTES: usize = 512 * 1024;
 
 /// Most bytes waiting to be opened: some records, so that a reader may hand over whatever
 /// one read gave it.
@@ -101,23 +111,37 @@ impl FrameEncoder {
     /// Appends the records that carry the frame `plain` to `out`.
     ///
     /// # Errors
-    /// If the frame is empty or longer than [`FRAME_BYTES_MAX`]; nothing was appended then
-    /// and the stream goes on. After [`FrameError::Exhausted`] it must be closed.
+    /// As those of [`begin`](Self::begin) and [`Sealing::step`].
     pub fn seal(&mut self, plain: &[u8], out: &mut BytesMut) -> Result<(), FrameError> {
-        let len = check_frame_len(plain.len())?;
-        let (first, rest) = plain.split_at(plain.len().min(FIRST_PLAIN_MAX));
-        let records = 1 + rest.len().div_ceil(RECORD_PLAIN_MAX);
+        let records = 1 + plain.len().div_ceil(RECORD_PLAIN_MAX);
         let overhead = FRAME_HEADER_BYTES + records * (RECORD_HEADER_BYTES + TAG_BYTES);
+        let mut sealing = self.begin(plain)?;
         out.reserve(plain.len() + overhead);
+        while sealing.step(out)? {}
+        Ok(())
+    }
+
+    /// Begins the frame `plain`, to be sealed in steps. All must be taken: a frame that is
+    /// not sent to its end ends the stream.
+    ///
+    /// # Errors
+    /// If the frame is empty or longer than [`FRAME_BYTES_MAX`]; the stream goes on.
+    pub fn begin<'a>(&'a mut self, plain: &'a [u8]) -> Result<Sealing<'a>, FrameError> {
+        Ok(Sealing {
+            header: Some(check_frame_len(plain.len())?),
+            encoder: self,
+            rest: plain,
+        })
+    }
+
+    fn seal_first(&mut self, len: u32, plain: &[u8], out: &mut BytesMut) -> Result<(), FrameError> {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         scratch.extend_from_slice(&len.to_be_bytes());
-        scratch.extend_from_slice(first);
+        scratch.extend_from_slice(plain);
         let sealed = self.seal_record(&scratch, out);
         self.scratch = scratch;
-        sealed?;
-        rest.chunks(RECORD_PLAIN_MAX)
-            .try_for_each(|chunk| self.seal_record(chunk, out))
+        sealed
     }
 
     fn seal_record(&mut self, plain: &[u8], out: &mut BytesMut) -> Result<(), FrameError> {
@@ -143,6 +167,42 @@ impl fmt::Debug for FrameEncoder {
     }
 }
 
+/// A frame that is being sealed.
+#[derive(Debug)]
+pub struct Sealing<'a> {
+    encoder: &'a mut FrameEncoder,
+    /// The frame's length, until its first record is sealed.
+    header: Option<u32>,
+    rest: &'a [u8],
+}
+
+impl Sealing<'_> {
+    /// Appends the next records to `out`, about half a mebibyte of them; whether there are
+    /// more.
+    ///
+    /// # Errors
+    /// [`FrameError::Exhausted`]: the stream must be closed.
+    pub fn step(&mut self, out: &mut BytesMut) -> Result<bool, FrameError> {
+        if let Some(len) = self.header.take() {
+            let first = self.cut(FIRST_PLAIN_MAX);
+            self.encoder.seal_first(len, first, out)?;
+        }
+        let step = self.cut(STEP_BYTES / RECORD_PLAIN_MAX * RECORD_PLAIN_MAX);
+        for chunk in step.chunks(RECORD_PLAIN_MAX) {
+            self.encoder.seal_record(chunk, out)?;
+        }
+        Ok(!self.rest.is_empty())
+    }
+}
+
+impl<'a> Sealing<'a> {
+    fn cut(&mut self, len: usize) -> &'a [u8] {
+        let (cut, rest) = self.rest.split_at(self.rest.len().min(len));
+        self.rest = rest;
+        cut
+    }
+}
+
 /// Opens the frames of one direction: bytes in, however cut, whole frames out.
 pub struct FrameDecoder {
     transport: Arc<StatelessTransportState>,
@@ -152,6 +212,8 @@ pub struct FrameDecoder {
     frame: BytesMut,
     /// How much of the frame in progress is still to come; 0 between frames.
     missing: usize,
+    /// Whether the memory for the frame in progress has been granted.
+    is_granted: bool,
     failed: Option<FrameError>,
 }
 
@@ -164,6 +226,7 @@ impl FrameDecoder {
             input,
             frame: BytesMut::new(),
             missing: 0,
+            is_granted: false,
             failed: None,
         }
     }
@@ -207,6 +270,25 @@ impl FrameDecoder {
             self.frame = BytesMut::new();
         }
         next
+    }
+
+    /// How long the frame in progress is, if its memory has to be
+    /// [granted](Self::grant) first. Until then it grows as its records come.
+    pub fn awaited(&self) -> Option<usize> {
+        let len = self.frame.len().saturating_add(self.missing);
+        let is_waiting = self.missing > 0 && !self.is_granted && len > GRANTED_BYTES_MAX;
+        is_waiting.then_some(len)
+    }
+
+    /// Whether memory was granted to the frame in progress.
+    pub fn is_granted(&self) -> bool {
+        self.is_granted
+    }
+
+    /// Takes the memory for the frame in progress.
+    pub fn grant(&mut self) {
+        self.is_granted = true;
+        self.frame.reserve(self.missing);
     }
 
     fn advance(&mut self) -> Result<Option<Bytes>, FrameError> {
@@ -257,11 +339,14 @@ impl FrameDecoder {
         let declared = self.frame.get_u32() as usize;
         check_frame_len(declared)?;
         self.missing = remaining(declared, self.frame.len())?;
-        self.frame.reserve(self.missing);
+        if declared <= GRANTED_BYTES_MAX {
+            self.frame.reserve(self.missing);
+        }
         Ok(())
     }
 
     fn take_frame(&mut self) -> Bytes {
+        self.is_granted = false;
         if self.frame.capacity() > FRAME_BUFFER_KEPT_MAX {
             return std::mem::take(&mut self.frame).freeze();
         }

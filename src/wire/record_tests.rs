@@ -101,7 +101,7 @@ proptest! {
         let (bytes, mut decoder) = hostile(&plain);
         decoder.push(&bytes).unwrap();
         let _ = decoder.next_frame();
-        prop_assert!(decoder.frame.capacity() <= 2 * FRAME_BYTES_MAX);
+        prop_assert!(decoder.frame.capacity() <= 2 * GRANTED_BYTES_MAX);
     }
 }
 
@@ -218,6 +218,34 @@ fn frame_limits_hold_when_sealing() {
         0,
         "the large buffer was given away"
     );
+}
+
+/// The receiver learns what is coming from the first record, and takes no memory for it before
+/// that is granted.
+#[test]
+fn the_memory_of_a_long_frame_is_asked_for() {
+    let (mut encoder, mut decoder) = stream();
+    let long = vec![7; GRANTED_BYTES_MAX + 1];
+    let mut out = BytesMut::new();
+    let mut sealing = encoder.begin(&long).unwrap();
+    assert!(sealing.step(&mut out).unwrap());
+    assert!(out.len() < 2 * STEP_BYTES, "a step is bounded");
+    let first = out.split_to(RECORD_BYTES_MAX + RECORD_HEADER_BYTES);
+    decoder.push(&first).unwrap();
+    assert_eq!(decoder.next_frame(), Ok(None));
+    assert_eq!(decoder.awaited(), Some(long.len()));
+    assert!(decoder.frame.capacity() <= 2 * RECORD_BYTES_MAX);
+    decoder.grant();
+    assert_eq!(decoder.awaited(), None);
+    assert!(decoder.frame.capacity() >= GRANTED_BYTES_MAX);
+    while sealing.step(&mut out).unwrap() {}
+    let mut arrived = Vec::new();
+    for chunk in out.chunks(INPUT_BYTES_MAX / 2) {
+        decoder.push(chunk).unwrap();
+        arrived.extend(drain(&mut decoder).unwrap());
+    }
+    assert_eq!(arrived, [&long[..]]);
+    assert!(!decoder.is_granted, "the next one is asked for again");
 }
 
 #[test]

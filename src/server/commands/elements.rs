@@ -9,14 +9,14 @@ use bytes::Bytes;
 
 use crate::node::request::{Alter, Altered, Ask, ELEMENTS_MAX, KEYS_BYTES_MAX, Reply, Request};
 use crate::object::Kind;
-use crate::resp::{ARG_OVERHEAD_BYTES, Value};
+use crate::resp::{ARG_OVERHEAD_BYTES, BULK_BYTES_MAX_DEFAULT, Value};
 use crate::runtime::Submitted;
 use crate::server::failure::Failure;
 use crate::server::spec::{Arg, Args, Context, Outcome, Worker};
 
 /// Most bytes of elements and values that one command answers or keeps, with what each costs
 /// beyond its bytes: they are all in memory until they are sent.
-const WHOLE_BYTES_MAX: usize = 64 * 1024 * 1024;
+const WHOLE_BYTES_MAX: usize = BULK_BYTES_MAX_DEFAULT;
 
 /// Elements of one page where all are read: as many as a node gives, and as are looked at in one
 /// turn.

@@ -10,13 +10,13 @@ use super::strings::changed;
 use crate::clock::Dot;
 use crate::node::change::{Change, Changed, Ends, OnlyIf};
 use crate::node::request::{Reply, Request};
-use crate::resp::Value;
+use crate::resp::{BULK_BYTES_MAX_DEFAULT, Value};
 use crate::runtime::Submitted;
 use crate::server::failure::Failure;
 use crate::server::spec::{Arg, Args, Context, Keys, Outcome, Spec, Worker};
 
 /// Most bytes of values that one `MGET` answers: they are all in memory until they are sent.
-const MGET_BYTES_MAX: usize = 64 * 1024 * 1024;
+const MGET_BYTES_MAX: usize = BULK_BYTES_MAX_DEFAULT;
 
 const BASE: Spec = Spec {
     group: "string",

@@ -6,13 +6,17 @@
 
 use bytes::Bytes;
 
-use crate::object::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::object::KEY_BYTES_MAX;
 use crate::resp::Value;
 use crate::server::commands::help;
 use crate::server::commands::keyspace::checked_pattern;
 use crate::server::failure::Failure;
 use crate::server::spec::{Arg, Args, Context, Outcome, Spec};
 use crate::server::subscribers::Kind;
+
+/// Longest message: it goes to every node, and waits in memory for every subscriber that is
+/// behind.
+const MESSAGE_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 /// Most channels that `PUBSUB CHANNELS` answers: its reply is built in memory at once.
 const CHANNELS_REPLY_MAX: usize = 100_000;
@@ -184,7 +188,7 @@ fn publish(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failur
     let (channel, payload) = (args.take(1), args.take(2));
     for (what, bytes, max) in [
         ("channel", channel.len(), KEY_BYTES_MAX),
-        ("message", payload.len(), VALUE_BYTES_MAX),
+        ("message", payload.len(), MESSAGE_BYTES_MAX),
     ] {
         if bytes > max {
             return Err(Failure::new(format!(

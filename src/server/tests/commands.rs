@@ -417,7 +417,7 @@ async fn values_of_many_keys() {
     assert_eq!(peer.call("UNLINK a c x").await, Value::Integer(2));
     // One value, asked for so often that it does not fit a reply.
     let mut mget = vec!["MGET"];
-    mget.resize(70, "long");
+    mget.resize(80, "long");
     let value = "x".repeat(1024 * 1024);
     peer.send(&request(&["SET", "long", &value])).await;
     assert_eq!(peer.receive().await, Some(Value::ok()));

@@ -1,6 +1,7 @@
 //! `DUMP` and `RESTORE` in words: what is refused, and that nothing is written then.
 
 use super::*;
+use crate::object::VALUE_BYTES_MAX;
 
 async fn dumped(peer: &mut Peer, key: &str) -> Bytes {
     match peer.call(&format!("DUMP {key}")).await {
@@ -94,7 +95,7 @@ async fn what_somebody_has_made_up_is_refused_before_anything_is_written() {
         body
     };
     let mut field = long(1);
-    field.extend(long(4 * 1024 * 1024));
+    field.extend(long(VALUE_BYTES_MAX + 1));
     let malformed = "ERR Bad data format";
     for (kind, body, error) in [
         (9, Vec::new(), malformed),
@@ -103,7 +104,7 @@ async fn what_somebody_has_made_up_is_refused_before_anything_is_written() {
         (1, long(5), malformed),
         (2, long(40_000), "ERR "),
         (1, field, "ERR "),
-        (0, vec![b'x'; 4 * 1024 * 1024], "ERR "),
+        (0, vec![b'x'; VALUE_BYTES_MAX + 1], "ERR "),
     ] {
         // The fake refuses all that is asked of elements, as a failure of the storage.
         let refused = restore(&mut peer, "b", "0", &sealed(kind, &body), "").await;

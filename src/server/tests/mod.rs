@@ -214,7 +214,9 @@ impl Store for Fake {
             accepted: true,
             others: 2,
         };
-        if goal.others > reached.others {
+        // Without a runtime no time passes: who would wait has waited.
+        let time_passes = tokio::runtime::Handle::try_current().is_ok();
+        if goal.others > reached.others && time_passes {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline).await,
                 None => std::future::pending().await,

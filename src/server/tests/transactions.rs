@@ -330,18 +330,18 @@ async fn what_a_transaction_takes_is_bounded() {
     let value = "x".repeat(1024 * 1024);
     peer.send(&request(&["SET", "long", &value])).await;
     peer.expect("MULTI\n", "+OK\r\n+OK\r\n").await;
-    let gets = "GET long\n".repeat(70);
-    peer.expect(&gets, &"+QUEUED\r\n".repeat(70)).await;
+    let gets = "GET long\n".repeat(80);
+    peer.expect(&gets, &"+QUEUED\r\n".repeat(80)).await;
     peer.expect("SET last 1\n", "+QUEUED\r\n").await;
     let Value::Array(answers) = peer.call("EXEC").await else {
         panic!("an array");
     };
-    assert_eq!(answers.len(), 71);
+    assert_eq!(answers.len(), 81);
     let whole = answers
         .iter()
         .filter(|answer| answer.as_bytes() == Some(value.as_bytes()));
-    assert_eq!(whole.count(), 63);
-    assert!(matches!(&answers[69], Value::Error(text) if text.contains("left out")));
+    assert_eq!(whole.count(), 71);
+    assert!(matches!(&answers[79], Value::Error(text) if text.contains("left out")));
     assert_eq!(peer.call("GET last").await, Value::bulk("1"));
 }
 

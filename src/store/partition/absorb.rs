@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::check::Unfit;
+use super::table::ROW_MERGED_BYTES_MAX;
 use super::{Advance, Applied, Partition, naive};
 use crate::clock::{Dot, VersionVector};
 use crate::object::{Object, Row, SIBLINGS_MERGED_MAX, Versions};
@@ -257,11 +258,16 @@ pub(super) fn check_merged<'a>(
     if !advance.within_limits() {
         return Err(Refusal::ClockFull);
     }
-    let mut merged = merged.into_iter();
-    match merged.any(|object| object.versions.len() > SIBLINGS_MERGED_MAX) {
-        true => Err(Refusal::TooManySiblings),
-        false => Ok(()),
+    for object in merged {
+        let versions = &object.versions;
+        if versions.len() > SIBLINGS_MERGED_MAX {
+            return Err(Refusal::TooManySiblings);
+        }
+        if versions.len() > 1 && versions.value_bytes() > ROW_MERGED_BYTES_MAX {
+            return Err(Refusal::RowTooLarge);
+        }
     }
+    Ok(())
 }
 
 /// The dots of `before` whose versions another write has replaced in `after`. Versions with an

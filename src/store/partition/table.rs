@@ -21,7 +21,7 @@ use crate::object::Row;
 use crate::placement::{Keyspace, PartitionId};
 use crate::store::StoreError;
 use crate::store::derived::{Index, IndexChange, Totals, index_changes};
-pub(super) use crate::store::derived::{ROW_BYTES_MAX, row_bytes};
+pub(super) use crate::store::derived::{ROW_BYTES_MAX, ROW_MERGED_BYTES_MAX, row_bytes};
 use crate::store::elements::{Elements, Gathered, Gathering};
 use crate::store::engine::{Batch, Engine, Piece};
 

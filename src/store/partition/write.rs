@@ -41,6 +41,16 @@ pub enum Write {
     Delete,
 }
 
+impl Write {
+    /// About how many bytes it makes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Put { value, .. } => value.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// Keys and values up to this many bytes are copied when they are written, so that a few bytes
 /// do not keep a whole network buffer alive. Larger ones are most of their buffer anyway.
 const COPY_BYTES_MAX: usize = 16 * 1024;
