@@ -29,7 +29,7 @@ use crate::machine::{Instant, Machine, Now};
 use crate::placement::{Keyspace, PartitionId};
 use crate::replication::{Durability, Input, Pacer, SyncParams, Synchronizer};
 use crate::store::engine::Engine;
-use crate::store::{Options, Partition, StoreError};
+use crate::store::{MemoryRoom, Options, Partition, StoreError};
 
 /// Locks that the partitions are divided over. More than cores, so that two threads seldom
 /// meet; few enough to visit all of them for a housekeeping turn.
@@ -83,6 +83,8 @@ pub struct Data<W> {
     pub(super) losses: Mutex<Losses>,
     pub(super) engine: RwLock<Arc<dyn Engine>>,
     pub(super) gate: Arc<Gate>,
+    /// For data that is in memory only.
+    pub(super) room: Option<Arc<MemoryRoom>>,
     pub(super) control: Mutex<Control>,
     pub(super) holdings: Mutex<Holdings>,
     pub(super) progress: Mutex<Tracker>,
@@ -166,6 +168,7 @@ impl<W> Data<W> {
             losses: Mutex::default(),
             engine: RwLock::new(engine.clone()),
             gate: Arc::default(),
+            room: engine.room(),
             view: RwLock::new(Arc::new(view)),
             control: Mutex::new(control),
             holdings: Mutex::new(Holdings::new(rng.next_u64())),

@@ -184,6 +184,7 @@ impl<W> Forwards<W> {
             // It did nothing, and another owner may.
             Some(Reply::Failed(
                 error @ (RequestError::WritesStopped(_)
+                | RequestError::OutOfMemory { .. }
                 | RequestError::Rebuilding(_)
                 | RequestError::ShuttingDown),
             )) => self.next_owner(place, id, Some(error), effects),

@@ -131,6 +131,11 @@ impl<W> Data<W> {
         if let Some(why) = self.gate.why_closed() {
             return Some(Reply::Failed(RequestError::WritesStopped(why)));
         }
+        if let Some(Err(full)) = self.room.as_ref().map(|room| room.check())
+            && request.adds()
+        {
+            return Some(Reply::Failed(full.into()));
+        }
         let reply = shard.submit(task, request, client, effects);
         drop(shard);
         self.note_commit(task.consistency.durability);

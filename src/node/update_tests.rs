@@ -254,3 +254,52 @@ fn a_lookup_asks_as_many_replicas_as_a_read() {
     });
     assert_eq!(version.unwrap().expire_at_ms, Some(START_MS + 500));
 }
+
+/// Data that is in memory only has a bound: what would add to more is refused, and room can be
+/// made.
+#[test]
+fn memory_that_is_full_refuses_what_adds() {
+    let (me, peer) = (NodeId(1), NodeId(2));
+    let engine = remembering(Memory::within(10_000), &[me, peer]);
+    let rng = SmallRng::seed_from_u64(1);
+    let node = Data::open(&params(me), &engine, rng, at(0)).unwrap();
+    let one = Consistency {
+        write: Strength::One,
+        ..Consistency::default()
+    };
+    let submit = |request| node.submit(at(1), request, one, || "client", &mut Vec::new());
+    let key = |n: usize| Bytes::from(format!("key {n}"));
+    let put = |n| Request::Put {
+        key: key(n),
+        value: Bytes::from(vec![b'x'; 3_000]),
+        context: None,
+    };
+    let is_full = |reply: &Option<Reply>| {
+        matches!(
+            reply,
+            Some(Reply::Failed(RequestError::OutOfMemory {
+                bytes_max: 10_000,
+                ..
+            }))
+        )
+    };
+    let stored = (0..9).take_while(|n| !is_full(&submit(put(*n)))).count();
+    assert_eq!(stored, 3);
+    let add = Request::Update {
+        key: key(0),
+        change: Change::Append {
+            tail: Bytes::from_static(b"x"),
+        },
+    };
+    assert!(is_full(&submit(add)));
+    assert!(matches!(
+        submit(Request::Get { key: key(0) }),
+        Some(Reply::Value(Some(_)))
+    ));
+    let delete = Request::Delete {
+        key: key(0),
+        context: None,
+    };
+    assert!(matches!(submit(delete), Some(Reply::Deleted(Some(_)))));
+    assert!(matches!(submit(put(9)), Some(Reply::Stored(_))));
+}

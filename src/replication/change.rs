@@ -56,6 +56,16 @@ pub enum Change {
 }
 
 impl Change {
+    /// Whether it may add to what is kept.
+    pub fn adds(&self) -> bool {
+        match self {
+            Self::Set { .. } | Self::Append { .. } | Self::Overwrite { .. } | Self::Add { .. } => {
+                true
+            }
+            Self::Take | Self::End { .. } | Self::Persist => false,
+        }
+    }
+
     /// Whether it depends on what is there and does not merge: of two such that are made on
     /// two nodes at once, one would be made for nothing. They are made on one owner of the key.
     pub fn is_decided(&self) -> bool {

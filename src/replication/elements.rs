@@ -92,6 +92,11 @@ impl Ask {
 }
 
 impl Alter {
+    /// Whether it may add to what is kept.
+    pub fn adds(&self) -> bool {
+        matches!(self, Self::Put { .. } | Self::Add { .. })
+    }
+
     /// Whether it depends on what is there and does not merge.
     pub fn is_decided(&self) -> bool {
         match self {

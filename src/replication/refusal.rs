@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::clock::Dot;
-use crate::store::StoreError;
+use crate::store::{NoRoom, StoreError};
 
 /// Why a request was not done as asked, and what that leaves behind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
@@ -126,6 +126,17 @@ pub enum RequestError {
     /// The node's disk has failed or is full. Nothing was changed.
     #[error("writes are stopped: {0}")]
     WritesStopped(Arc<str>),
+    /// Data that is in memory only takes as much as it may. Nothing was changed.
+    #[error(
+        "command not allowed when used memory > 'maxmemory': data takes {bytes} of {bytes_max} \
+         bytes; delete something, or start the node with a larger --memory-budget"
+    )]
+    OutOfMemory {
+        /// What it takes, in bytes.
+        bytes: u64,
+        /// What it may take.
+        bytes_max: u64,
+    },
     /// The key's partition is not whole on this node, and no other owner serves it: it was
     /// damaged or lost, and is being fetched from other members. Nothing was changed.
     #[error(
@@ -162,6 +173,12 @@ pub enum RequestError {
     /// The node is stopping. Nothing was changed.
     #[error("node is shutting down; use another node")]
     ShuttingDown,
+}
+
+impl From<NoRoom> for RequestError {
+    fn from(NoRoom { bytes, bytes_max }: NoRoom) -> Self {
+        Self::OutOfMemory { bytes, bytes_max }
+    }
 }
 
 impl From<StoreError> for RequestError {

@@ -244,6 +244,16 @@ impl Request {
         }
     }
 
+    /// Whether it may add to what is kept.
+    pub fn adds(&self) -> bool {
+        match self {
+            Self::Put { .. } => true,
+            Self::Update { change, .. } => change.adds(),
+            Self::Alter { alter, .. } => alter.adds(),
+            _ => false,
+        }
+    }
+
     /// Whether it may change something.
     pub fn is_write(&self) -> bool {
         matches!(

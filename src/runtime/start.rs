@@ -15,7 +15,7 @@ use super::launch::{Store, launch};
 use super::storage::{Opening, Place, Watched};
 use super::time::{Clock, wall_ms};
 use super::{advertise, identity, memory, ports};
-use crate::config::Config;
+use crate::config::{Config, Storage};
 use crate::membership::{CLUSTER_BYTES_MAX, Fingerprint};
 use crate::node::request::Consistency;
 use crate::node::{Data, DataParams, MemberParams};
@@ -40,7 +40,9 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
     let sockets = ports::bind(&config).await?;
     let cluster_addr = advertise::address(&config, sockets.cluster_addr).await?;
     let name = identity::name(config.name.as_deref(), cluster_addr)?;
-    let budget = config.memory_budget.unwrap_or_else(memory::default_budget);
+    let is_in_memory = matches!(config.storage, Storage::Memory);
+    let budget = config.memory_budget;
+    let budget = budget.unwrap_or_else(|| memory::default_budget(is_in_memory));
     let place = Place::new(&config.storage, &name, budget);
     let profile = Profile {
         id: identity::node_id(&config.cluster.name, &name),

@@ -74,7 +74,7 @@ pub(super) fn status(core: &Core) -> Status {
         ("log_rows", data.log_rows),
         ("data_bytes", data.bytes),
         ("opening_ms", core.opening.took_ms),
-        ("memory_budget", core.opening.memory_budget.unwrap_or(0)),
+        ("memory_budget", core.opening.memory_budget),
         ("rows_cached_bytes", data.cached_bytes),
         ("storage_reads_failed", data.unread),
         ("partitions_owned", data.owned),

@@ -18,7 +18,7 @@ use crate::store::engine::{
     Batch, Engine, EngineError, Memory, Reader, Reopened, Repair, Repaired, Space, open_or_repair,
     quarantine_of,
 };
-use crate::store::{MemoryBudget, RowBudget, row_bytes};
+use crate::store::{MemoryBudget, MemoryRoom, RowBudget, row_bytes};
 
 /// The default place for data, relative to the working directory.
 const DEFAULT_DIRECTORY: &str = "netdb-data";
@@ -116,6 +116,10 @@ impl Engine for Watched {
         self.engine.row_budget()
     }
 
+    fn room(&self) -> Option<Arc<MemoryRoom>> {
+        self.engine.room()
+    }
+
     fn snapshot(&self, partition: PartitionId) -> Result<Arc<dyn Reader>, EngineError> {
         self.engine.snapshot(partition)
     }
@@ -164,9 +168,9 @@ impl Place {
         self.directory.as_deref()
     }
 
-    /// How much memory the data may take; none if it is in memory only.
-    pub(super) fn budget(&self) -> Option<u64> {
-        self.directory.as_ref().map(|_| self.budget)
+    /// How much memory the data may take.
+    pub(super) fn budget(&self) -> u64 {
+        self.budget
     }
 
     /// In words, for people.
@@ -180,7 +184,7 @@ impl Place {
     pub(super) fn open(&self, keyspace: Keyspace) -> Result<Opened, StartError> {
         let Some(directory) = &self.directory else {
             return Ok(Opened {
-                engine: Arc::new(Memory::new()),
+                engine: Arc::new(Memory::within(self.budget)),
                 generations: GenerationFile::in_memory(),
                 quarantine: None,
             });
@@ -275,8 +279,8 @@ fn listed(partitions: impl ExactSizeIterator<Item = PartitionId>) -> String {
 pub(super) struct Opening {
     /// How long it took, in milliseconds.
     pub(super) took_ms: u64,
-    /// How many bytes of memory the data may take, if it is not in memory only.
-    pub(super) memory_budget: Option<u64>,
+    /// How many bytes of memory the data may take.
+    pub(super) memory_budget: u64,
     /// Where what was damaged was set aside last, if anything ever was.
     pub(super) quarantine: Option<PathBuf>,
 }

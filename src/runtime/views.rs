@@ -127,7 +127,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// How many bytes of memory the data may take; 0 means that nothing bounds it.
+    /// How many bytes of memory the data may take.
     pub fn memory_budget(&self) -> u64 {
         let mut counters = self.counters.iter();
         let budget = counters.find(|(name, _)| *name == "memory_budget");

@@ -8,6 +8,7 @@
 //! | too few replicas within reach for a strict strength | `NOREPLICAS` | no |
 //! | too many writes in flight | `BUSY` | no; try again later |
 //! | storage failed | `IOERR` | by a read no; a write may come to be in effect later |
+//! | data that is in memory only takes all that it may | `OOM` | no; delete something |
 //! | the node's disk has failed or is full | `MISCONF` | no; use another node, or try again later |
 //! | the key's partition was damaged here and is being fetched, or the node has not joined yet | `LOADING` | no; try again later |
 //! | none of the key's owners can be reached | `CLUSTERDOWN` | no; try again later, or another node |
@@ -113,6 +114,7 @@ impl From<&RequestError> for Failure {
             RequestError::NoReplicas { .. } => "NOREPLICAS",
             RequestError::NoOwner { .. } => "CLUSTERDOWN",
             RequestError::Busy { .. } => "BUSY",
+            RequestError::OutOfMemory { .. } => "OOM",
             RequestError::Storage(_) => "IOERR",
             RequestError::WritesStopped(_) => "MISCONF",
             RequestError::Rebuilding(_) | RequestError::NotJoined => "LOADING",

@@ -1,7 +1,7 @@
 //! How much memory a node's data may take, and how that is divided.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Of the budget, what is left to an allocator for the gaps between rows and blocks of all sizes,
 /// and to what is counted by estimate: measured with ten million rows, a third of what is used.
@@ -65,6 +65,63 @@ impl MemoryBudget {
     pub(super) fn row_bytes(self) -> usize {
         let other = self.block_bytes() + self.buffer_bytes() * BUFFERS;
         usize::try_from(self.counted().saturating_sub(other)).unwrap_or(usize::MAX)
+    }
+}
+
+/// What data takes that is in memory only, and how much it may.
+///
+/// It is counted by estimate: bytes of keys and values, and a fixed cost for each row. What is
+/// beyond the limit is for whoever adds something to refuse; an engine takes what it is given,
+/// because a replica must take what others have acknowledged.
+#[derive(Debug)]
+pub struct MemoryRoom {
+    bytes: AtomicU64,
+    bytes_max: u64,
+}
+
+/// That there is no room for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRoom {
+    /// What data takes, in bytes.
+    pub bytes: u64,
+    /// What it may take.
+    pub bytes_max: u64,
+}
+
+impl MemoryRoom {
+    /// Room for so many bytes, of which none are taken.
+    pub const fn new(bytes_max: u64) -> Self {
+        let bytes = AtomicU64::new(0);
+        Self { bytes, bytes_max }
+    }
+
+    /// How much it is in all.
+    pub fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
+    /// How much is taken.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether something may be added.
+    ///
+    /// # Errors
+    /// [`NoRoom`].
+    pub fn check(&self) -> Result<(), NoRoom> {
+        let (bytes, bytes_max) = (self.bytes(), self.bytes_max);
+        match bytes < bytes_max {
+            true => Ok(()),
+            false => Err(NoRoom { bytes, bytes_max }),
+        }
+    }
+
+    /// Something that took `before` takes `after` from now on.
+    pub(super) fn change(&self, before: u64, after: u64) {
+        // The same modulo 2⁶⁴, whichever is larger.
+        let more = after.wrapping_sub(before);
+        self.bytes.fetch_add(more, Ordering::Relaxed);
     }
 }
 

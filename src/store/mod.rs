@@ -25,7 +25,7 @@ mod mutation;
 mod partition;
 mod verify;
 
-pub use budget::{MemoryBudget, RowBudget};
+pub use budget::{MemoryBudget, MemoryRoom, NoRoom, RowBudget};
 pub use derived::{Index, IndexChange, Summary, Totals, row_bytes};
 pub use elements::Elements;
 pub use error::{Refusal, StoreError};

@@ -36,11 +36,12 @@ pub(super) const KNOBS: &[Knob] = &[
         key: "memory_budget",
         flag: "memory-budget",
         shape: Shape::Value("BYTES"),
-        default: "a quarter of the machine's memory",
+        default: "a quarter of the machine's memory; with --memory half of it",
         help: "How much memory the node may use for its data: recently used rows, the blocks \
                they lie in on disk, and what waits to be written. Data may be many times as \
                large; what is not in memory is read from the disk. More makes reads faster. \
-               With --memory it means nothing. Bytes, or with a unit: 500MB, 8GiB",
+               With --memory it is for all the data: writes that would add to more are refused. \
+               Bytes, or with a unit: 500MB, 8GiB",
         set: |to, text| {
             put(
                 &mut to.memory_budget,

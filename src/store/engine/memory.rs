@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use super::disk::{Disk, KeepsDisks, Snapshot};
 use super::{Batch, Engine, EngineError, Reader, Reopened, Space, check_note};
 use crate::placement::PartitionId;
-use crate::store::budget::RowBudget;
+use crate::store::budget::{MemoryRoom, RowBudget};
 
 /// Locks that the partitions are divided over: more than threads that could meet at one.
 const SLOTS: usize = 64;
@@ -25,6 +25,7 @@ pub struct Memory {
     note: Arc<RwLock<Option<Bytes>>>,
     /// None: all rows are in memory here.
     budget: RowBudget,
+    room: Arc<MemoryRoom>,
     /// There is a later opening of the same.
     is_over: AtomicBool,
 }
@@ -35,6 +36,7 @@ impl Default for Memory {
             slots: Arc::new(std::array::from_fn(|_| Slot::default())),
             note: Arc::default(),
             budget: RowBudget::none(),
+            room: Arc::new(MemoryRoom::new(u64::MAX)),
             is_over: AtomicBool::new(false),
         }
     }
@@ -44,6 +46,14 @@ impl Memory {
     /// An engine without data.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same, whose data should take no more than so many bytes.
+    pub fn within(bytes_max: u64) -> Self {
+        Self {
+            room: Arc::new(MemoryRoom::new(bytes_max)),
+            ..Self::default()
+        }
     }
 
     fn slot(&self, partition: PartitionId) -> &Slot {
@@ -74,7 +84,10 @@ impl Engine for Memory {
     fn commit(&self, batch: &Batch) -> Result<(), EngineError> {
         self.check()?;
         let mut slot = self.slot(batch.partition).write();
-        Disk::follow(slot.entry(batch.partition).or_default(), batch);
+        let disk = slot.entry(batch.partition).or_default();
+        let before = disk.bytes();
+        Disk::follow(disk, batch);
+        self.room.change(before, disk.bytes());
         Ok(())
     }
 
@@ -84,6 +97,10 @@ impl Engine for Memory {
 
     fn row_budget(&self) -> &RowBudget {
         &self.budget
+    }
+
+    fn room(&self) -> Option<Arc<MemoryRoom>> {
+        Some(self.room.clone())
     }
 
     fn snapshot(&self, partition: PartitionId) -> Result<Arc<dyn Reader>, EngineError> {
@@ -123,6 +140,7 @@ impl Engine for Memory {
         let engine = Self {
             slots: self.slots.clone(),
             note: self.note.clone(),
+            room: self.room.clone(),
             ..Self::new()
         };
         Ok(Reopened {

@@ -46,7 +46,7 @@ pub use self::fjall::{
 };
 pub use self::memory::Memory;
 pub use self::simulated::Simulated;
-use super::budget::RowBudget;
+use super::budget::{MemoryRoom, RowBudget};
 use super::codec::CodecError;
 use super::derived::{Index, IndexChange, Summary};
 use crate::clock::{ActorId, Clock, Entry, NodeId};
@@ -165,6 +165,11 @@ pub trait Engine: Send + Sync {
 
     /// What the rows kept in memory above this engine may take.
     fn row_budget(&self) -> &RowBudget;
+
+    /// What data takes and may take, where it is in memory only.
+    fn room(&self) -> Option<Arc<MemoryRoom>> {
+        None
+    }
 
     /// One partition as it is now, whatever is committed later. It holds no rows in memory
     /// that the engine does not; the engine keeps what it replaces until it is dropped.
