@@ -50,6 +50,7 @@ async fn run(plan: Plan, repl: bool) -> Result<(), Failure> {
     let (keyed, insecure) = (plan.config.cluster_key.is_some(), plan.config.insecure);
     let limits = ServerLimits {
         clients_max: plan.config.clients_max,
+        memory_bytes_max: usize::try_from(plan.config.client_memory).unwrap_or(usize::MAX),
         idle: Duration::from_millis(plan.config.client_timeout_ms),
         ..ServerLimits::default()
     };

@@ -173,6 +173,8 @@ pub struct Config {
     pub dot_log_age_ms: u64,
     /// Most client connections at once.
     pub clients_max: usize,
+    /// Most bytes of memory that requests and answers of all clients take together.
+    pub client_memory: u64,
     /// How long a client may be silent before it is disconnected, in milliseconds; 0 is for
     /// ever.
     pub client_timeout_ms: u64,
@@ -212,6 +214,7 @@ impl Default for Config {
             dot_log_bytes: 1_000_000_000,
             dot_log_age_ms: 24 * 3_600_000,
             clients_max: 10_000,
+            client_memory: 1_000_000_000,
             client_timeout_ms: 0,
         }
     }

@@ -148,6 +148,7 @@ impl Settings {
             dot_log_age_ms: self.dot_log_age_ms.or(lower.dot_log_age_ms),
             network: self.network.or(lower.network),
             clients_max: self.clients_max.or(lower.clients_max),
+            client_memory: self.client_memory.or(lower.client_memory),
             client_timeout_ms: self.client_timeout_ms.or(lower.client_timeout_ms),
             partitions: self.partitions.or(lower.partitions),
             replicas: self.replicas.or(lower.replicas),
@@ -213,6 +214,7 @@ impl Settings {
         take(&mut config.dot_log_bytes, self.dot_log_bytes);
         take(&mut config.dot_log_age_ms, self.dot_log_age_ms);
         take(&mut config.clients_max, self.clients_max);
+        take(&mut config.client_memory, self.client_memory);
         take(&mut config.client_timeout_ms, self.client_timeout_ms);
         Ok(config)
     }

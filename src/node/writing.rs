@@ -70,7 +70,7 @@ impl<W> Shard<W> {
         if let Some(refused) = refused(&self.writes, strength, task.group()) {
             return Some(Reply::Failed(refused));
         }
-        let bytes = writes.iter().map(|(_, write)| write.bytes()).sum();
+        let bytes = writes.values().map(Write::bytes).sum();
         let (mut ids, mut last) = (Vec::with_capacity(writes.len()), None);
         for (row, write) in writes {
             match self.commit(task, row, write, None, effects) {

@@ -30,7 +30,7 @@ pub use limits::BULK_BYTES_MAX_DEFAULT;
 pub use number::parse_i64;
 pub use reply::{NESTING_MAX, ReplyDecoder, ReplyError, ReplyLimits};
 pub use request::{
-    ARG_OVERHEAD_BYTES, ARGS_MAX, INLINE_BYTES_MAX, ProtocolError, REQUEST_BYTES_MAX_DEFAULT,
-    RequestDecoder, RequestLimits, SHARED_ARG_BYTES_MIN,
+    ARG_OVERHEAD_BYTES, ARGS_MAX, Decoded, INLINE_BYTES_MAX, ProtocolError,
+    REQUEST_BYTES_MAX_DEFAULT, RequestDecoder, RequestLimits, SHARED_ARG_BYTES_MIN,
 };
 pub use value::{Protocol, Value};

@@ -84,6 +84,16 @@ pub enum ProtocolError {
     RequestTooLong(usize),
 }
 
+/// What a [`RequestDecoder`] has read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// A command, with at least one argument.
+    Command(Vec<Bytes>),
+    /// The arguments of a command before the one for which there was no room. That one and
+    /// those behind it were read and dropped.
+    Refused(Vec<Bytes>),
+}
+
 /// Reads commands from a buffer that grows at its end. Keeps its place within a command,
 /// so that nothing is parsed twice; what was parsed is taken off the buffer.
 #[derive(Debug)]
@@ -96,6 +106,8 @@ pub struct RequestDecoder {
     args: Vec<Bytes>,
     /// What the current command costs so far.
     bytes: usize,
+    /// There is no room for the current command: the rest of it is dropped as it comes.
+    is_refused: bool,
     /// Bytes at the start of the buffer that are known to hold no line end.
     scanned: usize,
 }
@@ -109,16 +121,37 @@ impl RequestDecoder {
             bulk_length: None,
             args: Vec::new(),
             bytes: 0,
+            is_refused: false,
             scanned: 0,
         }
     }
 
-    /// The next whole command, with at least one argument; `None` when more bytes are
-    /// needed. Empty commands (a bare line end, `*0`, `*-1`) are skipped, as Redis does.
+    /// The next whole command, for which there is always room; see
+    /// [`decode_within`](Self::decode_within).
     ///
     /// # Errors
     /// [`ProtocolError`]; the decoder and the buffer are of no further use.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Vec<Bytes>>, ProtocolError> {
+        let decoded = self.decode_within(buffer, |_| true)?;
+        Ok(decoded.map(|decoded| match decoded {
+            Decoded::Command(args) | Decoded::Refused(args) => args,
+        }))
+    }
+
+    /// The next whole command; `None` when more bytes are needed. Empty commands (a bare line
+    /// end, `*0`, `*-1`) are skipped, as Redis does.
+    ///
+    /// Before memory is taken for an argument, `admit` is asked whether the command may take
+    /// as much: what it has taken, the argument, and [`ARG_OVERHEAD_BYTES`] for each. Inline
+    /// commands are short.
+    ///
+    /// # Errors
+    /// [`ProtocolError`]; the decoder and the buffer are of no further use.
+    pub fn decode_within(
+        &mut self,
+        buffer: &mut BytesMut,
+        mut admit: impl FnMut(usize) -> bool,
+    ) -> Result<Option<Decoded>, ProtocolError> {
         while self.args_missing == 0 {
             match buffer.first() {
                 None => return Ok(None),
@@ -130,23 +163,28 @@ impl RequestDecoder {
                 Some(_) => match self.read_inline(buffer)? {
                     None => return Ok(None),
                     Some(args) if args.is_empty() => {}
-                    Some(args) => return Ok(Some(args)),
+                    Some(args) => return Ok(Some(Decoded::Command(args))),
                 },
             }
         }
         while self.args_missing > 0 {
-            if !self.read_argument(buffer)? {
+            if !self.read_argument(buffer, &mut admit)? {
                 return Ok(None);
             }
         }
         self.bytes = 0;
-        Ok(Some(std::mem::take(&mut self.args)))
+        let args = std::mem::take(&mut self.args);
+        Ok(Some(match std::mem::take(&mut self.is_refused) {
+            true => Decoded::Refused(args),
+            false => Decoded::Command(args),
+        }))
     }
 
-    /// How many bytes the argument being read still lacks; 0 if that is not known. A hint
-    /// for how much to read at once, never for how much to allocate.
+    /// How many bytes the argument being read still lacks; 0 if that is not known, or if it
+    /// is to be dropped. A hint for how much to read at once; memory for as much was admitted.
     pub fn bytes_missing(&self, buffer: &BytesMut) -> usize {
-        self.bulk_length.map_or(0, |length| {
+        let kept = self.bulk_length.filter(|_| !self.is_refused);
+        kept.map_or(0, |length| {
             length.saturating_add(2).saturating_sub(buffer.len())
         })
     }
@@ -185,14 +223,21 @@ impl RequestDecoder {
     }
 
     /// Reads one argument; false when more bytes are needed.
-    fn read_argument(&mut self, buffer: &mut BytesMut) -> Result<bool, ProtocolError> {
+    fn read_argument(
+        &mut self,
+        buffer: &mut BytesMut,
+        admit: impl FnMut(usize) -> bool,
+    ) -> Result<bool, ProtocolError> {
         let length = match self.bulk_length {
             Some(length) => length,
-            None => match self.read_length(buffer)? {
+            None => match self.read_length(buffer, admit)? {
                 Some(length) => length,
                 None => return Ok(false),
             },
         };
+        if self.is_refused {
+            return self.drop_argument(buffer, length);
+        }
         match buffer.get(length..length.saturating_add(2)) {
             None => return Ok(false),
             Some(b"\r\n") => {}
@@ -200,13 +245,43 @@ impl RequestDecoder {
         }
         self.args.push(take_argument(buffer, length));
         buffer.advance(2);
-        self.bulk_length = None;
-        self.args_missing = self.args_missing.saturating_sub(1);
+        self.end_argument();
         Ok(true)
     }
 
+    /// Drops what has come of an argument; false when more of it is to come.
+    fn drop_argument(
+        &mut self,
+        buffer: &mut BytesMut,
+        length: usize,
+    ) -> Result<bool, ProtocolError> {
+        let come = length.min(buffer.len());
+        buffer.advance(come);
+        let missing = length.saturating_sub(come);
+        self.bulk_length = Some(missing);
+        match buffer.get(..2) {
+            _ if missing > 0 => Ok(false),
+            None => Ok(false),
+            Some(b"\r\n") => {
+                buffer.advance(2);
+                self.end_argument();
+                Ok(true)
+            }
+            Some(_) => Err(ProtocolError::UnterminatedBulk),
+        }
+    }
+
+    fn end_argument(&mut self) {
+        self.bulk_length = None;
+        self.args_missing = self.args_missing.saturating_sub(1);
+    }
+
     /// Reads `$LENGTH`, and refuses it before anything is kept for it.
-    fn read_length(&mut self, buffer: &mut BytesMut) -> Result<Option<usize>, ProtocolError> {
+    fn read_length(
+        &mut self,
+        buffer: &mut BytesMut,
+        mut admit: impl FnMut(usize) -> bool,
+    ) -> Result<Option<usize>, ProtocolError> {
         match buffer.first() {
             None => return Ok(None),
             Some(b'$') => {}
@@ -229,6 +304,7 @@ impl RequestDecoder {
         if self.bytes > self.limits.request_bytes_max {
             return Err(ProtocolError::RequestTooLong(self.limits.request_bytes_max));
         }
+        self.is_refused = self.is_refused || !admit(self.bytes);
         advance_line(buffer, line_length);
         self.bulk_length = Some(length);
         Ok(Some(length))

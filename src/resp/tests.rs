@@ -373,6 +373,56 @@ proptest! {
     }
 }
 
+proptest! {
+    /// A command for which there is no room is dropped as it comes, however it is cut; the
+    /// others are found.
+    #[test]
+    fn what_is_refused_leaves_the_rest(
+        pipeline in prop::collection::vec(
+            prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..5), 1..10),
+        room in ARG_OVERHEAD_BYTES..400,
+        pieces in prop::collection::vec(1_usize..50, 1..30),
+    ) {
+        let fits = |args: &[Vec<u8>]| {
+            let sizes = args.iter().map(|arg| arg.len() + ARG_OVERHEAD_BYTES);
+            sizes.sum::<usize>() <= room
+        };
+        let owned = |args: &[Vec<u8>]| args.iter().cloned().map(Bytes::from).collect();
+        let expected: Vec<Decoded> = pipeline.iter().map(|args| match fits(args) {
+            true => Decoded::Command(owned(args)),
+            false => {
+                let kept = (0..args.len()).take_while(|count| fits(&args[..count + 1]));
+                Decoded::Refused(owned(&args[..kept.count()]))
+            }
+        }).collect();
+        let mut bytes = BytesMut::new();
+        for args in &pipeline {
+            let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+            encode_request(&args, &mut bytes);
+        }
+        let (mut decoder, mut buffer, mut found) = (requests(), BytesMut::new(), Vec::new());
+        for piece in pieces.into_iter().cycle() {
+            buffer.extend_from_slice(&bytes.split_to(piece.min(bytes.len())));
+            let mut admit = |bytes| bytes <= room;
+            while let Some(decoded) = decoder.decode_within(&mut buffer, &mut admit).unwrap() {
+                found.push(decoded);
+            }
+            prop_assert!(decoder.bytes_kept() <= room + 16 * size_of::<Bytes>());
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        prop_assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_refused_argument_without_its_end_is_an_error() {
+    let mut buffer = BytesMut::from(&b"*2\r\n$3\r\nabcXX"[..]);
+    let error = requests().decode_within(&mut buffer, |_| false);
+    assert_eq!(error, Err(ProtocolError::UnterminatedBulk));
+}
+
 #[test]
 fn empty_commands_are_skipped() {
     let found = commands(b"\r\n\n*0\r\n*-1\r\n*-10\r\n  \r\nPING\r\n*1\r\n$4\r\nPING\r\n").unwrap();

@@ -3,7 +3,8 @@
 //! The task turns in one loop: take what can be decoded and execute it (a *burst*), wait
 //! for the replies that wait, write, read. Everything it keeps is bounded:
 //!
-//! - input: one unfinished command (the decoder's limits) and one read;
+//! - input: one unfinished command (the decoder's limits, and what all clients may take
+//!   together: `ledger`) and one read; who leaves a long one unfinished is dropped;
 //! - output: while more than [`OUTPUT_PAUSE_BYTES`] are unsent no further command is
 //!   executed and nothing is read, so there is at most that and one more reply; a client
 //!   that takes nothing for [`ServerLimits::stall`](super::limits::ServerLimits) is dropped;
@@ -22,7 +23,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -30,15 +31,16 @@ use tokio::time::Instant;
 
 use super::batch;
 use super::commands::TABLE;
-use super::execute::execute;
+use super::execute::{execute, refuse};
 use super::failure::Failure;
+use super::ledger::Account;
 use super::replies::Replies;
 use super::shared::{Registration, Shared};
 use super::spec::{Args, Context, Session};
 use super::store::Store;
 use super::turns::ALONE_PAUSE;
-use super::waiting::{End, closed, linger, messages, ready};
-use crate::resp::RequestDecoder;
+use super::waiting::{End, closed, linger, messages, ready, write};
+use crate::resp::{Decoded, RequestDecoder};
 
 /// Unsent output beyond which a client is served nothing more until it has read. Large
 /// enough for any sane pipeline, small enough for ten thousand clients that do it.
@@ -50,9 +52,6 @@ const TURN_MAX: usize = 512;
 
 /// Room for one read when nothing is known about what comes.
 const READ_BYTES: usize = 16 * 1024;
-
-/// Most room for one read when a long argument has been announced.
-const READ_BYTES_MAX: usize = 256 * 1024;
 
 /// What a burst left in the input, or in the mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +73,8 @@ pub(super) struct Connection {
     decoder: RequestDecoder,
     input: BytesMut,
     replies: Replies,
+    /// What it takes of what clients may take together.
+    account: Account,
     /// Commands and messages since others last had a turn.
     turn: usize,
     /// Since when the client has taken none of the output that is there for it.
@@ -103,6 +104,7 @@ impl Connection {
             session: Session::new(record, subscriptions),
             decoder: RequestDecoder::new(shared.limits.request),
             idle: shared.idle.subscribe(),
+            account: shared.ledger.account(),
             shared,
             input: BytesMut::new(),
             replies: Replies::default(),
@@ -139,13 +141,15 @@ impl Connection {
             self.settle().await;
             let mail = self.take_messages()?;
             self.write()?;
-            if self.replies.pending_bytes() == 0
+            let unsent = self.replies.pending_bytes();
+            let queued = self.session.transaction.queued_bytes();
+            self.account.answered(unsent.saturating_add(queued));
+            if unsent == 0
                 && let Some(end) = self.end.take()
             {
                 return Ok(end);
             }
-            let paused = self.replies.pending_bytes() >= OUTPUT_PAUSE_BYTES;
-            let may_go_on = !paused && self.end.is_none();
+            let may_go_on = unsent < OUTPUT_PAUSE_BYTES && self.end.is_none();
             let may_have_more = rest == Rest::MayHaveMore || mail == Rest::MayHaveMore;
             let goes_on = may_have_more && may_go_on;
             if rest == Rest::NoTurn && may_go_on {
@@ -227,10 +231,12 @@ impl Connection {
             {
                 break Rest::MayHaveMore;
             }
-            match self.decoder.decode(&mut self.input) {
+            let account = &mut self.account;
+            let admit = |bytes| account.admit(bytes);
+            match self.decoder.decode_within(&mut self.input, admit) {
                 Ok(None) => break Rest::NeedsInput,
-                Ok(Some(args)) => {
-                    self.execute(Args::new(args));
+                Ok(Some(decoded)) => {
+                    self.execute(decoded);
                     executed += 1;
                 }
                 Err(error) => {
@@ -251,7 +257,15 @@ impl Connection {
         rest
     }
 
-    fn execute(&mut self, args: Args) {
+    fn execute(&mut self, decoded: Decoded) {
+        self.account.read();
+        let args = match decoded {
+            Decoded::Command(args) => Args::new(args),
+            Decoded::Refused(args) => {
+                let (mut context, replies) = self.parts();
+                return refuse(&mut context, &Args::new(args), replies);
+            }
+        };
         // A browser can be made to send any bytes after these words, so a connection that
         // begins an HTTP request is not spoken to at all.
         if args.is(0, "post") || args.is(0, "host:") {
@@ -296,19 +310,11 @@ impl Connection {
 
     /// Writes as much as the socket takes now.
     fn write(&mut self) -> Result<(), End> {
-        let out = self.replies.output();
-        while !out.is_empty() {
-            match self.stream.try_write(out) {
-                Ok(0) => return Err(End::Closed),
-                Ok(written) => {
-                    out.advance(written);
-                    self.stalled_since = None;
-                    self.active_at = Instant::now();
-                    self.shared.stats.output_bytes.add(written as u64);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
+        let written = write(&self.stream, self.replies.output())?;
+        if written > 0 {
+            self.stalled_since = None;
+            self.active_at = Instant::now();
+            self.shared.stats.output_bytes.add(written as u64);
         }
         Ok(())
     }
@@ -321,7 +327,7 @@ impl Connection {
                 let since = *self.stalled_since.get_or_insert_with(Instant::now);
                 Some((since + self.shared.limits.stall, End::Stalled))
             }
-            false => self.silent_until().map(|at| (at, End::Idle)),
+            false => self.silent_until(),
         };
         self.release_buffers();
         let interest = match (want_input, want_output) {
@@ -347,17 +353,21 @@ impl Connection {
         Ok(())
     }
 
-    /// Until when the client may be silent, if not for ever.
-    fn silent_until(&mut self) -> Option<Instant> {
+    /// Until when the client may be silent, if not for ever, and what it is then.
+    fn silent_until(&mut self) -> Option<(Instant, End)> {
         let idle = *self.idle.borrow_and_update();
         let is_bounded = !idle.is_zero() && self.session.subscriptions.count() == 0;
-        self.active_at.checked_add(idle).filter(|_| is_bounded)
+        let (pause, end) = match self.account.is_reading() {
+            // Memory is kept for the rest of what it has begun.
+            true => (self.shared.limits.stall, End::Stalled),
+            false => (Some(idle).filter(|_| is_bounded)?, End::Idle),
+        };
+        Some((self.active_at.checked_add(pause)?, end))
     }
 
     fn read(&mut self) -> Result<(), End> {
         let missing = self.decoder.bytes_missing(&self.input);
-        self.input
-            .reserve(missing.clamp(READ_BYTES, READ_BYTES_MAX));
+        self.input.reserve(missing.max(READ_BYTES));
         match self.stream.try_read_buf(&mut self.input) {
             // It may have closed its half only: what it asked for is still sent.
             Ok(0) => {

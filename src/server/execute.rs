@@ -22,12 +22,28 @@ const WHILE_LISTENING: &[&str] = &[
 
 /// Executes one command of a connection and adds its answer to `replies`.
 pub(super) fn execute(context: &mut Context<'_>, mut args: Args, replies: &mut Replies) {
+    answered(context, replies, |context| run(context, &mut args));
+}
+
+/// Answers a command that was not kept, because there was no room for it.
+pub(super) fn refuse(context: &mut Context<'_>, args: &Args, replies: &mut Replies) {
+    answered(context, replies, |context| {
+        let failure = context.shared.ledger.full();
+        Err(refused(context, args, failure))
+    });
+}
+
+fn answered(
+    context: &mut Context<'_>,
+    replies: &mut Replies,
+    run: impl FnOnce(&mut Context<'_>) -> Result<Outcome, Failure>,
+) {
     let skipped = context.session.replies == ReplyMode::SkipNext;
     if skipped {
         context.session.replies = ReplyMode::On;
     }
     let before = context.session.protocol;
-    let result = run(context, &mut args);
+    let result = run(context);
     let is_answered = !skipped && context.session.replies != ReplyMode::Off;
     if let Some(batch) = context.session.transaction.batch() {
         batch.is_answered = is_answered;
@@ -86,6 +102,12 @@ pub(super) fn run(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome,
     };
     if context.session.only_listens() && !WHILE_LISTENING.contains(&row.name) {
         return Err(Failure::while_listening(&full_name(command, row)));
+    }
+    if let Err(failure) = context.shared.ledger.check()
+        && row.takes_memory()
+        && !context.session.transaction.is_running()
+    {
+        return Err(refused(context, args, failure));
     }
     let is_at_once = |command: &Spec| AT_ONCE.contains(&command.name);
     if context.session.transaction.is_queueing() && !command.is_some_and(is_at_once) {

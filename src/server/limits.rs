@@ -12,8 +12,11 @@ pub struct ServerLimits {
     pub clients_max: usize,
     /// Largest argument and largest command. A larger one ends its connection.
     pub request: RequestLimits,
-    /// How long a client may leave its replies unread before it is dropped. Longer keeps
-    /// slow readers, shorter frees their memory sooner.
+    /// Most bytes of memory that requests and answers of all clients take together. Beyond it
+    /// commands are refused. It should hold some of the largest commands.
+    pub memory_bytes_max: usize,
+    /// How long a client may leave its replies unread, or a long command unfinished, before it
+    /// is dropped. Longer keeps slow clients, shorter frees their memory sooner.
     pub stall: Duration,
     /// How long a client that has subscribed to nothing may be silent before it is
     /// disconnected; zero is for ever. `CONFIG SET timeout` changes it.
@@ -25,6 +28,7 @@ impl Default for ServerLimits {
         Self {
             clients_max: 10_000,
             request: RequestLimits::default(),
+            memory_bytes_max: 1_000_000_000,
             stall: Duration::from_secs(30),
             idle: Duration::ZERO,
         }

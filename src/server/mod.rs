@@ -16,7 +16,7 @@
 //! connection, because requests are submitted in order and a submitted request has taken
 //! effect on this node; replies are in the order of commands; what a client sends can
 //! end its own connection, never the server; every buffer is bounded (`connection` says
-//! how); what is published arrives at most once, in the order of its publisher, and a
+//! how) and all of them together (`ledger`); what is published arrives at most once, in the order of its publisher, and a
 //! subscriber that cannot keep up is dropped. Deliberately absent: authentication and TLS,
 //! messages that are kept for who is not there.
 
@@ -28,6 +28,7 @@ mod events;
 mod execute;
 mod failure;
 mod glob;
+mod ledger;
 mod limits;
 mod mailbox;
 mod outcome;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::claims::Claims;
 use super::events::Events;
+use super::ledger::Ledger;
 use super::limits::ServerLimits;
 use super::subscribers::Subscribers;
 use super::subscriptions::Subscriptions;
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     pub(super) events: Arc<Events>,
     pub(super) turns: Turns,
     pub(super) claims: Arc<Claims>,
+    pub(super) ledger: Arc<Ledger>,
     /// [`ServerLimits::idle`] as it was changed last.
     pub(super) idle: watch::Sender<Duration>,
     clients: Mutex<BTreeMap<u64, Arc<ClientRecord>>>,
@@ -121,6 +123,7 @@ impl Shared {
     pub(super) fn new(limits: ServerLimits) -> Self {
         Self {
             idle: watch::Sender::new(limits.idle),
+            ledger: Arc::new(Ledger::new(limits.memory_bytes_max)),
             limits,
             stats: Stats::default(),
             subscribers: Arc::default(),

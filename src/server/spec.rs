@@ -68,6 +68,13 @@ impl Spec {
         }
     }
 
+    /// Whether it is about data, and does not only take some away: then it or its answer may be
+    /// long.
+    pub(super) fn takes_memory(&self) -> bool {
+        let is = |flag| self.flags.contains(&flag);
+        is("readonly") || is("denyoom")
+    }
+
     pub(super) fn subcommand(&self, name: &[u8]) -> Option<&'static Spec> {
         self.subcommands
             .iter()

@@ -118,6 +118,14 @@ impl Transaction {
         Ok(())
     }
 
+    /// Bytes of the commands that are queued.
+    pub(super) fn queued_bytes(&self) -> usize {
+        match &self.stage {
+            Stage::Queueing(queue) => queue.bytes,
+            Stage::None | Stage::Running(_) => 0,
+        }
+    }
+
     /// Keeps a command for later. One that does not fit aborts the transaction.
     pub(super) fn queue(&mut self, command: Vec<Bytes>) -> Result<(), Failure> {
         let Stage::Queueing(queue) = &mut self.stage else {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest, Ready};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -56,6 +56,23 @@ pub(super) async fn messages(mailbox: Option<&Arc<Mailbox>>, wanted: bool) {
         Some(mailbox) => mailbox.wait(wanted).await,
         None => std::future::pending().await,
     }
+}
+
+/// Writes as much of `out` as the socket takes now; how many bytes.
+pub(super) fn write(stream: &TcpStream, out: &mut BytesMut) -> Result<usize, End> {
+    let mut sum = 0_usize;
+    while !out.is_empty() {
+        match stream.try_write(out) {
+            Ok(0) => return Err(End::Closed),
+            Ok(written) => {
+                out.advance(written);
+                sum = sum.saturating_add(written);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(sum)
 }
 
 /// Waits until the client says nothing more. What it has said and nobody has read hides that

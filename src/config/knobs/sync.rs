@@ -22,6 +22,12 @@ const DOT_LOG_BYTES_MIN: u64 = 1_000_000;
 /// Largest: beyond any memory.
 const DOT_LOG_BYTES_MAX: u64 = 1_000_000_000_000;
 
+/// Least memory for clients: one of the largest commands fits.
+const CLIENT_MEMORY_MIN: u64 = 160_000_000;
+
+/// Most: beyond any memory.
+const CLIENT_MEMORY_MAX: u64 = 1_000_000_000_000_000;
+
 /// Shortest reach of the dot logs: less than a restart takes.
 const DOT_LOG_AGE_MS_MIN: u64 = 1_000;
 
@@ -108,6 +114,20 @@ pub(super) const KNOBS: &[Knob] = &[
         default: "10000",
         help: "Most client connections at once; further ones are refused",
         set: |to, text| put(&mut to.clients_max, count(text, 1, CLIENTS_MAX)),
+    },
+    Knob {
+        key: "client_memory",
+        flag: "client-memory",
+        shape: Shape::Value("BYTES"),
+        default: "1GB",
+        help: "How much memory the requests and answers of all clients may take together; beyond \
+               it they are refused (OOM) until some are done. Bytes, or with a unit: 500MB",
+        set: |to, text| {
+            put(
+                &mut to.client_memory,
+                value::bytes(text, CLIENT_MEMORY_MIN, CLIENT_MEMORY_MAX),
+            )
+        },
     },
     Knob {
         key: "client_timeout",

@@ -86,6 +86,7 @@ fn parameters(context: &Context<'_>) -> Vec<Parameter> {
         owned("databases", "1"),
         ("maxclients", limits.clients_max.to_string()),
         ("maxmemory", status.memory_budget().to_string()),
+        ("maxmemory-clients", limits.memory_bytes_max.to_string()),
         owned("maxmemory-policy", "noeviction"),
         (EVENTS, context.shared.events.letters()),
         owned("port", &status.client_addr.port().to_string()),

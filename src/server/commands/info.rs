@@ -101,9 +101,12 @@ fn clients(facts: &Facts<'_>, text: &mut Text) {
 
 fn memory(facts: &Facts<'_>, text: &mut Text) {
     if let Some(bytes) = resident_bytes() {
+        text.line("used_memory", bytes);
         text.line("used_memory_rss", bytes);
     }
     text.line("maxmemory", facts.status.memory_budget());
+    text.line("maxmemory_policy", "noeviction");
+    text.line("mem_clients_normal", facts.shared.ledger.bytes());
 }
 
 /// Memory of the process as the system counts it, where the system says so in a file.

@@ -60,6 +60,84 @@ async fn a_reader_that_never_reads_is_bounded_then_dropped() {
     assert_eq!(other.call("PING").await, Value::simple("PONG"));
 }
 
+/// What clients take together is bounded: more is refused before it has come, and nothing but
+/// that ends.
+#[tokio::test]
+async fn there_is_only_so_much_memory_for_clients() {
+    let server = Server::start(ServerLimits {
+        memory_bytes_max: 1_000_000,
+        stall: Duration::from_millis(300),
+        ..ServerLimits::default()
+    })
+    .await;
+    let (mut first, mut second) = (server.connect().await, server.connect().await);
+    let long = request(&["SET", "long", &"x".repeat(700_000)]);
+    // The first has begun what the second does not get beside it.
+    first.send(&long[..100]).await;
+    let refused = async {
+        loop {
+            second.send(&long).await;
+            match second.receive().await {
+                Some(Value::Error(text)) => return text,
+                other => assert_eq!(other, Some(Value::ok())),
+            }
+        }
+    };
+    let text = tokio::time::timeout(PATIENCE, refused).await.unwrap();
+    assert!(text.starts_with("OOM "), "{text}");
+    assert!(text.contains("'maxmemory-clients'"), "{text}");
+    assert!(matches!(second.call("DEL long").await, Value::Integer(_)));
+    // In a transaction it is like every command that is refused.
+    assert_eq!(second.call("MULTI").await, Value::ok());
+    second.send(&long).await;
+    assert!(matches!(second.receive().await, Some(Value::Error(text)) if text.starts_with("OOM ")));
+    assert!(second.error("EXEC").await.starts_with("EXECABORT "));
+    // Whoever goes on gets it done, and whoever does not is dropped, with what it took.
+    first.send(&long[100..]).await;
+    assert_eq!(first.receive().await, Some(Value::ok()));
+    first.send(&long[..100]).await;
+    assert_eq!(first.receive().await, None);
+    second.send(&long).await;
+    assert_eq!(second.receive().await, Some(Value::ok()));
+}
+
+/// Answers that nobody reads count too.
+#[tokio::test]
+async fn unread_answers_leave_no_room_for_others() {
+    let server = Server::start(ServerLimits {
+        memory_bytes_max: 20_000_000,
+        stall: Duration::from_millis(500),
+        ..ServerLimits::default()
+    })
+    .await;
+    let (mut reader, mut other) = (server.connect().await, server.connect().await);
+    other
+        .send(&request(&["SET", "long", &"x".repeat(19_000_000)]))
+        .await;
+    assert_eq!(other.receive().await, Some(Value::ok()));
+    // More than sockets hold.
+    reader.send(&request(&["MGET", "long", "long"])).await;
+    let refused = async {
+        loop {
+            match other.call("GET none").await {
+                Value::Error(text) => return text,
+                value => assert_eq!(value, Value::Null),
+            }
+        }
+    };
+    let text = tokio::time::timeout(PATIENCE, refused).await.unwrap();
+    assert!(text.starts_with("OOM "), "{text}");
+    assert_eq!(other.call("PING").await, Value::simple("PONG"));
+    assert!(matches!(other.call("INFO memory").await, Value::Bulk(_)));
+    // It is there again when the slow one has been dropped.
+    let served = async {
+        while matches!(other.call("GET none").await, Value::Error(_)) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, served).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_client_that_was_idle_for_long_is_not_taken_for_a_stalled_one() {
     let server = Server::start(ServerLimits {

@@ -462,7 +462,7 @@ async fn settings_are_shown_and_not_changed() {
     let mut peer = server.connect().await;
     let pairs = peer.call("CONFIG GET MAX* save").await.into_pairs();
     let pairs = pairs.unwrap();
-    assert_eq!(pairs.len(), 4, "{pairs:?}");
+    assert_eq!(pairs.len(), 5, "{pairs:?}");
     assert_eq!(field(&pairs, "maxclients"), &Value::bulk("10000"));
     assert_eq!(field(&pairs, "save"), &Value::bulk(""));
     let failed = peer.error("CONFIG SET maxclients 5").await;
