@@ -23,6 +23,7 @@ mod cluster {
     mod explain;
     mod full_disk;
     mod hostile;
+    mod large;
     mod membership;
     mod places;
     mod power;

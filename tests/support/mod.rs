@@ -278,13 +278,14 @@ impl Node {
             .args(["--name", &self.name, "--cluster", &self.cluster])
             .args(["--listen", &self.ports.cluster.to_string()])
             .args(["--client", &self.ports.client.to_string()])
-            .arg("--data")
-            .arg(self.data())
             .args(self.seeds.iter().flat_map(|seed| ["--seed", seed]))
             .args(&self.more)
             .stdin(Stdio::null())
             .stdout(append("out"))
             .stderr(append("log"));
+        if !self.more.iter().any(|more| more == "--memory") {
+            command.arg("--data").arg(self.data());
+        }
         self.child = Some(command.spawn().expect("netdb does not start"));
     }
 
