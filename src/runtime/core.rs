@@ -42,6 +42,8 @@ pub(super) struct Profile {
     pub(super) data: String,
     /// For requests that do not choose their own.
     pub(super) consistency: Consistency,
+    /// How long a request waits for replicas.
+    pub(super) timeout: Duration,
 }
 
 /// A node. Tasks and handles share it; the tasks end when `stopped` is cancelled.

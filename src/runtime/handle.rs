@@ -81,6 +81,9 @@ impl Handle {
         if self.core.stopping.is_cancelled() {
             return Submitted::Ready(Reply::Failed(RequestError::ShuttingDown));
         }
+        if Self::is_read_abreast(&request, consistency) {
+            return self.read_abreast(past.cloned(), consistency, request);
+        }
         let again = request.may_clear().then(|| request.clone());
         match (self.run_once(past, consistency, request), again) {
             (Submitted::Ready(Reply::Failed(RequestError::InSteps(_))), Some(request)) => {
@@ -129,7 +132,7 @@ impl Handle {
         }
     }
 
-    fn run_once(
+    pub(super) fn run_once(
         &self,
         past: Option<&Arc<Past>>,
         consistency: Consistency,

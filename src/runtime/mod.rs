@@ -42,6 +42,7 @@
 //! What is deliberately absent: opinions. Who is alive is membership's to say, what a key
 //! holds is the store's, when to compare is replication's.
 
+mod abreast;
 mod accept;
 mod advertise;
 mod contexts;

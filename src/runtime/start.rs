@@ -62,6 +62,7 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
             read: config.read,
             durability: config.durability,
         },
+        timeout: Duration::from_millis(config.write_timeout_ms),
     };
     let clock = Clock::start();
     let store = open_store(place, data_params(&config, &profile), clock).await?;

@@ -293,9 +293,9 @@ async function binary(a, b, c) {
     const k = Buffer.concat([Buffer.from(key('binary:')), every])
     check('SET', await a.set(k, every), 'OK')
     await eventually('GET', every, () => b.getBuffer(k))
-    const large = Buffer.concat(Array(8000).fill(every))
-    check('SET of 2 MB', await a.set(k, large), 'OK')
-    await eventually('GET of 2 MB', large, () => c.getBuffer(k))
+    const large = Buffer.concat(Array(225000).fill(every))
+    check('SET of 60 MB', await a.set(k, large), 'OK')
+    await eventually('GET of 60 MB', large, () => c.getBuffer(k))
     check('DEL', await b.del([k]), 1)
 }
 

@@ -360,9 +360,9 @@ def binary(a, b, c):
     k = key("binary:").encode() + every
     check("SET", a.set(k, every), True)
     eventually("GET", every, lambda: b.get(k))
-    large = every * 2000
-    check("SET of 2 MB", a.set(k, large), True)
-    eventually("GET of 2 MB", large, lambda: c.get(k))
+    large = every * 58000
+    check("SET of 60 MB", a.set(k, large), True)
+    eventually("GET of 60 MB", large, lambda: c.get(k))
     check("its key", list(a.scan_iter(match=key("binary:*"), count=1000)), [k])
     check("DEL", b.delete(k), 1)
 

@@ -427,3 +427,46 @@ fn each_answer_has_its_type_in_both_dialects() {
         }
     }
 }
+
+/// A read that asks several replicas sees what is acknowledged, on whichever node, however far
+/// its own copy is.
+#[test]
+fn elements_are_read_at_the_strength_that_was_asked_for() {
+    let mut cluster = settled_cluster(3, 3);
+    let mut writer = cluster.nodes[0].connect();
+    let mut reader = cluster.nodes[2].connect();
+    let quorum = reader.call(&["NETDB", "CONSISTENCY", "read=quorum"]);
+    assert!(
+        matches!(quorum, Ok(Value::Map(_) | Value::Array(_))),
+        "{quorum:?}"
+    );
+    for n in 0..10 {
+        cluster.nodes[2].signal("STOP");
+        let member = format!("member{n}");
+        eventually("a write without the third", LATER, || {
+            writer.call(&["HSET", "hash", &member, "v"])?;
+            same(writer.call(&["SADD", "set", &member])?, Value::Integer(1)).or_else(|_| {
+                same(
+                    writer.call(&["SISMEMBER", "set", &member])?,
+                    Value::Integer(1),
+                )
+            })
+        });
+        cluster.nodes[2].signal("CONT");
+        let yes = Ok(Value::Integer(1));
+        assert_eq!(reader.call(&["SISMEMBER", "set", &member]), yes);
+        assert_eq!(reader.call(&["HEXISTS", "hash", &member]), yes);
+        assert_eq!(reader.call(&["SCARD", "set"]), Ok(Value::Integer(n + 1)));
+    }
+    // A majority of all, of which one is left.
+    let strict = reader.call(&["NETDB", "CONSISTENCY", "read=strict-quorum"]);
+    assert!(strict.is_ok());
+    cluster.nodes[0].kill();
+    cluster.nodes[1].kill();
+    eventually("too few replicas", LATER, || {
+        match reader.call(&["SCARD", "set"])? {
+            Value::Error(refused) if refused.starts_with("NOREPLICAS ") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+}

@@ -178,9 +178,9 @@ fn binary(story: &mut Story, a: &mut Connection, b: &mut Connection, c: &mut Con
     let key = &[story.key("binary:").as_bytes(), &every].concat();
     story.answers("SET", a.set(key, &every), ());
     story.eventually("GET", Some(every.clone()), || redis::Commands::get(b, key));
-    let large = every.repeat(8_000);
-    story.answers("SET of 2 MB", a.set(key, &large), ());
-    story.eventually("GET of 2 MB", Some(large), || redis::Commands::get(c, key));
+    let large = every.repeat(225_000);
+    story.answers("SET of 60 MB", a.set(key, &large), ());
+    story.eventually("GET of 60 MB", Some(large), || redis::Commands::get(c, key));
     story.answers("DEL", b.del(key), 1);
 }
 
