@@ -235,14 +235,14 @@ fn a_value_that_would_be_too_long_is_refused_and_nothing_changes() {
     let cluster = Cluster::start(1);
     let node = &cluster.nodes[0];
     node.put("key", "value");
-    for offset in ["3145728", "4294967296", "9223372036854775807"] {
+    for offset in ["67108864", "4294967296", "9223372036854775807"] {
         let refused = node.call(&["SETRANGE", "key", offset, "x"]);
         let Value::Error(text) = refused else {
             panic!("{refused:?}");
         };
         assert!(text.starts_with("ERR value of "), "{text}");
     }
-    let longest = "x".repeat(3 * 1024 * 1024);
+    let longest = "x".repeat(64 * 1024 * 1024);
     node.put("long", &longest);
     let refused = node.call(&["APPEND", "long", "y"]);
     assert!(matches!(refused, Value::Error(_)), "{refused:?}");

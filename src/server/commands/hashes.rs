@@ -7,7 +7,8 @@ use super::elements::{
     Elements, KEY, alter, altered, count, counted, divided_pairs, names, number, one, remove,
     several, whole,
 };
-use crate::node::request::{Alter, Only, RequestError};
+use super::numbers::decimal;
+use crate::node::request::{Alter, Only};
 use crate::object::{Amount, Kind};
 use crate::resp::Value;
 use crate::server::failure::Failure;
@@ -256,7 +257,8 @@ fn hincrby(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failur
 }
 
 fn hincrbyfloat(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
-    let amount = Amount::parse(args.bytes(3)).ok_or(RequestError::NotAFloat)?;
+    let infinite = || Failure::new("ERR value is NaN or Infinity");
+    let amount = decimal(args.bytes(3), infinite)?;
     Ok(add(context, args, (amount, false), |sum| {
         Value::Bulk(sum.to_string().into())
     }))

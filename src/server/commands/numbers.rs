@@ -88,9 +88,20 @@ fn decrby(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure
     Ok(add(context, args.take(1), amount))
 }
 
+/// An argument as a decimal number; what `infinite` says if it is the word for no end of them.
+pub(super) fn decimal(word: &[u8], infinite: impl Fn() -> Failure) -> Result<Amount, Failure> {
+    let is_infinite = || {
+        let text = std::str::from_utf8(word).ok()?;
+        text.parse().ok().map(f64::is_infinite)
+    };
+    Amount::parse(word).ok_or_else(|| match is_infinite() {
+        Some(true) => infinite(),
+        _ => RequestError::NotAFloat.into(),
+    })
+}
+
 fn incrbyfloat(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
-    let amount = Amount::parse(args.bytes(2));
-    let amount = amount.ok_or(RequestError::NotAFloat)?;
+    let amount = decimal(args.bytes(2), || RequestError::Infinite.into())?;
     let change = Change::Add {
         amount,
         whole: false,
