@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use netdb::config::HostPort;
+use netdb::config::{ARGUMENT_BYTES_MAX, HostPort};
 use netdb::repl::{History, Patience, RemoteNode};
+use netdb::resp::{BULK_BYTES_MAX_DEFAULT, RequestLimits};
 use netdb::runtime::{self, Handle, Status};
 use netdb::server::{self, ServerLimits};
 
@@ -48,7 +49,13 @@ async fn run(plan: Plan, repl: bool) -> Result<(), Failure> {
     let mut signals =
         Signals::new().map_err(|error| Failure::broken(format!("no signals: {error}")))?;
     let (keyed, insecure) = (plan.config.cluster_key.is_some(), plan.config.insecure);
+    const { assert!(ARGUMENT_BYTES_MAX == BULK_BYTES_MAX_DEFAULT as u64) };
+    let argument_bytes_max = usize::try_from(plan.config.argument_max).unwrap_or(usize::MAX);
     let limits = ServerLimits {
+        request: RequestLimits {
+            bulk_bytes_max: argument_bytes_max,
+            ..RequestLimits::default()
+        },
         clients_max: plan.config.clients_max,
         memory_bytes_max: usize::try_from(plan.config.client_memory).unwrap_or(usize::MAX),
         idle: Duration::from_millis(plan.config.client_timeout_ms),

@@ -15,6 +15,7 @@ use super::knob::Knob;
 
 pub use data::MEMORY_BUDGET_MIN;
 pub use place::{EVICT_AFTER_MS_MIN, PARTITIONS_MAX, REPLICAS_MAX};
+pub use sync::ARGUMENT_BYTES_MAX;
 
 /// The groups, in the order of the help.
 const GROUPS: &[&[Knob]] = &[

@@ -46,6 +46,7 @@ pub struct Settings {
     pub network: Option<Network>,
     pub clients_max: Option<usize>,
     pub client_memory: Option<u64>,
+    pub argument_max: Option<u64>,
     pub client_timeout_ms: Option<u64>,
     pub partitions: Option<u16>,
     pub replicas: Option<u8>,

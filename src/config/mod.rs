@@ -28,7 +28,9 @@ use crate::placement::WEIGHT_MAX;
 pub use crate::replication::{Durability, Strength};
 pub use address::{AddressError, HOST_BYTES_MAX, HOST_DEFAULT};
 pub use knob::{Knob, Shape};
-pub use knobs::{EVICT_AFTER_MS_MIN, KNOBS, MEMORY_BUDGET_MIN, PARTITIONS_MAX, REPLICAS_MAX};
+pub use knobs::{
+    ARGUMENT_BYTES_MAX, EVICT_AFTER_MS_MIN, KNOBS, MEMORY_BUDGET_MIN, PARTITIONS_MAX, REPLICAS_MAX,
+};
 pub use layer::{KeySource, LogFormat, Settings};
 pub use nearest::nearest;
 pub use secret::{Secret, cluster_key};
@@ -175,6 +177,8 @@ pub struct Config {
     pub clients_max: usize,
     /// Most bytes of memory that requests and answers of all clients take together.
     pub client_memory: u64,
+    /// Longest argument of a client's command, in bytes.
+    pub argument_max: u64,
     /// How long a client may be silent before it is disconnected, in milliseconds; 0 is for
     /// ever.
     pub client_timeout_ms: u64,
@@ -215,6 +219,7 @@ impl Default for Config {
             dot_log_age_ms: 24 * 3_600_000,
             clients_max: 10_000,
             client_memory: 1_000_000_000,
+            argument_max: ARGUMENT_BYTES_MAX,
             client_timeout_ms: 0,
         }
     }

@@ -149,6 +149,7 @@ impl Settings {
             network: self.network.or(lower.network),
             clients_max: self.clients_max.or(lower.clients_max),
             client_memory: self.client_memory.or(lower.client_memory),
+            argument_max: self.argument_max.or(lower.argument_max),
             client_timeout_ms: self.client_timeout_ms.or(lower.client_timeout_ms),
             partitions: self.partitions.or(lower.partitions),
             replicas: self.replicas.or(lower.replicas),
@@ -215,6 +216,7 @@ impl Settings {
         take(&mut config.dot_log_age_ms, self.dot_log_age_ms);
         take(&mut config.clients_max, self.clients_max);
         take(&mut config.client_memory, self.client_memory);
+        take(&mut config.argument_max, self.argument_max);
         take(&mut config.client_timeout_ms, self.client_timeout_ms);
         Ok(config)
     }

@@ -173,3 +173,15 @@ fn clients_that_want_too_much_together_are_refused() {
         )
     });
 }
+
+#[test]
+fn an_operator_bounds_how_long_values_are() {
+    let mut cluster = Cluster::new();
+    let node = cluster.add_with(&["--argument-max", "1MB"]);
+    let mut connection = node.connect();
+    set(&mut connection, "key", "x".repeat(1_000_000).as_bytes());
+    let refused = connection.call(&["SET", "key", &"x".repeat(1_000_001)]);
+    let expected = "ERR Protocol error: invalid bulk length";
+    assert_eq!(refused, Ok(Value::error(expected)));
+    assert_eq!(node.call(&["STRLEN", "key"]), Value::Integer(1_000_000));
+}

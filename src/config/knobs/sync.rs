@@ -22,6 +22,12 @@ const DOT_LOG_BYTES_MIN: u64 = 1_000_000;
 /// Largest: beyond any memory.
 const DOT_LOG_BYTES_MAX: u64 = 1_000_000_000_000;
 
+/// Shortest longest argument: a piece of a backup fits.
+const ARGUMENT_MIN: u64 = 1_000_000;
+
+/// Longest: the longest value with what may be around it.
+pub const ARGUMENT_BYTES_MAX: u64 = 72 * 1024 * 1024;
+
 /// Least memory for clients: one of the largest commands fits.
 const CLIENT_MEMORY_MIN: u64 = 160_000_000;
 
@@ -126,6 +132,21 @@ pub(super) const KNOBS: &[Knob] = &[
             put(
                 &mut to.client_memory,
                 value::bytes(text, CLIENT_MEMORY_MIN, CLIENT_MEMORY_MAX),
+            )
+        },
+    },
+    Knob {
+        key: "argument_max",
+        flag: "argument-max",
+        shape: Shape::Value("BYTES"),
+        default: "72MiB",
+        help: "Longest argument of a client's command: the longest value, of 64 MiB, with what is \
+               around it in a dump. A client that sends a longer one is told so and disconnected. \
+               Bytes, or with a unit: 1MiB",
+        set: |to, text| {
+            put(
+                &mut to.argument_max,
+                value::bytes(text, ARGUMENT_MIN, ARGUMENT_BYTES_MAX),
             )
         },
     },
