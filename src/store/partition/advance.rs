@@ -1,14 +1,13 @@
 //! The clock as it will be after a step, before the step is committed.
 
-use std::collections::BTreeMap;
-
 use crate::clock::{ACTORS_MAX, ActorId, Clock, Dot, Entry, RUNS_MAX};
 
 /// A clock, and the entries that a step changes in it.
 #[derive(Debug)]
 pub(super) struct Advance<'a> {
     clock: &'a Clock,
-    entries: BTreeMap<ActorId, Entry>,
+    /// In the order of actors; nearly always one.
+    entries: Vec<(ActorId, Entry)>,
 }
 
 impl<'a> Advance<'a> {
@@ -16,7 +15,7 @@ impl<'a> Advance<'a> {
     pub(super) fn new(clock: &'a Clock) -> Self {
         Self {
             clock,
-            entries: BTreeMap::new(),
+            entries: Vec::new(),
         }
     }
 
@@ -45,10 +44,7 @@ impl<'a> Advance<'a> {
 
     /// The base of `actor` after the step.
     pub(super) fn base(&self, actor: ActorId) -> u64 {
-        match self.entries.get(&actor) {
-            Some(entry) => entry.base(),
-            None => self.clock.base(actor),
-        }
+        self.entry(actor).map_or(0, Entry::base)
     }
 
     /// Whether the clock will say all that `n` of `actor` in a context would say: it is at
@@ -59,12 +55,15 @@ impl<'a> Advance<'a> {
 
     /// The entry of `actor` after the step.
     pub(super) fn entry(&self, actor: ActorId) -> Option<&Entry> {
-        self.entries.get(&actor).or_else(|| self.clock.entry(actor))
+        match self.position(actor) {
+            Ok(at) => Some(&self.entries[at].1),
+            Err(_) => self.clock.entry(actor),
+        }
     }
 
     /// The changed entries with their new values.
     pub(super) fn entries(&self) -> impl Iterator<Item = (ActorId, &Entry)> + '_ {
-        self.entries.iter().map(|(&actor, entry)| (actor, entry))
+        self.entries.iter().map(|(actor, entry)| (*actor, entry))
     }
 
     /// The changed entries whose base moves, with the new one. Of a closed actor everything
@@ -104,12 +103,20 @@ impl<'a> Advance<'a> {
 
     /// The changed entries with their new values.
     pub(super) fn into_entries(self) -> Vec<(ActorId, Entry)> {
-        self.entries.into_iter().collect()
+        self.entries
     }
 
     fn entry_mut(&mut self, actor: ActorId) -> &mut Entry {
+        let at = self.position(actor).unwrap_or_else(|at| {
+            let entry = self.clock.entry(actor).cloned().unwrap_or_default();
+            self.entries.insert(at, (actor, entry));
+            at
+        });
+        &mut self.entries[at].1
+    }
+
+    fn position(&self, actor: ActorId) -> Result<usize, usize> {
         self.entries
-            .entry(actor)
-            .or_insert_with(|| self.clock.entry(actor).cloned().unwrap_or_default())
+            .binary_search_by_key(&actor, |(known, _)| *known)
     }
 }
