@@ -204,8 +204,14 @@ pub(super) fn sum(
 
 /// A whole number of 64 bits in its one spelling: Redis takes no other for an integer.
 fn integer(text: &[u8]) -> Option<i64> {
-    let number = Amount::parse(text)?.to_i64()?;
-    (number.to_string().as_bytes() == text).then_some(number)
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let is_plain = match digits {
+        [b'0', ..] => text == b"0",
+        [first, ..] => first.is_ascii_digit(),
+        [] => false,
+    };
+    let number = std::str::from_utf8(text).ok().filter(|_| is_plain)?;
+    number.parse().ok()
 }
 
 /// Whether what ends then may end at `at_ms` instead.

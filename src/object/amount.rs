@@ -28,6 +28,9 @@ impl Amount {
     /// Reads a decimal number, with or without an exponent. Places beyond the last are rounded
     /// half away from zero. None for anything else, and for what is out of range.
     pub fn parse(text: &[u8]) -> Option<Self> {
+        if let Some(whole) = whole(text) {
+            return Some(whole.into());
+        }
         if text.len() > TEXT_MAX {
             return None;
         }
@@ -91,6 +94,10 @@ impl From<i64> for Amount {
 /// As Redis shows it: no exponent, no zeros at the end.
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Most are whole, and shown for each addition.
+        if let Some(whole) = self.to_i64() {
+            return write!(f, "{whole}");
+        }
         let sign = if self.0 < 0 { "-" } else { "" };
         let units = self.0.unsigned_abs();
         let one = ONE.unsigned_abs();
@@ -101,6 +108,11 @@ impl fmt::Display for Amount {
             places => write!(f, ".{places}"),
         }
     }
+}
+
+/// A whole number of 64 bits, which most texts are.
+fn whole(text: &[u8]) -> Option<i64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// The digits after the `e`. None if they are no number, or one that no number in range has.
