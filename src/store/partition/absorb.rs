@@ -64,7 +64,7 @@ impl Partition {
         let others = self.log.frontier(&key).chain(news);
         included.extend(others.filter(|&dot| dot != push.dot && remote.context.contains(dot)));
         let stripped = self.strip(merged.versions, merged.context, &advance);
-        let step = self.step(vec![(key, stripped)], advance, logged)?;
+        let step = self.step(vec![(key, stripped)], &[&row], advance, logged)?;
         self.commit(step)?;
         self.log.include(included);
         self.learn([&remote.versions], conflicts, wall_ms);
@@ -122,7 +122,7 @@ impl Partition {
             .into_iter()
             .map(|(key, object)| (key, self.strip(object.versions, object.context, &advance)))
             .collect();
-        let step = self.step(rows, advance, logged)?;
+        let step = self.step(rows, &[], advance, logged)?;
         self.commit(step)?;
         self.log.include(included);
         let versions = delta.rows.iter().map(|(_, row)| &row.versions);

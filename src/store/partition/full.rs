@@ -112,7 +112,7 @@ impl Partition {
         if rows.is_empty() && advance.is_empty() {
             return Ok(Applied::Duplicate);
         }
-        let step = self.step(rows, advance, Vec::new())?;
+        let step = self.step(rows, &[], advance, Vec::new())?;
         self.commit(step)?;
         for (actor, runs) in missing.actors() {
             self.log.raise_floor(actor, runs.last().unwrap_or(0));

@@ -21,9 +21,9 @@
 //! | R9 | every covered dot is logged | `absorb::note`, `log::insert` | `n09_a_delete_is_passed_on_by_those_who_received_it` |
 //! | R10 | below the floor a full sync | `log::reaches`, `log::bound`, `log::age` | `n10_below_the_floor_a_delta_is_no_answer` |
 //! | R11 | a delete has a dot | `write::write` | `n11_a_delete_is_not_undone_by_a_sync` |
-//! | R12 | clock entries are never pruned | `mod::commit` | `n12_a_late_push_of_a_dead_actor_revives_nothing` |
-//! | R13 | rows and clock in one batch | `mod::commit` | `n14_a_crash_leaves_rows_and_clock_together`, `after_a_failed_commit_nothing_has_changed_and_nothing_will` |
-//! | R14 | strip and fill by the base | `mod::strip`, `absorb::fill_for` | `n19_strip_forgets_nothing_above_a_gap`, `n20_fill_claims_nothing_above_a_gap` |
+//! | R12 | clock entries are never pruned | `step::commit` | `n12_a_late_push_of_a_dead_actor_revives_nothing` |
+//! | R13 | rows and clock in one batch | `step::commit` | `n14_a_crash_leaves_rows_and_clock_together`, `after_a_failed_commit_nothing_has_changed_and_nothing_will` |
+//! | R14 | strip and fill by the base | `step::strip`, `absorb::fill_for` | `n19_strip_forgets_nothing_above_a_gap`, `n20_fill_claims_nothing_above_a_gap` |
 //! | R15 | merge keeps losers | `absorb::merge` | `n08_losers_of_last_write_wins_stay` |
 //! | R16 | a full sync is staged, whole, echoed, with all live dots | `full::apply_full`, `stage::is_whole` | `n22_a_full_sync_without_its_rows_has_no_effect`, `n23_a_full_sync_spares_what_came_meanwhile`, `n27_a_full_sync_for_an_earlier_opening_is_refused`, `n33_rows_of_a_full_sync_take_no_effect_before_its_end` |
 //! | R17 | a delta echoes the asker's actor | `check::check_address` | `n28_a_whole_clock_for_an_earlier_opening_is_refused`, `n29_a_delta_for_an_earlier_opening_is_refused` |
@@ -68,13 +68,14 @@ mod slot;
 mod source;
 mod stage;
 mod stats;
+mod step;
 mod table;
 #[cfg(test)]
 mod tests;
 mod upkeep;
 mod write;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -95,12 +96,11 @@ use self::log::DotLog;
 use self::loss::Recovery;
 use self::stage::Stage;
 use self::table::Table;
-use super::derived::Summary;
-use super::engine::{Batch, Engine};
+use super::engine::Engine;
 use super::mutation::Mutation;
 use super::{Refusal, StoreError};
-use crate::clock::{ActorId, Clock, Dot, HybridClock, NodeId, RUNS_MAX, VersionVector};
-use crate::object::{Object, Row, Version, Versions};
+use crate::clock::{ActorId, Clock, Dot, HybridClock, NodeId};
+use crate::object::{Object, Row, Version};
 use crate::placement::PartitionId;
 
 /// What became of something that a peer sent.
@@ -127,6 +127,8 @@ pub struct Partition {
     hlc: HybridClock,
     /// The last clock that each peer said it had. Only to shorten the log.
     known: BTreeMap<NodeId, Clock>,
+    /// No other replica is known: there is nobody to log for.
+    is_alone: bool,
     stage: Option<Stage>,
     closings: Closings,
     recovery: Recovery,
@@ -187,6 +189,7 @@ impl Partition {
             log,
             hlc: HybridClock::new(),
             known: BTreeMap::new(),
+            is_alone: false,
             stage: None,
             closings: Closings::new(loaded.frozen, loaded.peers),
             recovery: Recovery::new(loaded.rebuilding),
@@ -273,126 +276,4 @@ impl Partition {
     fn shared_key(&self, key: &Bytes) -> Bytes {
         self.table.key(key).unwrap_or_else(|| key.clone())
     }
-
-    /// Puts together what a step changes: `rows` and the clock entries of `advance`, and the
-    /// rows whose residual context the new bases cover (PROTOCOL 1.1).
-    fn step(
-        &self,
-        mut rows: Vec<(Bytes, Option<Row>)>,
-        advance: Advance<'_>,
-        logged: Vec<(Dot, Option<Bytes>)>,
-    ) -> Result<Step, StoreError> {
-        let mut keys = BTreeSet::new();
-        for (actor, base) in advance.new_bases() {
-            keys.extend(self.table.residual_up_to(actor, base)?);
-        }
-        if !keys.is_empty() {
-            for (key, _) in &rows {
-                keys.remove(key);
-            }
-        }
-        for key in keys {
-            let row = self.row(&key)?;
-            let stripped = self.strip(row.versions, row.residual, &advance);
-            rows.push((key, stripped));
-        }
-        let (totals, indexes) = self.table.derive(&self.clock, &rows)?;
-        let clock = advance.hash();
-        let entries = advance.into_entries();
-        let closed = entries.iter().filter(|(_, entry)| entry.is_closed());
-        let thawed = closed.filter(|(actor, _)| self.closings.is_frozen(*actor));
-        let batch = Batch {
-            partition: self.id,
-            frozen: thawed.map(|(actor, _)| (*actor, false)).collect(),
-            rows,
-            entries,
-            indexes,
-            summary: Summary { totals, clock },
-            ..Batch::default()
-        };
-        Ok(Step { batch, logged })
-    }
-
-    /// The summary as it is.
-    fn summary(&self) -> Summary {
-        Summary {
-            totals: self.table.totals().clone(),
-            clock: self.clock.hash(),
-        }
-    }
-
-    /// Commits rows and clock entries as one batch (R13), then installs them and logs the
-    /// dots with their keys (R9).
-    ///
-    /// On an error nothing changes in memory, and nothing will until the partition is opened
-    /// again: the batch may be on disk all the same, and issuing its dot a second time would
-    /// be N01 without a crash.
-    fn commit(&mut self, step: Step) -> Result<(), StoreError> {
-        if self.poisoned {
-            return Err(StoreError::Poisoned(self.id));
-        }
-        let committed = match self.options.breaks(Mutation::N14) {
-            true => self.commit_clock_first(&step.batch),
-            false => self.engine.commit(&step.batch),
-        };
-        if let Err(error) = committed {
-            self.poisoned = true;
-            return Err(error.into());
-        }
-        self.closings.install(&step.batch);
-        self.recovery.install(&step.batch);
-        if step
-            .batch
-            .entries
-            .iter()
-            .any(|(_, entry)| entry.is_closed())
-        {
-            // What was void to others took effect here perhaps.
-            self.log.forget_included();
-        }
-        for (actor, entry) in &step.batch.entries {
-            self.clock.set(*actor, entry.clone());
-        }
-        self.table.install(step.batch);
-        for (dot, key) in step.logged {
-            self.log.insert(dot, key);
-        }
-        if self.options.breaks(Mutation::N12) {
-            self.prune();
-        }
-        let rows_max = self.options.log_rows_max.clamp(2, RUNS_MAX);
-        self.log.bound(rows_max, self.options.log_bytes_max);
-        Ok(())
-    }
-
-    /// The stored form of a key after the step that leads to `advance` (PROTOCOL 1.1): of the
-    /// context only what lies above the *base* of the clock (R14, N19), is not live, and is not
-    /// of a closed actor (3.9). None if there is nothing left to store.
-    fn strip(
-        &self,
-        versions: Versions,
-        mut context: VersionVector,
-        advance: &Advance<'_>,
-    ) -> Option<Row> {
-        let by_maximum = self.options.breaks(Mutation::N19);
-        context.retain(|actor, n| {
-            let implied = match by_maximum {
-                true => advance.entry(actor).is_some_and(|entry| n <= entry.top()),
-                false => advance.implies(actor, n),
-            };
-            !implied && !versions.contains(Dot { actor, n })
-        });
-        let row = Row {
-            versions,
-            residual: context,
-        };
-        (!row.is_empty()).then_some(row)
-    }
-}
-
-/// What one step changes.
-struct Step {
-    batch: Batch,
-    /// The new dots of the clock, each with its key.
-    logged: Vec<(Dot, Option<Bytes>)>,
 }

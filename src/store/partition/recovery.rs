@@ -44,7 +44,7 @@ impl Partition {
         if self.recovery.is_kept(rebuilding) {
             return Ok(());
         }
-        self.commit(super::Step {
+        self.commit(super::step::Step {
             batch: Batch {
                 partition: self.id,
                 rebuilding: Some(rebuilding),

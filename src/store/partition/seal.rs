@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Advance, Partition, Step};
+use super::step::Step;
+use super::{Advance, Partition};
 use crate::clock::{ActorId, Dot, Entry, NodeId};
 use crate::store::StoreError;
 use crate::store::engine::Batch;
@@ -83,7 +84,7 @@ impl Partition {
         if advance.is_empty() {
             return Ok(());
         }
-        let step = self.step(Vec::new(), advance, Vec::new())?;
+        let step = self.step(Vec::new(), &[], advance, Vec::new())?;
         self.commit(step)
     }
 
@@ -141,7 +142,7 @@ impl Partition {
         let logged = voids.map(|n| (Dot { actor, n }, None)).collect();
         let mut advance = Advance::new(&self.clock);
         advance.close(actor);
-        let step = self.step(Vec::new(), advance, logged)?;
+        let step = self.step(Vec::new(), &[], advance, logged)?;
         if !logs {
             self.log.raise_floor(actor, entry.top());
         }

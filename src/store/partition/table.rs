@@ -8,9 +8,10 @@
 //! A read takes `&self` and may change which rows are in memory: whoever reads holds the one
 //! lock that the partition lies under.
 
+mod found;
+
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -144,63 +145,6 @@ impl Table {
         Ok(elements)
     }
 
-    /// The next `count` collections after `after` whose names begin with `prefix`.
-    pub(super) fn collections(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        count: usize,
-    ) -> Result<Vec<Bytes>, StoreError> {
-        let mut behind;
-        let from = match after {
-            // Behind the name comes what its elements are together.
-            Some(after) if after >= prefix => {
-                behind = after.to_vec();
-                behind.extend_from_slice(&[u8::MAX; Elements::ENTRY_BYTES]);
-                Bound::Excluded((Index::Elements, &behind[..]))
-            }
-            _ => Bound::Included((Index::Elements, prefix)),
-        };
-        let found = self.indexed(from, Index::Elements, count)?;
-        let names = found
-            .iter()
-            .filter_map(|(_, entry)| Some(Elements::of_entry(entry)?.0));
-        Ok(names.take_while(|name| name.starts_with(prefix)).collect())
-    }
-
-    /// The next `count` keys with versions, and collections, after a place in the order of
-    /// hashes, and with the last of them all that share its hash.
-    pub(super) fn by_hash(&self, from: u64, count: usize) -> Result<Vec<(u64, Bytes)>, StoreError> {
-        let first = Bound::Included((Index::Hash(from), &[][..]));
-        let mut found = self.indexed(first, Index::Hash(u64::MAX), count)?;
-        if let Some((index, key)) = found.last()
-            && found.len() == count
-        {
-            let more = Bound::Excluded((*index, key.as_ref()));
-            let more = self.indexed(more, *index, usize::MAX)?;
-            found.extend(more);
-        }
-        let hash = |index| match index {
-            Index::Hash(hash) => Some(hash),
-            _ => None,
-        };
-        let found = found.into_iter();
-        Ok(found
-            .filter_map(|(index, key)| Some((hash(index)?, key)))
-            .collect())
-    }
-
-    /// The next `count` keys of rows after `after` that begin with `prefix`.
-    pub(super) fn by_name(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        count: usize,
-    ) -> Result<Vec<Bytes>, StoreError> {
-        let names = self.engine.reader().names(self.id, prefix, after, count);
-        names.map_err(|error| self.unreadable(error))
-    }
-
     /// Whether every row is that of a key that has a value, or of an element, now and later.
     pub(super) fn is_plain(&self) -> bool {
         self.holds_nothing_else() && self.totals.ending == 0
@@ -213,62 +157,9 @@ impl Table {
         self.totals.rows == values.saturating_add(self.totals.elements)
     }
 
-    /// The keys with a residual entry of `actor` at or below `base`.
-    pub(super) fn residual_up_to(
-        &self,
-        actor: ActorId,
-        base: u64,
-    ) -> Result<Vec<Bytes>, StoreError> {
-        let hints = &self.residuals_from;
-        let none_below = hints.borrow().get(&actor).copied().unwrap_or(0);
-        if !self.totals.residuals.contains_key(&actor) || none_below > base {
-            return Ok(Vec::new());
-        }
-        let entry = |n| Index::Residual(actor, n);
-        let first = Bound::Included((entry(0), &[][..]));
-        let found = self.indexed(first, entry(base), usize::MAX)?;
-        if found.is_empty() {
-            let next = self.indexed(first, entry(u64::MAX), 1)?;
-            if let Some((Index::Residual(_, n), _)) = next.first() {
-                hints.borrow_mut().insert(actor, *n);
-            }
-        }
-        Ok(found.into_iter().map(|(_, key)| key).collect())
-    }
-
     /// The actors that residual contexts name.
     pub(super) fn residual_actors(&self) -> impl ExactSizeIterator<Item = ActorId> + '_ {
         self.totals.residuals.keys().copied()
-    }
-
-    /// The keys of at most `count` versions that end at or before `until_ms`.
-    pub(super) fn ending(
-        &self,
-        until_ms: u64,
-        count: usize,
-    ) -> Result<BTreeSet<Bytes>, StoreError> {
-        if self.totals.ending == 0 || self.ends_from.get() > until_ms {
-            return Ok(BTreeSet::new());
-        }
-        let first = Bound::Included((Index::Ends(0), &[][..]));
-        let found = self.indexed(first, Index::Ends(until_ms), count)?;
-        if found.is_empty() {
-            let next = self.indexed(first, Index::Ends(u64::MAX), 1)?;
-            if let Some((Index::Ends(at_ms), _)) = next.first() {
-                self.ends_from.set(*at_ms);
-            }
-        }
-        Ok(found.into_iter().map(|(_, key)| key).collect())
-    }
-
-    /// At most `count` keys with several versions that together do not fit a peer frame.
-    pub(super) fn oversized(&self, count: usize) -> Result<Vec<Bytes>, StoreError> {
-        if self.totals.oversized == 0 || count == 0 {
-            return Ok(Vec::new());
-        }
-        let first = Bound::Included((Index::Oversized, &[][..]));
-        let found = self.indexed(first, Index::Oversized, count)?;
-        Ok(found.into_iter().map(|(_, key)| key).collect())
     }
 
     pub(super) fn totals(&self) -> &Totals {
@@ -285,18 +176,20 @@ impl Table {
         self.unread.get()
     }
 
-    /// What the sums and indexes are when `rows` are as given here.
+    /// What the sums and indexes are when `rows` are as given here. `before` are the first of them
+    /// as they are, empty where there is none; the others are read.
     pub(super) fn derive(
         &self,
         clock: &Clock,
         rows: &[(Bytes, Option<Row>)],
+        before: &[&Row],
     ) -> Result<(Totals, Vec<IndexChange>), StoreError> {
         let mut totals = self.totals.clone();
         let mut changes = Vec::new();
         let mut gathering = Gathering::default();
-        for (key, after) in rows {
+        for (n, (key, after)) in rows.iter().enumerate() {
             let hash = self.keyspace.hash_of_row(key);
-            self.read(clock, key, |before| {
+            let mut replace = |before: Option<&Row>| {
                 gathering.replace(&self.keyspace, key, before, after.as_ref());
                 if let Some(before) = before {
                     totals.remove(hash, key, before);
@@ -305,7 +198,11 @@ impl Table {
                     totals.add(hash, key, after);
                 }
                 index_changes(hash, key, before, after.as_ref(), &mut changes);
-            })?;
+            };
+            match before.get(n) {
+                Some(before) => replace(Some(*before).filter(|row| !row.is_empty())),
+                None => self.read(clock, key, replace)?,
+            }
         }
         let known = |collection: &[u8]| self.elements(collection);
         gathering.finish(&self.keyspace, known, &mut totals, &mut changes)?;
@@ -377,16 +274,6 @@ impl Table {
             true => Ok(()),
             false => Err(damaged("a version that the clock does not know")),
         }
-    }
-
-    fn indexed(
-        &self,
-        from: Bound<(Index, &[u8])>,
-        last: Index,
-        count: usize,
-    ) -> Result<Vec<(Index, Bytes)>, StoreError> {
-        let found = self.engine.reader().indexed(self.id, from, last, count);
-        found.map_err(|error| self.unreadable(error))
     }
 
     fn unreadable(&self, source: crate::store::engine::EngineError) -> StoreError {

@@ -23,12 +23,20 @@ impl Partition {
         self.known.insert(peer, clock.clone());
     }
 
+    /// Says who the *other* replicas of the partition are. While there are none, what is written
+    /// here is not logged: the floor rises over its dots at once (PROTOCOL 3.5), so that who comes
+    /// later gets a full sync.
+    pub fn meet(&mut self, replicas: &BTreeSet<NodeId>) {
+        self.is_alone = replicas.is_empty();
+    }
+
     /// Drops the log rows of dots that all of `replicas`, the partition's *other* replicas,
     /// are known to have; all rows if there are no others. Says how many (PROTOCOL 3.5).
     ///
     /// The set may be wrong or old: serving is decided by a peer's actual digest against the
     /// floor, never by this.
     pub fn collect(&mut self, replicas: &BTreeSet<NodeId>) -> usize {
+        self.meet(replicas);
         self.known.retain(|peer, _| replicas.contains(peer));
         if self.known.len() < replicas.len() {
             return 0;
@@ -92,7 +100,7 @@ impl Partition {
             let is_gone = |row: &Option<Row>| row.as_ref().is_none_or(|r| r.versions.is_empty());
             let gone = rows.iter().filter(|(_, row)| is_gone(row));
             let gone: Vec<Bytes> = gone.map(|(key, _)| key.clone()).collect();
-            let step = self.step(rows, advance, Vec::new())?;
+            let step = self.step(rows, &[], advance, Vec::new())?;
             self.commit(step)?;
             ended.extend(gone);
         }

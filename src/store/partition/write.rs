@@ -86,7 +86,7 @@ impl Partition {
         }
         if op == Write::Delete && self.options.breaks(Mutation::N11) {
             let none = Advance::new(&self.clock);
-            let step = self.step(vec![(key, None)], none, Vec::new())?;
+            let step = self.step(vec![(key, None)], &[&local], none, Vec::new())?;
             return self.commit(step).map(|()| None);
         }
         let version = match op {
@@ -219,8 +219,16 @@ impl Partition {
         }
         let row = self.strip(versions, written, &advance);
         let before: Vec<Dot> = self.log.frontier(&key).collect();
-        let step = self.step(vec![(key.clone(), row)], advance, vec![(dot, Some(key))])?;
+        // Who is alone logs for nobody.
+        let logged = match self.is_alone {
+            true => Vec::new(),
+            false => vec![(dot, Some(key.clone()))],
+        };
+        let step = self.step(vec![(key, row)], &[local], advance, logged)?;
         self.commit(step)?;
+        if self.is_alone {
+            self.log.raise_floor(dot.actor, dot.n);
+        }
         self.log.include(before);
         Ok(push)
     }

@@ -25,15 +25,18 @@ mod stories;
 mod stories_sync;
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
 use super::*;
-use crate::clock::NodeId;
+use crate::clock::{NodeId, VersionVector};
+use crate::object::Versions;
 use crate::placement::Keyspace;
-use crate::store::engine::{Piece, Reader, Simulated};
+use crate::store::derived::Summary;
+use crate::store::engine::{Batch, Piece, Reader, Simulated};
 use crate::store::exchange::{Closing, Delta, Digest, FullEnd, FullRequest, FullRows, Push};
 use crate::store::verify;
 

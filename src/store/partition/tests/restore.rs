@@ -60,7 +60,7 @@ impl Replica {
             advance.add(Dot { actor, n });
         });
         advance.close(actor);
-        let step = self.partition.step(Vec::new(), advance, Vec::new());
+        let step = self.partition.step(Vec::new(), &[], advance, Vec::new());
         self.partition.commit(step.unwrap()).unwrap();
         self.partition.log.raise_floor(actor, u64::MAX);
     }

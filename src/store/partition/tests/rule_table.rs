@@ -3,7 +3,7 @@
 const TABLE: &str = include_str!("../mod.rs");
 
 /// Where the code column may point.
-const CODE: [(&str, &str); 13] = [
+const CODE: [(&str, &str); 14] = [
     ("absorb", include_str!("../absorb.rs")),
     ("check", include_str!("../check.rs")),
     ("closing", include_str!("../closing.rs")),
@@ -14,6 +14,7 @@ const CODE: [(&str, &str); 13] = [
     ("seal", include_str!("../seal.rs")),
     ("source", include_str!("../source.rs")),
     ("stage", include_str!("../stage.rs")),
+    ("step", include_str!("../step.rs")),
     ("table", include_str!("../table.rs")),
     ("upkeep", include_str!("../upkeep.rs")),
     ("write", include_str!("../write.rs")),
