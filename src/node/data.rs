@@ -292,6 +292,11 @@ impl<W> Data<W> {
         &self.shards[shard_of(id)]
     }
 
+    /// Whether two partitions lie under one lock.
+    pub(super) fn is_same_shard(&self, one: PartitionId, other: PartitionId) -> bool {
+        shard_of(one) == shard_of(other)
+    }
+
     /// The shard of a partition that a peer named; `None` if there is no such partition.
     pub(super) fn known_shard(&self, id: PartitionId) -> Option<&Mutex<Shard<W>>> {
         (id.0 < self.keyspace.partitions).then(|| self.shard(id))

@@ -66,6 +66,7 @@ mod seats;
 mod serving;
 mod shard;
 mod stats;
+mod streak;
 mod sync_count;
 #[cfg(test)]
 mod tests_support;
@@ -87,4 +88,5 @@ pub use member::{JoinError, LeaveError, MemberParams, RemoveError};
 pub use memory::{SettledError, settled};
 pub use progress::Progress;
 pub use stats::DataStats;
+pub use streak::Streak;
 pub use view::{Group, View};

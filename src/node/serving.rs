@@ -43,24 +43,37 @@ impl<W> Data<W> {
         let view = self.view();
         let is_behind = request.is_decided() && self.is_behind(view.group(id));
         let client = || Some(Client::Here(waiter()));
-        let mut shard = self.shard(id).lock();
-        let place = place(&shard, &view, id, is_behind);
-        let is_turn = !request.is_decided() || place.ahead().is_empty();
-        if !place.serves || !is_turn {
-            let forward = Forward {
-                partition: id,
-                request,
-                consistency,
-            };
-            return (shard.forwards).send(now, place, forward, client, effects);
-        }
         let task = Task {
             now,
             partition: id,
             consistency,
             view: &view,
         };
-        self.run(shard, task, request, client, effects)
+        let mut shard = self.shard(id).lock();
+        self.begin(&mut shard, task, is_behind, request, client, effects)
+    }
+
+    /// Runs a client's request on its shard, or sends it to an owner.
+    pub(super) fn begin(
+        &self,
+        shard: &mut Shard<W>,
+        task: Task<'_>,
+        is_behind: bool,
+        request: Request,
+        client: impl FnOnce() -> Option<Client<W>>,
+        effects: &mut Vec<Effect<W>>,
+    ) -> Option<Reply> {
+        let place = place(shard, task.view, task.partition, is_behind);
+        let is_turn = !request.is_decided() || place.ahead().is_empty();
+        if place.serves && is_turn {
+            return self.run(shard, task, request, client, effects);
+        }
+        let forward = Forward {
+            partition: task.partition,
+            request,
+            consistency: task.consistency,
+        };
+        (shard.forwards).send(task.now, place, forward, client, effects)
     }
 
     /// Puts a request that changes nothing to one owner, which may be this node, and to no
@@ -99,7 +112,7 @@ impl<W> Data<W> {
             consistency,
             view: &view,
         };
-        self.run(shard, task, request, client, effects)
+        self.run(&mut shard, task, request, client, effects)
     }
 
     /// Who decides about a partition, as this node sees it now; nobody if no owner is within
@@ -116,7 +129,7 @@ impl<W> Data<W> {
     /// Runs a request that is served here.
     fn run(
         &self,
-        mut shard: MutexGuard<'_, Shard<W>>,
+        shard: &mut Shard<W>,
         task: Task<'_>,
         request: Request,
         client: impl FnOnce() -> Option<Client<W>>,
@@ -137,7 +150,6 @@ impl<W> Data<W> {
             return Some(Reply::Failed(full.into()));
         }
         let reply = shard.submit(task, request, client, effects);
-        drop(shard);
         self.note_commit(task.consistency.durability);
         reply
     }
@@ -157,7 +169,7 @@ impl<W> Data<W> {
         }
         let view = self.view();
         let is_behind = request.is_decided() && self.is_behind(view.group(id));
-        let shard = self.shard(id).lock();
+        let mut shard = self.shard(id).lock();
         if is_behind || !shard.serves(&view, id) {
             effects.push(asker.answer(None));
             return;
@@ -170,7 +182,8 @@ impl<W> Data<W> {
         };
         let before = effects.len();
         let client = || Some(Client::Peer(asker));
-        let reply = self.run(shard, task, request, client, effects);
+        let reply = self.run(&mut shard, task, request, client, effects);
+        drop(shard);
         // A replica that gets its push later than others could be answered before.
         if let Some(new) = effects.get_mut(before..) {
             new.sort_by_key(|effect| !effect.is_to(asker.node));
@@ -227,7 +240,7 @@ impl<W> Data<W> {
         &self,
         now: Now,
         view: &View,
-        shard: MutexGuard<'_, Shard<W>>,
+        mut shard: MutexGuard<'_, Shard<W>>,
         turn: Option<Turn<W>>,
         effects: &mut Vec<Effect<W>>,
     ) {
@@ -241,7 +254,7 @@ impl<W> Data<W> {
             view,
         };
         let mut client = Some(client);
-        let reply = self.run(shard, task, forward.request, || client.take(), effects);
+        let reply = self.run(&mut shard, task, forward.request, || client.take(), effects);
         if let (Some(reply), Some(client)) = (reply, client) {
             effects.push(client.reply(reply));
         }

@@ -143,12 +143,20 @@ impl<W> Shard<W> {
         self.partitions.get(&id)
     }
 
+    /// Whether a partition has elements of any key.
+    pub(super) fn has_collections(&self, id: PartitionId) -> bool {
+        self.partition(id).is_some_and(Partition::has_collections)
+    }
+
     pub(super) fn partitions(&self) -> impl Iterator<Item = &Partition> {
         self.partitions.values()
     }
 
     /// The view changed: nothing waits for more replicas than can be reached.
     pub(super) fn view_changed(&mut self, now: Now, view: &View, effects: &mut Vec<Effect<W>>) {
+        for (id, partition) in &mut self.partitions {
+            partition.meet(&view.group(*id).replicas);
+        }
         let reachable = |id| view.group(id).within_reach();
         let writes = self.writes.lower(now.mono, |w| reachable(w.partition));
         effects.extend(writes.into_iter().filter_map(write_reply));

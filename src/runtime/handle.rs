@@ -10,13 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::core::Core;
 use super::error::StartError;
-use super::past::{Past, Waiter};
+use super::past::Past;
+use super::streak::Streak;
 use super::views::{MemberView, Status, Submitted};
 use super::{lifecycle, status};
-use crate::node::Effect;
 use crate::node::request::{Consistency, Reply, Request, RequestError};
 use crate::placement::Keyspace;
-use crate::replication::Message;
 
 /// A running node. Clones are handles to the same node.
 ///
@@ -72,8 +71,35 @@ impl Handle {
         self.run(Some(past), consistency, request)
     }
 
+    /// Begins a streak of requests. Until it is released the thread must ask nothing else of the
+    /// node.
+    pub fn streak(&self) -> Streak<'_> {
+        Streak::new(&self.core)
+    }
+
     fn run(
         &self,
+        past: Option<&Arc<Past>>,
+        consistency: Consistency,
+        request: Request,
+    ) -> Submitted {
+        self.run_in(&mut self.streak(), past, consistency, request)
+    }
+
+    /// Runs a request of a streak like [`submit_noting`](Self::submit_noting).
+    pub fn submit_in(
+        &self,
+        streak: &mut Streak<'_>,
+        past: &Arc<Past>,
+        consistency: Consistency,
+        request: Request,
+    ) -> Submitted {
+        self.run_in(streak, Some(past), consistency, request)
+    }
+
+    fn run_in(
+        &self,
+        streak: &mut Streak<'_>,
         past: Option<&Arc<Past>>,
         consistency: Consistency,
         request: Request,
@@ -84,12 +110,12 @@ impl Handle {
         if Self::is_read_abreast(&request, consistency) {
             return self.read_abreast(past.cloned(), consistency, request);
         }
-        let again = request.may_clear().then(|| request.clone());
-        match (self.run_once(past, consistency, request), again) {
-            (Submitted::Ready(Reply::Failed(RequestError::InSteps(_))), Some(request)) => {
+        let submitted = streak.submit(past, consistency, request);
+        match streak.again(&submitted) {
+            Some(request) => {
                 Submitted::Deferred(self.do_in_steps(past.cloned(), consistency, request))
             }
-            (submitted, _) => submitted,
+            None => submitted,
         }
     }
 
@@ -138,35 +164,7 @@ impl Handle {
         consistency: Consistency,
         request: Request,
     ) -> Submitted {
-        let core = &self.core;
-        let mut receiver = None;
-        let mut effects = Vec::new();
-        let keyspace = core.data.keyspace();
-        let past = past.and_then(|past| Some((past, past.touch(&request, &keyspace)?)));
-        let waiter = || {
-            let (sender, waiting) = oneshot::channel();
-            receiver = Some(waiting);
-            let past = past.map(|(past, partition)| (Arc::clone(past), partition));
-            Waiter::new(sender, past)
-        };
-        let is_decided = request.is_decided();
-        let reply = core
-            .data
-            .submit(core.clock.now(), request, consistency, waiter, &mut effects);
-        let is_deferred = is_decided && effects.iter().any(is_forward);
-        core.execute(effects);
-        if let Some((past, partition)) = past
-            && let Some(dot) = reply.as_ref().and_then(Reply::dot)
-        {
-            past.note(partition, dot);
-        }
-        match (reply, receiver) {
-            (Some(reply), _) => Submitted::Ready(reply),
-            (None, Some(receiver)) if is_deferred => Submitted::Deferred(receiver),
-            (None, Some(receiver)) => Submitted::Waiting(receiver),
-            // Either there is an answer or somebody waits for it.
-            (None, None) => Submitted::Ready(Reply::Failed(RequestError::Interrupted)),
-        }
+        self.streak().submit(past, consistency, request)
     }
 
     /// The value of `key`.
@@ -269,16 +267,6 @@ impl Handle {
     pub fn stopping(&self) -> CancellationToken {
         self.core.stopping.clone()
     }
-}
-
-fn is_forward<W>(effect: &Effect<W>) -> bool {
-    matches!(
-        effect,
-        Effect::Send {
-            message: Message::Forward { .. },
-            ..
-        }
-    )
 }
 
 /// What is wrong with a reply that is not the one to this request.

@@ -85,6 +85,7 @@ mod start;
 mod state;
 mod status;
 mod storage;
+mod streak;
 mod stream;
 mod time;
 mod timer;
@@ -108,4 +109,5 @@ pub use place_views::{
 pub use progress::{Goal, ProgressError, Reached};
 pub use session::{AfterError, TokenError};
 pub use start::start;
+pub use streak::Streak;
 pub use views::{DiskView, MemberView, ScanPage, Status, Submitted};

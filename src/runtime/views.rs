@@ -30,6 +30,11 @@ impl Submitted {
                 .unwrap_or(Reply::Failed(RequestError::Interrupted)),
         }
     }
+
+    /// Whether the request was not done because it takes [several steps](RequestError::InSteps).
+    pub(super) fn is_in_steps(&self) -> bool {
+        matches!(self, Self::Ready(Reply::Failed(RequestError::InSteps(_))))
+    }
 }
 
 /// A piece of a scan over all keys.

@@ -37,7 +37,7 @@ use super::ledger::Account;
 use super::replies::Replies;
 use super::shared::{Registration, Shared};
 use super::spec::{Args, Context, Session};
-use super::store::Store;
+use super::store::{Store, Streak};
 use super::turns::ALONE_PAUSE;
 use super::waiting::{End, closed, linger, messages, ready, write};
 use crate::resp::{Decoded, RequestDecoder};
@@ -196,7 +196,9 @@ impl Connection {
     }
 
     fn execute_batch(&mut self) -> Rest {
-        let (mut context, replies) = self.parts();
+        let store = Arc::clone(&self.store);
+        let streak = store.streak();
+        let (mut context, replies) = self.parts(&*streak);
         if !batch::proceed(&mut context, replies) {
             return Rest::NoTurn;
         }
@@ -207,9 +209,11 @@ impl Connection {
     }
 
     /// What commands work on, and where their answers go.
-    fn parts(&mut self) -> (Context<'_>, &mut Replies) {
+    fn parts<'a>(&'a mut self, streak: &'a dyn Streak) -> (Context<'a>, &'a mut Replies) {
         let context = Context {
             store: &self.store,
+            streak,
+            only_submits: false,
             shared: &self.shared,
             session: &mut self.session,
             table: &TABLE,
@@ -220,6 +224,8 @@ impl Connection {
     /// Executes what the input holds, within the bounds of a turn.
     fn execute_input(&mut self) -> Rest {
         let mut executed = 0;
+        let store = Arc::clone(&self.store);
+        let streak = store.streak();
         let rest = loop {
             if self.end.is_some() {
                 break Rest::NeedsInput;
@@ -236,7 +242,7 @@ impl Connection {
             match self.decoder.decode_within(&mut self.input, admit) {
                 Ok(None) => break Rest::NeedsInput,
                 Ok(Some(decoded)) => {
-                    self.execute(decoded);
+                    self.execute(&*streak, decoded);
                     executed += 1;
                 }
                 Err(error) => {
@@ -247,6 +253,7 @@ impl Connection {
                 }
             }
         };
+        drop(streak);
         self.turn = self.turn.saturating_add(executed);
         if executed > 0 {
             self.shared.stats.commands.add(executed as u64);
@@ -257,12 +264,12 @@ impl Connection {
         rest
     }
 
-    fn execute(&mut self, decoded: Decoded) {
+    fn execute(&mut self, streak: &dyn Streak, decoded: Decoded) {
         self.account.read();
         let args = match decoded {
             Decoded::Command(args) => Args::new(args),
             Decoded::Refused(args) => {
-                let (mut context, replies) = self.parts();
+                let (mut context, replies) = self.parts(streak);
                 return refuse(&mut context, &Args::new(args), replies);
             }
         };
@@ -273,7 +280,7 @@ impl Connection {
             self.end = Some(End::Http);
             return;
         }
-        let (mut context, replies) = self.parts();
+        let (mut context, replies) = self.parts(streak);
         execute(&mut context, args, replies);
         if self.session.closing {
             self.end = Some(End::Closed);

@@ -113,6 +113,10 @@ pub(super) fn run(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome,
     if context.session.transaction.is_queueing() && !command.is_some_and(is_at_once) {
         return queue(context, row, args);
     }
+    context.only_submits = row.only_submits;
+    if !row.only_submits {
+        context.streak.release();
+    }
     run(context, args)
 }
 

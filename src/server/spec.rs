@@ -12,7 +12,7 @@ use super::failure::Failure;
 pub(super) use super::outcome::Outcome;
 pub(super) use super::session::{ReplyMode, Session};
 use super::shared::Shared;
-use super::store::Store;
+use super::store::{Store, Streak};
 use crate::node::change::Change;
 use crate::node::request::{Consistency, Reply, Request, Strength};
 use crate::resp::{Value, parse_i64};
@@ -40,6 +40,9 @@ pub(super) struct Spec {
     pub(super) args: &'static [Arg],
     /// `None` for a command that is nothing without a subcommand.
     pub(super) run: Option<Run>,
+    /// Whether all that it has a node do is what [`Context::submit`] does: then what one such
+    /// command has taken of the node may stay taken for the next.
+    pub(super) only_submits: bool,
     pub(super) subcommands: &'static [Spec],
 }
 
@@ -55,6 +58,7 @@ impl Spec {
         summary: "",
         args: &[],
         run: None,
+        only_submits: false,
         subcommands: &[],
     };
 
@@ -211,6 +215,10 @@ fn compare(lower: &[u8], any_case: &[u8]) -> Ordering {
 /// What a command works on.
 pub(super) struct Context<'a> {
     pub(super) store: &'a Arc<dyn Store>,
+    /// For what [only submits](Spec::only_submits).
+    pub(super) streak: &'a (dyn Streak + 'a),
+    /// Whether the command that runs does.
+    pub(super) only_submits: bool,
     pub(super) shared: &'a Shared,
     pub(super) session: &'a mut Session,
     pub(super) table: &'static Table,
@@ -228,6 +236,10 @@ impl Context<'_> {
     pub(super) fn submit(&self, request: Request) -> Submitted {
         let notice = self.shared.events.notice(self.store, &request);
         let past = &self.session.past;
+        if self.only_submits && notice.is_none() {
+            return self.streak.submit(past, self.consistency(), request);
+        }
+        self.streak.release();
         let submitted = (self.store).submit_noting(past, self.consistency(), request);
         self.session.teller.tell(submitted, notice)
     }

@@ -1,5 +1,6 @@
 //! What the server needs of a node; the seam where tests put a store of their own.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,9 +12,21 @@ use crate::node::request::{Consistency, Request, RequestError};
 use crate::node::transfer::{TransferError, TransferReply, TransferRequest};
 use crate::node::{LeaveError, RemoveError};
 use crate::runtime::{
-    AfterError, Goal, Handle, MemberView, NoContext, OwnersView, Past, PlacementView, PlanView,
-    PlannedJoin, ProgressError, Reached, RebalanceView, ScanPage, Status, Submitted, TokenError,
+    self, AfterError, Goal, Handle, MemberView, NoContext, OwnersView, Past, PlacementView,
+    PlanView, PlannedJoin, ProgressError, Reached, RebalanceView, ScanPage, Status, Submitted,
+    TokenError,
 };
+
+/// Requests of one caller that come one behind the other. What one has taken of the node stays
+/// taken for the next, so before the thread asks the store for anything else, and before it
+/// passes on an answer, it must release that.
+pub(super) trait Streak {
+    /// Runs a request like [`Store::submit_noting`].
+    fn submit(&self, past: &Arc<Past>, consistency: Consistency, request: Request) -> Submitted;
+
+    /// Gives back what is taken. Dropping it does that too.
+    fn release(&self);
+}
 
 /// The data and the views that commands work on. The methods are those of [`Handle`].
 #[async_trait]
@@ -33,6 +46,9 @@ pub(super) trait Store: Send + Sync + 'static {
         consistency: Consistency,
         request: Request,
     ) -> Submitted;
+
+    /// Begins a streak: see there.
+    fn streak(&self) -> Box<dyn Streak + '_>;
 
     /// Waits until owners have what a caller wrote, as many as the goal says, or until the
     /// deadline; who has it then.
@@ -119,6 +135,23 @@ pub(super) trait Store: Send + Sync + 'static {
     fn forget_transfers(&self, client: u64);
 }
 
+/// A streak of a node's requests.
+struct Requests<'a> {
+    node: &'a Handle,
+    streak: RefCell<runtime::Streak<'a>>,
+}
+
+impl Streak for Requests<'_> {
+    fn submit(&self, past: &Arc<Past>, consistency: Consistency, request: Request) -> Submitted {
+        let mut streak = self.streak.borrow_mut();
+        self.node.submit_in(&mut streak, past, consistency, request)
+    }
+
+    fn release(&self) {
+        self.streak.borrow_mut().release();
+    }
+}
+
 #[async_trait]
 impl Store for Handle {
     fn consistency(&self) -> Consistency {
@@ -136,6 +169,13 @@ impl Store for Handle {
         request: Request,
     ) -> Submitted {
         Handle::submit_noting(self, past, consistency, request)
+    }
+
+    fn streak(&self) -> Box<dyn Streak + '_> {
+        Box::new(Requests {
+            node: self,
+            streak: RefCell::new(Handle::streak(self)),
+        })
     }
 
     async fn replicated(

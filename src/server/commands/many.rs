@@ -47,6 +47,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         summary: "Returns the string values of one or more keys.",
         args: &[Arg::new("key", "key").multiple()],
         run: Some(mget),
+        only_submits: true,
         ..BASE
     },
     Spec {
@@ -58,6 +59,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         summary: "Sets the string values of one or more keys, one after the other.",
         args: DATA,
         run: Some(mset),
+        only_submits: true,
         ..BASE
     },
     Spec {

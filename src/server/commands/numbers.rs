@@ -19,6 +19,7 @@ pub(super) const COMMANDS: &[Spec] = &[
                   key doesn't exist.",
         args: &[KEY],
         run: Some(|context, args| Ok(add(context, args.take(1), -1))),
+        only_submits: true,
         ..BASE
     },
     Spec {
@@ -29,6 +30,7 @@ pub(super) const COMMANDS: &[Spec] = &[
                   if the key doesn't exist.",
         args: &[KEY, Arg::new("decrement", "integer")],
         run: Some(decrby),
+        only_submits: true,
         ..BASE
     },
     Spec {
@@ -39,6 +41,7 @@ pub(super) const COMMANDS: &[Spec] = &[
                   key doesn't exist.",
         args: &[KEY],
         run: Some(|context, args| Ok(add(context, args.take(1), 1))),
+        only_submits: true,
         ..BASE
     },
     Spec {
@@ -52,6 +55,7 @@ pub(super) const COMMANDS: &[Spec] = &[
             let amount = integer(args, 2)?;
             Ok(add(context, args.take(1), amount))
         }),
+        only_submits: true,
         ..BASE
     },
     Spec {
@@ -63,6 +67,7 @@ pub(super) const COMMANDS: &[Spec] = &[
                   value if the key doesn't exist.",
         args: &[KEY, Arg::new("increment", "double")],
         run: Some(incrbyfloat),
+        only_submits: true,
         ..BASE
     },
 ];

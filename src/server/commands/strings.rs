@@ -28,6 +28,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         summary: "Returns the string value of a key.",
         args: &[KEY],
         run: Some(get),
+        only_submits: true,
         ..BASE
     },
     Spec {
@@ -65,6 +66,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         summary: "Returns the previous string value of a key after setting it to a new value.",
         args: &[KEY, VALUE],
         run: Some(getset),
+        only_submits: true,
         ..BASE
     },
     Spec {
@@ -76,6 +78,7 @@ pub(super) const COMMANDS: &[Spec] = &[
                   is created if it doesn't exist.",
         args: &[KEY, Arg::new("milliseconds", "integer"), VALUE],
         run: Some(|context, args| set_with_end(context, args, Unit::PX, "psetex")),
+        only_submits: true,
         ..BASE
     },
     Spec {
@@ -97,6 +100,7 @@ pub(super) const COMMANDS: &[Spec] = &[
             .optional(),
         ],
         run: Some(set),
+        only_submits: true,
         ..BASE
     },
     Spec {
@@ -108,6 +112,7 @@ pub(super) const COMMANDS: &[Spec] = &[
                   doesn't exist.",
         args: &[KEY, Arg::new("seconds", "integer"), VALUE],
         run: Some(|context, args| set_with_end(context, args, Unit::EX, "setex")),
+        only_submits: true,
         ..BASE
     },
     Spec {
@@ -117,6 +122,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         summary: "Sets the string value of a key only when the key doesn't exist.",
         args: &[KEY, VALUE],
         run: Some(setnx),
+        only_submits: true,
         ..BASE
     },
 ];

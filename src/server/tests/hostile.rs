@@ -149,8 +149,11 @@ impl Client {
     }
 
     fn with_context(&mut self, act: impl FnOnce(&mut Context<'_>, &mut Replies)) {
+        let streak = self.store.streak();
         let mut context = Context {
             store: &self.store,
+            streak: &*streak,
+            only_submits: false,
             shared: &self.shared,
             session: &mut self.session,
             table: &TABLE,

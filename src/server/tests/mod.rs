@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
-use super::store::Store;
+use super::store::{Store, Streak};
 use super::{ServerLimits, serve_store};
 use crate::clock::{ActorId, Dot, Hlc, NodeId, VersionVector};
 use crate::node::change::{Change, Changed};
@@ -170,6 +170,17 @@ impl Fake {
     }
 }
 
+/// Takes nothing.
+struct Plain<'a>(&'a Fake);
+
+impl Streak for Plain<'_> {
+    fn submit(&self, past: &Arc<Past>, consistency: Consistency, request: Request) -> Submitted {
+        self.0.submit_noting(past, consistency, request)
+    }
+
+    fn release(&self) {}
+}
+
 #[async_trait]
 impl Store for Fake {
     fn consistency(&self) -> Consistency {
@@ -202,6 +213,10 @@ impl Store for Fake {
         request: Request,
     ) -> Submitted {
         self.submit(consistency, request)
+    }
+
+    fn streak(&self) -> Box<dyn Streak + '_> {
+        Box::new(Plain(self))
     }
 
     async fn replicated(
