@@ -59,6 +59,24 @@ impl Clock {
         self.update(actor, |own| *own = entry);
     }
 
+    /// Replaces entries, each of another actor. `hash` is what [`hash_with`](Self::hash_with) says
+    /// of them: it is known by then, and most of what this would cost.
+    pub fn install(&mut self, entries: &[(ActorId, Entry)], hash: u64) {
+        debug_assert_eq!(
+            hash,
+            self.hash_with(entries.iter().map(|(actor, entry)| (*actor, entry)))
+        );
+        for (actor, entry) in entries {
+            let before = match entry.is_empty() {
+                true => self.entries.remove(actor),
+                false => self.entries.insert(*actor, entry.clone()),
+            };
+            let runs_before = before.map_or(0, |entry| entry.above().len());
+            self.runs = self.runs - runs_before + entry.above().len();
+        }
+        self.hash = hash;
+    }
+
     /// The entry of `actor`, unless nothing of it was applied.
     pub fn entry(&self, actor: ActorId) -> Option<&Entry> {
         self.entries.get(&actor)

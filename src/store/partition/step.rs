@@ -99,9 +99,8 @@ impl Partition {
             // What was void to others took effect here perhaps.
             self.log.forget_included();
         }
-        for (actor, entry) in &step.batch.entries {
-            self.clock.set(*actor, entry.clone());
-        }
+        self.clock
+            .install(&step.batch.entries, step.batch.summary.clock);
         self.table.install(step.batch);
         for (dot, key) in step.logged {
             self.log.insert(dot, key);
