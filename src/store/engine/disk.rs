@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Batch, EngineError, Loaded, Piece, Reader};
-use crate::clock::{ActorId, Clock, NodeId};
+use crate::clock::{ActorId, Clock, Entry, NodeId};
 use crate::object::Row;
 use crate::placement::PartitionId;
 use crate::store::derived::{Index, Summary};
@@ -17,7 +17,7 @@ use crate::store::derived::{Index, Summary};
 pub struct Disk {
     pub(super) rows: BTreeMap<Bytes, Row>,
     indexes: BTreeSet<(Index, Bytes)>,
-    clock: Clock,
+    clock: BTreeMap<ActorId, Entry>,
     frozen: BTreeSet<ActorId>,
     peers: BTreeSet<NodeId>,
     rebuilding: bool,
@@ -62,7 +62,7 @@ impl Disk {
             };
         }
         for (actor, entry) in &batch.entries {
-            self.clock.set(*actor, entry.clone());
+            self.clock.insert(*actor, entry.clone());
         }
         for (actor, is_frozen) in &batch.frozen {
             match is_frozen {
@@ -80,8 +80,12 @@ impl Disk {
     }
 
     pub(super) fn load(&self) -> Loaded {
+        let mut clock = Clock::new();
+        for (actor, entry) in &self.clock {
+            clock.set(*actor, entry.clone());
+        }
         Loaded {
-            clock: self.clock.clone(),
+            clock,
             frozen: self.frozen.clone(),
             peers: self.peers.clone(),
             rebuilding: self.rebuilding,
@@ -89,9 +93,9 @@ impl Disk {
         }
     }
 
-    pub(super) fn row(&self, key: &[u8]) -> Result<Option<Row>, EngineError> {
+    pub(super) fn row(&self, key: &[u8]) -> Result<Option<&Row>, EngineError> {
         self.check(key)?;
-        Ok(self.rows.get(key).cloned())
+        Ok(self.rows.get(key))
     }
 
     pub(super) fn rows(
@@ -190,7 +194,16 @@ impl<D: KeepsDisks> Reader for D {
     }
 
     fn row(&self, partition: PartitionId, key: &[u8]) -> Result<Option<Row>, EngineError> {
-        self.read(partition, |disk| disk.row(key))
+        self.read(partition, |disk| Ok(disk.row(key)?.cloned()))
+    }
+
+    fn look(
+        &self,
+        partition: PartitionId,
+        key: &[u8],
+        look: &mut dyn FnMut(Option<&Row>),
+    ) -> Result<(), EngineError> {
+        self.read(partition, |disk| disk.row(key).map(look))
     }
 
     fn rows(

@@ -117,6 +117,18 @@ pub trait Reader: Send + Sync {
     /// The row of `key`; none if there is none, which is certain.
     fn row(&self, partition: PartitionId, key: &[u8]) -> Result<Option<Row>, EngineError>;
 
+    /// Shows the row of `key` as [`row`](Self::row) gives it, without a copy if it lies in memory.
+    /// `look` may read nothing else here: it runs under a lock.
+    fn look(
+        &self,
+        partition: PartitionId,
+        key: &[u8],
+        look: &mut dyn FnMut(Option<&Row>),
+    ) -> Result<(), EngineError> {
+        look(self.row(partition, key)?.as_ref());
+        Ok(())
+    }
+
     /// The next rows after the key `after`, or the first, in the order of [`names`](Self::names).
     /// Empty when there are no more.
     fn rows(

@@ -67,6 +67,11 @@ impl Cache {
         Some(&slot.key)
     }
 
+    /// Whether none is ever here.
+    pub(super) fn is_off(&self) -> bool {
+        self.share.is_none()
+    }
+
     /// Takes the row of a key in, or the place of the one that was here.
     pub(super) fn put(&mut self, hash: u64, key: Bytes, row: Row) {
         if self.share.is_none() {

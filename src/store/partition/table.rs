@@ -24,7 +24,7 @@ use crate::store::StoreError;
 use crate::store::derived::{Index, IndexChange, Totals, index_changes};
 pub(super) use crate::store::derived::{ROW_BYTES_MAX, ROW_MERGED_BYTES_MAX, row_bytes};
 use crate::store::elements::{Elements, Gathered, Gathering};
-use crate::store::engine::{Batch, Engine, Piece};
+use crate::store::engine::{Batch, Engine, EngineError, Piece};
 
 /// What is read of the rows at once when all of them are.
 const PIECE: Piece = Piece {
@@ -81,6 +81,9 @@ impl Table {
         key: &[u8],
         read: impl FnOnce(Option<&Row>) -> T,
     ) -> Result<T, StoreError> {
+        if self.cache.borrow().is_off() {
+            return self.look(clock, key, read);
+        }
         let hash = self.keyspace.hash(key);
         if let Some(row) = self.cache.borrow().get((hash, key)) {
             return Ok(read(Some(row)));
@@ -105,6 +108,9 @@ impl Table {
 
     /// The form of `key` that is in memory, to share its allocation.
     pub(super) fn key(&self, key: &[u8]) -> Option<Bytes> {
+        if self.cache.borrow().is_off() {
+            return None;
+        }
         let place = (self.keyspace.hash(key), key);
         self.cache.borrow().key(place).cloned()
     }
@@ -234,6 +240,9 @@ impl Table {
         let hints = self.residuals_from.get_mut();
         hints.retain(|actor, _| residuals.contains_key(actor));
         let cache = self.cache.get_mut();
+        if cache.is_off() {
+            return;
+        }
         for (key, row) in batch.rows {
             let hash = self.keyspace.hash(&key);
             match row {
@@ -251,6 +260,31 @@ impl Table {
     /// Whether a key that is not in memory has no row.
     fn is_all_in_memory(&self) -> bool {
         self.cache.borrow().len() as u64 == self.totals.rows
+    }
+
+    /// What `read` makes of the row of `key` where the engine has it.
+    fn look<T>(
+        &self,
+        clock: &Clock,
+        key: &[u8],
+        read: impl FnOnce(Option<&Row>) -> T,
+    ) -> Result<T, StoreError> {
+        let (mut read, mut found) = (Some(read), None);
+        let mut look = |row: Option<&Row>| {
+            let checked = row.map_or(Ok(()), |row| self.check(clock, key, row));
+            found = Some(checked.map(|()| read.take().map(|read| read(row))));
+        };
+        let looked = self.engine.reader().look(self.id, key, &mut look);
+        let found = looked
+            .map_err(|error| self.unreadable(error))
+            .and(found.transpose());
+        match found
+            .inspect_err(|_| self.unread.set(self.unread.get() + 1))?
+            .flatten()
+        {
+            Some(result) => Ok(result),
+            None => Err(self.unreadable(EngineError::Damaged("a row that is not shown"))),
+        }
     }
 
     fn fetch(&self, clock: &Clock, key: &[u8]) -> Result<Option<Row>, StoreError> {
@@ -276,7 +310,7 @@ impl Table {
         }
     }
 
-    fn unreadable(&self, source: crate::store::engine::EngineError) -> StoreError {
+    fn unreadable(&self, source: EngineError) -> StoreError {
         StoreError::Unreadable {
             partition: self.id,
             source,
