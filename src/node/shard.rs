@@ -154,9 +154,6 @@ impl<W> Shard<W> {
 
     /// The view changed: nothing waits for more replicas than can be reached.
     pub(super) fn view_changed(&mut self, now: Now, view: &View, effects: &mut Vec<Effect<W>>) {
-        for (id, partition) in &mut self.partitions {
-            partition.meet(&view.group(*id).replicas);
-        }
         let reachable = |id| view.group(id).within_reach();
         let writes = self.writes.lower(now.mono, |w| reachable(w.partition));
         effects.extend(writes.into_iter().filter_map(write_reply));
@@ -204,6 +201,7 @@ impl<W> Shard<W> {
         self.ask_again(now, effects);
         for (id, partition) in &mut self.partitions {
             let group = view.group(*id);
+            partition.meet(&group.replicas);
             let (mut ended, mut told) = (Vec::new(), Vec::new());
             let kept = partition.expire(now.wall_ms, &mut ended).and_then(|_| {
                 if !my_turn || !group.is_owner {

@@ -146,12 +146,15 @@ impl<W> Shard<W> {
         let id = task.partition;
         let partition = self.partitions.get_mut(&id);
         let partition = partition.ok_or(StoreError::Rebuilding(id))?;
+        partition.meet(&task.group().replicas);
         let Some(push) = partition.write(row, write, context, task.now.wall_ms)? else {
             return Ok(None);
         };
         let (id, dot) = (self.writes.next_id(), push.dot);
         let durability = task.consistency.durability;
-        effects.extend(push_to(task.group(), id, &Arc::new(push), durability));
+        if !task.group().pushed.is_empty() {
+            effects.extend(push_to(task.group(), id, &Arc::new(push), durability));
+        }
         Ok(Some((id, dot)))
     }
 

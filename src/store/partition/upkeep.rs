@@ -25,7 +25,7 @@ impl Partition {
 
     /// Says who the *other* replicas of the partition are. While there are none, what is written
     /// here is not logged: the floor rises over its dots at once (PROTOCOL 3.5), so that who comes
-    /// later gets a full sync.
+    /// later gets a full sync; and there is nobody to push it to.
     pub fn meet(&mut self, replicas: &BTreeSet<NodeId>) {
         self.is_alone = replicas.is_empty();
     }
@@ -36,7 +36,6 @@ impl Partition {
     /// The set may be wrong or old: serving is decided by a peer's actual digest against the
     /// floor, never by this.
     pub fn collect(&mut self, replicas: &BTreeSet<NodeId>) -> usize {
-        self.meet(replicas);
         self.known.retain(|peer, _| replicas.contains(peer));
         if self.known.len() < replicas.len() {
             return 0;

@@ -205,18 +205,7 @@ impl Partition {
             return Err(StoreError::ClockFull);
         }
         let key = self.table.key(&key).unwrap_or_else(|| detached(key));
-        let mut whole = self.clock.base_vector();
-        whole.join(&written);
-        let mut push = Push {
-            partition: self.id,
-            dot,
-            key: key.clone(),
-            versions: versions.clone(),
-            context: whole,
-        };
-        if self.options.breaks(Mutation::N03) {
-            push.versions.retain(|live, _| live == dot);
-        }
+        let push = self.push(dot, &key, &versions, &written);
         let row = self.strip(versions, written, &advance);
         let before: Vec<Dot> = self.log.frontier(&key).collect();
         // Who is alone logs for nobody.
@@ -231,6 +220,28 @@ impl Partition {
         }
         self.log.include(before);
         Ok(push)
+    }
+
+    /// What tells the other replicas of a write: the whole row (R3) with its full context. While
+    /// there are none it only names the write.
+    fn push(&self, dot: Dot, key: &Bytes, versions: &Versions, written: &VersionVector) -> Push {
+        let mut push = Push {
+            partition: self.id,
+            dot,
+            key: key.clone(),
+            versions: Versions::new(),
+            context: VersionVector::new(),
+        };
+        if self.is_alone {
+            return push;
+        }
+        push.versions = versions.clone();
+        push.context = self.clock.base_vector();
+        push.context.join(written);
+        if self.options.breaks(Mutation::N03) {
+            push.versions.retain(|live, _| live == dot);
+        }
+        push
     }
 
     /// A timestamp after all that is written here, and after what it replaces.
