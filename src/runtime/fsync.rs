@@ -13,6 +13,10 @@ use super::core::Core;
 /// it. A crash of the process loses nothing, since every commit reaches the operating system.
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Turns that other tasks get before an fsync that somebody waits for: microseconds where there
+/// is nobody to wait for, and an fsync for nearly all that is under way where there are many.
+const TURNS_GATHERED: usize = 4;
+
 /// The task that forces what was written to disk. It runs on a thread of its own because an
 /// fsync may take long: what is committed meanwhile waits for the next and shares it. It ends
 /// after a last sync when the node stops.
@@ -22,7 +26,10 @@ pub(super) async fn run(core: Arc<Core>) {
     loop {
         let last = tokio::select! {
             _ = ticks.tick() => false,
-            () = core.sync_now.notified() => false,
+            () = core.sync_now.notified() => {
+                gather().await;
+                false
+            }
             () = core.stopped.cancelled() => true,
         };
         let Some(kept) = sync(&core).await else {
@@ -35,6 +42,14 @@ pub(super) async fn run(core: Arc<Core>) {
             // Those that wait would otherwise ask again at once.
             ticks.tick().await;
         }
+    }
+}
+
+/// Lets those go first who are about to write: what an fsync has confirmed makes clients write
+/// again, and while the next one runs their writes wait for the journal.
+async fn gather() {
+    for _ in 0..TURNS_GATHERED {
+        tokio::task::yield_now().await;
     }
 }
 
