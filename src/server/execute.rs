@@ -90,7 +90,8 @@ fn push_messages(session: &Session, protocol: Protocol, replies: &mut Replies) {
 
 /// Executes one command, or queues it.
 pub(super) fn run(context: &mut Context<'_>, args: &mut Args) -> Result<Outcome, Failure> {
-    let command = context.table.find(args.bytes(0));
+    let last = &mut context.session.last_found;
+    let command = context.table.find_from(last, args.bytes(0));
     if let Some(command) = command
         && !context.session.transaction.is_running()
     {

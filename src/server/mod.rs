@@ -20,6 +20,7 @@
 //! subscriber that cannot keep up is dropped. Deliberately absent: authentication and TLS,
 //! messages that are kept for who is not there.
 
+mod args;
 mod batch;
 mod claims;
 mod commands;

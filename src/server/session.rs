@@ -21,6 +21,8 @@ pub(super) struct Session {
     /// is closed.
     pub(super) closing: bool,
     pub(super) last_command: &'static str,
+    /// Where in the table the last command stands.
+    pub(super) last_found: usize,
     /// What the connection chose instead of the node's default.
     pub(super) consistency: Option<Consistency>,
     /// Whether the connection has begun a backup or a restore, which end with it.
@@ -42,6 +44,7 @@ impl Session {
             replies: ReplyMode::On,
             closing: false,
             last_command: "NULL",
+            last_found: 0,
             consistency: None,
             transfers: false,
             transaction: Transaction::default(),

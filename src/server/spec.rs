@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+pub(super) use super::args::Args;
 use super::events::{Events, Teller};
 use super::failure::Failure;
 pub(super) use super::outcome::Outcome;
@@ -15,7 +16,7 @@ use super::shared::Shared;
 use super::store::{Store, Streak};
 use crate::node::change::Change;
 use crate::node::request::{Consistency, Reply, Request, Strength};
-use crate::resp::{Value, parse_i64};
+use crate::resp::Value;
 use crate::runtime::{Past, Submitted};
 
 /// Executes a command whose arity has been checked.
@@ -193,11 +194,23 @@ impl Table {
 
     /// The command of that name, in whatever case.
     pub(super) fn find(&self, name: &[u8]) -> Option<&'static Spec> {
-        let at = self
-            .0
+        self.0.get(self.place(name)?).copied()
+    }
+
+    /// The same, looking first where the last was found: the next is often the same.
+    pub(super) fn find_from(&self, last: &mut usize, name: &[u8]) -> Option<&'static Spec> {
+        let is_named = |spec: &&&Spec| spec.name.as_bytes().eq_ignore_ascii_case(name);
+        if let Some(spec) = self.0.get(*last).filter(is_named) {
+            return Some(spec);
+        }
+        *last = self.place(name)?;
+        self.0.get(*last).copied()
+    }
+
+    fn place(&self, name: &[u8]) -> Option<usize> {
+        self.0
             .binary_search_by(|spec| compare(spec.name.as_bytes(), name))
-            .ok()?;
-        self.0.get(at).copied()
+            .ok()
     }
 
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &'static Spec> {
@@ -347,55 +360,5 @@ impl Worker {
     /// Tells that something of that class has happened to a key.
     pub(super) fn tell_of(&self, class: u16, event: &'static str, key: &Bytes) {
         self.events.tell(self.store.as_ref(), class, event, key);
-    }
-}
-
-/// A command's arguments, its name first.
-#[derive(Debug)]
-pub(super) struct Args(Vec<Bytes>);
-
-impl Args {
-    pub(super) fn new(args: Vec<Bytes>) -> Self {
-        Self(args)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(super) fn all(&self) -> &[Bytes] {
-        &self.0
-    }
-
-    /// The arguments from the `n`-th on.
-    pub(super) fn from(&self, n: usize) -> &[Bytes] {
-        self.0.get(n..).unwrap_or_default()
-    }
-
-    /// The `n`-th argument; empty if there is none, which arity has ruled out.
-    pub(super) fn bytes(&self, n: usize) -> &[u8] {
-        self.0.get(n).map_or(&[], |arg| arg.as_ref())
-    }
-
-    /// Takes the `n`-th argument out, without copying it.
-    pub(super) fn take(&mut self, n: usize) -> Bytes {
-        self.0.get_mut(n).map(std::mem::take).unwrap_or_default()
-    }
-
-    /// Takes all arguments from the `n`-th on.
-    pub(super) fn take_from(&mut self, n: usize) -> Vec<Bytes> {
-        self.0.split_off(n.min(self.0.len()))
-    }
-
-    /// Whether the `n`-th argument is this word, in whatever case.
-    pub(super) fn is(&self, n: usize, word: &str) -> bool {
-        self.0
-            .get(n)
-            .is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
-    }
-
-    /// The `n`-th argument as a whole number.
-    pub(super) fn integer(&self, n: usize) -> Result<i64, Failure> {
-        parse_i64(self.bytes(n)).ok_or(Failure::NOT_AN_INTEGER)
     }
 }
