@@ -94,7 +94,7 @@ impl Decision {
         let changed = Changed {
             done: true,
             before,
-            length: sum.to_string().len(),
+            length: sum.text().len(),
             sum: Some(sum),
             dot: None,
         };

@@ -63,6 +63,14 @@ impl Amount {
         }
     }
 
+    /// As it is displayed. Most are whole, and one is shown for each addition.
+    pub fn text(self) -> String {
+        match self.to_i64() {
+            Some(whole) => whole.to_string(),
+            None => self.to_string(),
+        }
+    }
+
     /// It in units of 10⁻¹⁷.
     pub fn units(self) -> i128 {
         self.0
@@ -94,10 +102,6 @@ impl From<i64> for Amount {
 /// As Redis shows it: no exponent, no zeros at the end.
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Most are whole, and shown for each addition.
-        if let Some(whole) = self.to_i64() {
-            return write!(f, "{whole}");
-        }
         let sign = if self.0 < 0 { "-" } else { "" };
         let units = self.0.unsigned_abs();
         let one = ONE.unsigned_abs();
@@ -228,6 +232,7 @@ mod tests {
         fn what_is_shown_is_read_as_the_same(units: i128) {
             let amount = Amount(units / 2);
             prop_assert_eq!(Amount::parse(amount.to_string().as_bytes()), Some(amount));
+            prop_assert_eq!(amount.text(), amount.to_string());
         }
 
         #[test]
@@ -240,6 +245,7 @@ mod tests {
             let amount = Amount::from(whole);
             prop_assert_eq!(amount.to_i64(), Some(whole));
             prop_assert_eq!(amount.to_string(), whole.to_string());
+            prop_assert_eq!(amount.text(), amount.to_string());
         }
     }
 }

@@ -260,7 +260,7 @@ impl Version {
 }
 
 fn text(amount: Amount) -> Bytes {
-    amount.to_string().into()
+    amount.text().into()
 }
 
 #[cfg(test)]
