@@ -67,6 +67,8 @@ mod serving;
 mod shard;
 mod stats;
 mod streak;
+#[cfg(test)]
+mod streak_tests;
 mod sync_count;
 #[cfg(test)]
 mod tests_support;

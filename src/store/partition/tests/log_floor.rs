@@ -44,6 +44,27 @@ fn a_single_replica_keeps_no_log() {
     assert_eq!(a.partition.stats().log_rows, 0);
 }
 
+/// Who comes later is below the floor, and what is written from then on reaches it by itself.
+#[test]
+fn who_is_alone_logs_nothing_until_another_comes() {
+    let (mut a, mut b, _) = abc();
+    a.partition.meet(&BTreeSet::new());
+    let push = a.put("k0", "alone");
+    assert!(push.versions.is_empty(), "for nobody");
+    assert_eq!(a.partition.stats().log_rows, 0);
+    let asked = a.partition.delta(&b.partition.digest());
+    assert_eq!(asked, DeltaAnswer::Full);
+    a.partition.meet(&others(&[&b]));
+    heal(&mut [&mut a, &mut b]);
+    a.put("k1", "missed");
+    assert_eq!(a.partition.stats().log_rows, 1);
+    let asked = a.partition.delta(&b.partition.digest());
+    assert!(matches!(asked, DeltaAnswer::Delta(_)));
+    let push = a.put("k0", "told");
+    b.take(&push);
+    heal(&mut [&mut a, &mut b]);
+}
+
 /// A peer that left no longer counts, and what it said is forgotten.
 #[test]
 fn only_the_replicas_of_now_count() {
