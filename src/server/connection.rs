@@ -118,9 +118,7 @@ impl Connection {
 
     /// Serves the client until either side ends it.
     pub(super) async fn serve(mut self) -> End {
-        let end = match self.run().await {
-            Ok(end) | Err(end) => end,
-        };
+        let (Ok(end) | Err(end)) = self.run().await;
         if self.session.transfers {
             let client = self.session.record.id;
             self.store.forget_transfers(client);
@@ -142,16 +140,15 @@ impl Connection {
             let mail = self.take_messages()?;
             self.write()?;
             let unsent = self.replies.pending_bytes();
-            let queued = self.session.transaction.queued_bytes();
-            self.account.answered(unsent.saturating_add(queued));
+            self.account
+                .answered(unsent, self.session.transaction.queued_bytes());
             if unsent == 0
                 && let Some(end) = self.end.take()
             {
                 return Ok(end);
             }
             let may_go_on = unsent < OUTPUT_PAUSE_BYTES && self.end.is_none();
-            let may_have_more = rest == Rest::MayHaveMore || mail == Rest::MayHaveMore;
-            let goes_on = may_have_more && may_go_on;
+            let goes_on = may_go_on && [rest, mail].contains(&Rest::MayHaveMore);
             if rest == Rest::NoTurn && may_go_on {
                 tokio::time::sleep(ALONE_PAUSE).await;
                 continue;
@@ -247,8 +244,8 @@ impl Connection {
                 }
                 Err(error) => {
                     self.shared.stats.protocol_errors.add(1);
-                    self.replies
-                        .push_failure(&Failure::new(format!("ERR {error}")));
+                    let failure = Failure::new(format!("ERR {error}"));
+                    self.replies.push_failure(&failure);
                     self.end = Some(End::Protocol);
                 }
             }
@@ -257,21 +254,16 @@ impl Connection {
         self.turn = self.turn.saturating_add(executed);
         if executed > 0 {
             self.shared.stats.commands.add(executed as u64);
-            let mut profile = self.session.record.profile.lock();
-            profile.last_command = self.session.last_command;
-            profile.last_at = std::time::Instant::now();
+            self.session.show_last_command();
         }
         rest
     }
 
     fn execute(&mut self, streak: &dyn Streak, decoded: Decoded) {
         self.account.read();
-        let args = match decoded {
-            Decoded::Command(args) => Args::new(args),
-            Decoded::Refused(args) => {
-                let (mut context, replies) = self.parts(streak);
-                return refuse(&mut context, &Args::new(args), replies);
-            }
+        let (args, is_refused) = match decoded {
+            Decoded::Command(args) => (Args::new(args), false),
+            Decoded::Refused(args) => (Args::new(args), true),
         };
         // A browser can be made to send any bytes after these words, so a connection that
         // begins an HTTP request is not spoken to at all.
@@ -281,7 +273,10 @@ impl Connection {
             return;
         }
         let (mut context, replies) = self.parts(streak);
-        execute(&mut context, args, replies);
+        match is_refused {
+            true => refuse(&mut context, &args, replies),
+            false => execute(&mut context, args, replies),
+        }
         if self.session.closing {
             self.end = Some(End::Closed);
         }

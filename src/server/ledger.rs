@@ -123,7 +123,8 @@ impl Account {
 
     /// All commands that were read are answered; so many bytes of answers wait to be sent, and
     /// of commands are queued. They are there, so they are counted beyond the bound too.
-    pub(super) fn answered(&mut self, kept: usize) {
+    pub(super) fn answered(&mut self, unsent: usize, queued: usize) {
+        let kept = unsent.saturating_add(queued);
         self.executing = 0;
         self.kept = kept;
         let countable = countable(self.reading, 0, kept);
@@ -166,7 +167,7 @@ mod tests {
         assert!(ledger.check().is_ok());
         first.read();
         assert!(!second.admit(MAX), "it is executed still");
-        first.answered(0);
+        first.answered(0, 0);
         assert_eq!(ledger.bytes(), 0);
         assert!(second.admit(MAX));
         drop(second);
@@ -177,10 +178,10 @@ mod tests {
     fn answers_are_counted_though_there_is_no_room() {
         let ledger = Arc::new(Ledger::new(MAX));
         let mut account = ledger.account();
-        account.answered(2 * MAX);
+        account.answered(2 * MAX, 0);
         assert!(ledger.check().unwrap_err().0.starts_with("OOM "));
         assert!(!account.admit(FREE_BYTES + 1));
-        account.answered(100);
+        account.answered(40, 60);
         assert_eq!(ledger.bytes(), 0);
         assert!(ledger.check().is_ok());
     }
@@ -197,7 +198,7 @@ mod tests {
         assert!(account.admit(200_000));
         assert_eq!(ledger.bytes(), 500_000 - FREE_BYTES);
         assert!(!account.admit(800_000));
-        account.answered(0);
+        account.answered(0, 0);
         assert_eq!(
             ledger.bytes(),
             200_000 - FREE_BYTES,

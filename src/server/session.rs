@@ -58,6 +58,13 @@ impl Session {
         self.show_transaction();
     }
 
+    /// Lets others see what it did last.
+    pub(super) fn show_last_command(&self) {
+        let mut profile = self.record.profile.lock();
+        profile.last_command = self.last_command;
+        profile.last_at = std::time::Instant::now();
+    }
+
     /// Lets others see how far the transaction is.
     pub(super) fn show_transaction(&self) {
         let mut profile = self.record.profile.lock();
