@@ -96,11 +96,10 @@ impl KeyDots {
         }
         if let Self::Many { all, frontier } = self {
             let later = Dot { n: u64::MAX, ..dot };
-            let is_last = all.last().is_none_or(|last| *last < dot)
-                || all
-                    .range((Bound::Excluded(dot), Bound::Included(later)))
-                    .next()
-                    .is_none();
+            let is_last = all
+                .range((Bound::Excluded(dot), Bound::Included(later)))
+                .next()
+                .is_none();
             all.insert(dot);
             if is_last {
                 frontier.retain(|other| other.actor != dot.actor);
