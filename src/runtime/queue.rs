@@ -15,10 +15,17 @@ use crate::replication::Message;
 /// second of them, the time after which a silent link is given up anyway.
 pub(super) const QUEUE_MESSAGES_MAX: usize = 65_536;
 
-/// Most bytes of keys and values that wait for one peer before another message is put in, which
-/// may be as long as a message can be: some deltas at once. As many again may be in the hands of
-/// the writer.
+/// Most bytes of keys and values that wait for one peer, without those of long messages: some
+/// deltas at once. As many again may be in the hands of the writer.
 pub(super) const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A message of more bytes is a long one. It has a bound of its own, so that what waits behind
+/// it is late and not lost: answers to clients, and that a replica has a write.
+const LONG_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of long messages that wait for one peer before no further one is put in: one of the
+/// longest, and another.
+const QUEUE_LONG_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The part of both that may be taken when something is put in that clients have published: it
 /// is dropped for good where a write is only late, but a flood of it must not crowd writes out.
@@ -38,6 +45,18 @@ pub(super) struct Queue {
 struct Waiting {
     messages: VecDeque<Message>,
     bytes: usize,
+    /// Those of long messages.
+    long_bytes: usize,
+}
+
+impl Waiting {
+    /// What a message of that weight is counted in, and how much of that may wait.
+    fn bound(&mut self, weight: usize) -> (&mut usize, usize) {
+        match weight > LONG_BYTES {
+            true => (&mut self.long_bytes, QUEUE_LONG_BYTES_MAX),
+            false => (&mut self.bytes, QUEUE_BYTES_MAX),
+        }
+    }
 }
 
 impl Queue {
@@ -49,12 +68,12 @@ impl Queue {
             _ => 1,
         };
         let mut waiting = self.waiting.lock();
-        if waiting.messages.len() >= QUEUE_MESSAGES_MAX / share
-            || waiting.bytes >= QUEUE_BYTES_MAX / share
-        {
+        let count = waiting.messages.len();
+        let (bytes, bytes_max) = waiting.bound(weight);
+        if count >= QUEUE_MESSAGES_MAX / share || *bytes >= bytes_max / share {
             return Err(message);
         }
-        waiting.bytes = waiting.bytes.saturating_add(weight);
+        *bytes = bytes.saturating_add(weight);
         waiting.messages.push_back(message);
         drop(waiting);
         self.ready.notify_one();
@@ -64,8 +83,7 @@ impl Queue {
     /// Takes everything that waits.
     pub(super) fn take(&self) -> VecDeque<Message> {
         let mut waiting = self.waiting.lock();
-        waiting.bytes = 0;
-        std::mem::take(&mut waiting.messages)
+        std::mem::take(&mut *waiting).messages
     }
 
     /// Waits until something may be there to take. Cancel-safe.
@@ -131,20 +149,37 @@ mod tests {
         assert!(queue.put(published()).is_ok());
     }
 
-    /// The longest values pass too, though little else waits.
+    /// What waits behind a long message is late and not lost, and long ones are bounded too.
     #[test]
-    fn bytes_are_bounded_too_but_for_the_last_message() {
+    fn long_messages_crowd_nothing_out() {
+        let queue = Queue::default();
+        let long = |bytes: usize| Message::Published {
+            channel: "news".into(),
+            payload: vec![0; bytes].into(),
+        };
+        assert!(queue.put(long(LONG_BYTES)).is_ok());
+        assert!(queue.put(long(QUEUE_LONG_BYTES_MAX / 2)).is_ok());
+        assert!(queue.put(long(LONG_BYTES)).is_err(), "a half of the bound");
+        for root in 0..1_000 {
+            assert!(queue.put(Message::Root(root)).is_ok());
+        }
+        assert_eq!(queue.take().len(), 1_002);
+        assert!(queue.put(long(LONG_BYTES)).is_ok());
+    }
+
+    #[test]
+    fn bytes_are_bounded_too() {
         let queue = Queue::default();
         let hash = PartitionHash {
             partition: PartitionId(0),
             hash: 0,
         };
-        let huge = || Message::Hashes {
+        let some = || Message::Hashes {
             roster: 0,
-            partitions: vec![hash; QUEUE_BYTES_MAX / 16 + 1],
+            partitions: vec![hash; LONG_BYTES / 16 - 100],
         };
-        assert!(queue.put(Message::Root(1)).is_ok());
-        assert!(queue.put(huge()).is_ok());
+        let put = (0..9).take_while(|_| queue.put(some()).is_ok()).count();
+        assert_eq!(put, QUEUE_BYTES_MAX / LONG_BYTES + 1);
         assert!(queue.put(Message::Root(1)).is_err());
         queue.take();
         assert!(queue.put(Message::Root(1)).is_ok());
