@@ -30,6 +30,11 @@ const INTRODUCTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// replaced and are about to end.
 const STREAMS_MAX: usize = 2 * MEMBERS_MAX;
 
+/// How long a peer is not listened to while this node has no link to it: answers go there. A
+/// peer that this node does not know to be a member yet is known within some round trips. Less
+/// than the silence after which the peer would give the stream up.
+const LINK_WAIT: Duration = Duration::from_secs(1);
+
 /// Pause after the listener failed, as it does while the process has no file descriptors
 /// left.
 const ERROR_PAUSE: Duration = Duration::from_millis(50);
@@ -140,6 +145,8 @@ async fn listen(
     let mut heard = Instant::now();
     let mut pinged = 0;
     let mut names = ActorNames::default();
+    // Else what it says first would be answered to nobody.
+    let _ = timeout(LINK_WAIT, core.links.opened(from)).await;
     loop {
         tokio::select! {
             biased;

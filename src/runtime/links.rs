@@ -18,6 +18,8 @@ use crate::replication::Message;
 pub(super) struct Links {
     up: RwLock<BTreeMap<NodeId, Arc<Queue>>>,
     changed: Notify,
+    /// Told when one has come up.
+    opened: Notify,
 }
 
 impl Links {
@@ -36,7 +38,19 @@ impl Links {
         let queue = Arc::new(Queue::default());
         self.up.write().insert(peer, queue.clone());
         self.changed.notify_one();
+        self.opened.notify_waiters();
         queue
+    }
+
+    /// Waits until the link to a peer is up. Cancel-safe.
+    pub(super) async fn opened(&self, peer: NodeId) {
+        loop {
+            let opened = self.opened.notified();
+            if self.up.read().contains_key(&peer) {
+                return;
+            }
+            opened.await;
+        }
     }
 
     /// The link with this queue is down.
@@ -81,6 +95,20 @@ mod tests {
         assert!(links.send(NodeId(1), Message::Root(1)).is_ok());
         links.close(NodeId(1), &queue);
         assert!(links.send(NodeId(1), Message::Root(1)).is_err());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_link_goes_on_when_it_is_up() {
+        let links = Arc::new(Links::default());
+        let other = links.clone();
+        let waiter = tokio::spawn(async move { other.opened(NodeId(1)).await });
+        tokio::task::yield_now().await;
+        links.open(NodeId(2));
+        tokio::task::yield_now().await;
+        assert!(!waiter.is_finished());
+        links.open(NodeId(1));
+        waiter.await.unwrap();
+        links.opened(NodeId(1)).await;
     }
 
     #[test]
