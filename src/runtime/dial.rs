@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rand::RngExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
@@ -37,8 +38,13 @@ const FRAME_BUDGET: usize = 128 * 1024;
 /// Bytes sealed before they are written: some frames per call of the system.
 const FLUSH_BYTES: usize = 512 * 1024;
 
-/// Keeps a link to `peer` until it is cancelled.
-pub(super) async fn keep(core: Arc<Core>, peer: Identity, cancelled: CancellationToken) {
+/// Keeps a link to `peer` until it is cancelled, and notes in `met` which life of it answers.
+pub(super) async fn keep(
+    core: Arc<Core>,
+    peer: Identity,
+    met: Arc<Mutex<Identity>>,
+    cancelled: CancellationToken,
+) {
     let mut backoff = BACKOFF_MIN;
     loop {
         let end = tokio::select! {
@@ -48,6 +54,7 @@ pub(super) async fn keep(core: Arc<Core>, peer: Identity, cancelled: Cancellatio
         match end {
             Ok(introduced) => {
                 backoff = BACKOFF_MIN;
+                *met.lock() = introduced.peer.identity;
                 let end = run(&core, introduced, &cancelled).await;
                 if cancelled.is_cancelled() {
                     return;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -16,7 +17,9 @@ use crate::membership::Identity;
 
 /// A member that is being linked to.
 struct Dialled {
-    identity: Identity,
+    /// Who it is, or who has answered there last: a process that has taken the place of another
+    /// may answer before membership tells of it, and its link need not go then.
+    met: Arc<Mutex<Identity>>,
     cancel: CancellationToken,
 }
 
@@ -51,7 +54,7 @@ fn redial(core: &Arc<Core>, dialled: &mut BTreeMap<NodeId, Dialled>) {
     dialled.retain(|id, link| {
         let keep = wanted
             .get(id)
-            .is_some_and(|identity| is_same_process(identity, &link.identity));
+            .is_some_and(|identity| is_met(identity, &link.met.lock()));
         if !keep {
             link.cancel.cancel();
         }
@@ -60,14 +63,17 @@ fn redial(core: &Arc<Core>, dialled: &mut BTreeMap<NodeId, Dialled>) {
     for (id, identity) in wanted {
         dialled.entry(id).or_insert_with(|| {
             let cancel = core.stopped.child_token();
-            core.spawn(dial::keep(core.clone(), identity, cancel.clone()));
-            Dialled { identity, cancel }
+            let met = Arc::new(Mutex::new(identity));
+            let keep = dial::keep(core.clone(), identity, met.clone(), cancel.clone());
+            core.spawn(keep);
+            Dialled { met, cancel }
         });
     }
 }
 
-fn is_same_process(a: &Identity, b: &Identity) -> bool {
-    (a.generation, a.addr) == (b.generation, b.addr)
+/// Whether that process is the one that was met, or one before it.
+fn is_met(wanted: &Identity, met: &Identity) -> bool {
+    wanted.addr == met.addr && wanted.generation <= met.generation
 }
 
 /// Tells the data plane who is there, if that has changed.
@@ -81,4 +87,29 @@ fn tell(core: &Core, told: &mut BTreeSet<NodeId>) {
     let mut effects = Vec::new();
     core.data.reach(core.clock.now(), reachable, &mut effects);
     core.execute(effects);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_stays_unless_another_process_is_to_be_met() {
+        let met = Identity {
+            id: NodeId(1),
+            generation: 5,
+            bump: 0,
+            addr: ([127, 0, 0, 1], 1).into(),
+        };
+        let with = |generation| Identity { generation, ..met };
+        assert!(is_met(&met, &met));
+        // Membership is late: the link is to a process that it does not know of yet.
+        assert!(is_met(&with(4), &met));
+        assert!(!is_met(&with(6), &met));
+        let moved = Identity {
+            addr: ([127, 0, 0, 1], 2).into(),
+            ..met
+        };
+        assert!(!is_met(&moved, &met));
+    }
 }
