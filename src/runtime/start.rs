@@ -26,7 +26,7 @@ use crate::store::engine::Engine;
 use crate::wire::{ClusterKey, KeyRing};
 
 /// Version of what nodes say to each other. Members of one cluster speak the same one.
-const PROTOCOL: u16 = 4;
+const PROTOCOL: u16 = 5;
 
 /// Starts a node and returns as soon as it serves: it listens, has loaded its data, and
 /// looks for its seeds. [`Handle::ready`] tells when it has joined and caught up.
