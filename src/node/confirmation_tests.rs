@@ -1,28 +1,18 @@
 //! Who is told what: before and after the disk has it, and by which life of a node.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::request::{Consistency, Reply, Request, RequestError};
-use super::tests_support::{params, remembering};
+use super::tests_support::{at, params, remembering};
 use super::{Data, Effect};
 use crate::clock::{Dot, NodeId};
-use crate::machine::{Instant, Now};
 use crate::replication::{Durability, Message, Strength};
 use crate::store::engine::Memory;
 
 const ME: NodeId = NodeId(1);
 const PEER: NodeId = NodeId(2);
-
-fn at(ms: u64) -> Now {
-    Now {
-        mono: Instant::from_elapsed(Duration::from_millis(ms)),
-        wall_ms: 1_000_000 + ms,
-    }
-}
 
 fn node(me: NodeId) -> Data<&'static str> {
     opening(me, me.0)

@@ -2,7 +2,6 @@
 //! of each other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -12,10 +11,10 @@ use rand::rngs::SmallRng;
 
 use super::change::{Change, Changed, Ends, EndsIf, OnlyIf};
 use super::request::{Consistency, Reply, Request, RequestError};
-use super::tests_support::{params, remembering};
+use super::tests_support::{START_MS, at, params, remembering};
 use super::{Data, Effect};
 use crate::clock::NodeId;
-use crate::machine::{Instant, Now};
+use crate::machine::Now;
 use crate::object::{Amount, ELEMENT_NAME_BYTES_MAX, Kind};
 use crate::placement::PartitionId;
 use crate::replication::{
@@ -26,15 +25,6 @@ use crate::store::verify;
 
 const ONE: NodeId = NodeId(1);
 const TWO: NodeId = NodeId(2);
-const START_MS: u64 = 1_000_000;
-
-fn at(ms: u64) -> Now {
-    Now {
-        mono: Instant::from_elapsed(Duration::from_millis(ms)),
-        wall_ms: START_MS + ms,
-    }
-}
-
 /// Two replicas of one partition, and what they have said to each other and not heard.
 struct Pair {
     nodes: [Data<&'static str>; 2],

@@ -246,17 +246,12 @@ pub(super) fn refused<P>(
     strength: Strength,
     group: &Group,
 ) -> Option<RequestError> {
-    let (needed, reachable) = (group.needed(strength), group.within_reach());
-    if needed > reachable {
-        return Some(RequestError::NoReplicas {
-            reachable,
-            replicas: group.size(),
-            needed,
-        });
-    }
-    waits.is_full().then(|| RequestError::Busy {
+    let busy = || RequestError::Busy {
         limit: waits.limit(),
-    })
+    };
+    group
+        .refused(strength)
+        .or_else(|| waits.is_full().then(busy))
 }
 
 /// What is answered to a question about a value if the key has none and shows elements.

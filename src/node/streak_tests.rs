@@ -1,28 +1,18 @@
 //! Requests that come one behind the other do what they would do one by one.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::request::{Consistency, Reply, Request};
-use super::tests_support::{params, remembering};
+use super::tests_support::{at, params, remembering};
 use super::{Data, Effect};
 use crate::clock::NodeId;
-use crate::machine::{Instant, Now};
 use crate::replication::{Message, Strength};
 use crate::store::engine::Memory;
 
 const ME: NodeId = NodeId(1);
 const PEER: NodeId = NodeId(2);
-
-fn at(ms: u64) -> Now {
-    Now {
-        mono: Instant::from_elapsed(Duration::from_millis(ms)),
-        wall_ms: 1_000_000 + ms,
-    }
-}
 
 fn node() -> Data<&'static str> {
     let engine = remembering(Memory::new(), &[ME, PEER]);

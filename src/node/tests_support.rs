@@ -6,10 +6,22 @@ use std::time::Duration;
 
 use super::{DataParams, MemberParams, settled};
 use crate::clock::NodeId;
+use crate::machine::{Instant, Now};
 use crate::placement::{Keyspace, Profile};
 use crate::replication::{Durability, SyncParams};
 use crate::store::Options;
 use crate::store::engine::Engine;
+
+/// The wall clock as a test begins, in milliseconds since the Unix epoch.
+pub(super) const START_MS: u64 = 1_000_000;
+
+/// So many milliseconds after a test has begun.
+pub(super) fn at(ms: u64) -> Now {
+    Now {
+        mono: Instant::from_elapsed(Duration::from_millis(ms)),
+        wall_ms: START_MS + ms,
+    }
+}
 
 /// A node with one partition and no limits of its own.
 pub(super) fn params(me: NodeId) -> DataParams {

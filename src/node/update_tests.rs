@@ -1,17 +1,15 @@
 //! Changes of a key on whole nodes: they wait like any write, and values end.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::change::{Change, Changed, Ends, EndsIf, OnlyIf};
 use super::request::{Consistency, Reply, Request, RequestError};
-use super::tests_support::{params, remembering};
+use super::tests_support::{START_MS, at, params, remembering};
 use super::{Data, Effect};
 use crate::clock::{Dot, NodeId};
-use crate::machine::{Instant, Now};
+use crate::machine::Now;
 use crate::object::VALUE_BYTES_MAX;
 use crate::placement::PartitionId;
 use crate::replication::{Input, Message, Strength};
@@ -20,15 +18,6 @@ use crate::store::engine::Memory;
 /// The owner that decides, where both can be reached.
 const ME: NodeId = NodeId(2);
 const PEER: NodeId = NodeId(1);
-const START_MS: u64 = 1_000_000;
-
-fn at(ms: u64) -> Now {
-    Now {
-        mono: Instant::from_elapsed(Duration::from_millis(ms)),
-        wall_ms: START_MS + ms,
-    }
-}
-
 /// A node that has a peer, within reach or not.
 fn node(me: NodeId, peer: NodeId, reachable: bool) -> Data<&'static str> {
     let engine = remembering(Memory::new(), &[me, peer]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::clock::NodeId;
 use crate::placement::{PartitionId, Phase, Placement, Roster, stand_ins};
-use crate::replication::Strength;
+use crate::replication::{RequestError, Strength};
 
 /// The replicas of every partition, as this node sees them.
 ///
@@ -81,6 +81,16 @@ impl Group {
             Strength::All => reachable,
             Strength::StrictQuorum => self.size() / 2 + 1,
         }
+    }
+
+    /// Why a request of this strength is not even begun, if too few owners can be reached.
+    pub fn refused(&self, strength: Strength) -> Option<RequestError> {
+        let (needed, reachable) = (self.needed(strength), self.within_reach());
+        (needed > reachable).then(|| RequestError::NoReplicas {
+            reachable,
+            replicas: self.size(),
+            needed,
+        })
     }
 }
 

@@ -131,6 +131,7 @@ impl RequestDecoder {
     ///
     /// # Errors
     /// [`ProtocolError`]; the decoder and the buffer are of no further use.
+    #[cfg(test)]
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Vec<Bytes>>, ProtocolError> {
         let decoded = self.decode_within(buffer, |_| true)?;
         Ok(decoded.map(|decoded| match decoded {

@@ -60,14 +60,10 @@ impl Handle {
     ) -> Result<(), RequestError> {
         let view = self.core().data.view();
         let group = view.group(partition);
-        let (needed, reachable) = (group.needed(strength), group.within_reach());
-        if needed > reachable {
-            return Err(RequestError::NoReplicas {
-                reachable,
-                replicas: group.size(),
-                needed,
-            });
+        if let Some(refused) = group.refused(strength) {
+            return Err(refused);
         }
+        let needed = group.needed(strength);
         let since = Instant::now();
         let deadline = since + self.core().profile.timeout;
         let unanswered = |answered| RequestError::Unanswered {

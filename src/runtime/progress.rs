@@ -154,13 +154,7 @@ impl Handle {
         let now = core.clock.now();
         let reply = (core.data).ask_owner(now, owner, request, waiter, &mut effects);
         core.execute(effects);
-        match (reply, receiver) {
-            (None, Some(receiver)) => Submitted::Waiting(receiver),
-            (reply, _) => {
-                let nobody = Reply::Failed(RequestError::Interrupted);
-                Submitted::Ready(reply.unwrap_or(nobody))
-            }
-        }
+        Submitted::of(reply, receiver)
     }
 }
 

@@ -12,7 +12,7 @@ use super::core::Core;
 use super::past::{Past, Waiter};
 use super::views::Submitted;
 use crate::machine::Now;
-use crate::node::request::{Consistency, Reply, Request, RequestError};
+use crate::node::request::{Consistency, Reply, Request};
 use crate::node::{self, Effect};
 use crate::replication::Message;
 
@@ -68,16 +68,13 @@ impl<'a> Streak<'a> {
         {
             past.note(partition, dot);
         }
-        match (reply, receiver) {
-            (Some(reply), _) => Submitted::Ready(reply),
-            (None, Some(receiver)) if is_deferred => Submitted::Deferred(receiver),
-            (None, Some(receiver)) => Submitted::Waiting(receiver),
-            // Either there is an answer or somebody waits for it.
-            (None, None) => Submitted::Ready(Reply::Failed(RequestError::Interrupted)),
+        match Submitted::of(reply, receiver) {
+            Submitted::Waiting(receiver) if is_deferred => Submitted::Deferred(receiver),
+            submitted => submitted,
         }
     }
 
-    /// What was submitted last, if it [takes several steps](RequestError::InSteps).
+    /// What was submitted last, if it [takes several steps](crate::node::request::RequestError::InSteps).
     pub(super) fn again(&mut self, submitted: &Submitted) -> Option<Request> {
         let again = self.requests.again();
         let in_steps = submitted.is_in_steps();

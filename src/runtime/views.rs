@@ -21,6 +21,16 @@ pub enum Submitted {
 }
 
 impl Submitted {
+    /// What a node has answered, or who waits for it.
+    pub(super) fn of(reply: Option<Reply>, receiver: Option<oneshot::Receiver<Reply>>) -> Self {
+        match (reply, receiver) {
+            (Some(reply), _) => Self::Ready(reply),
+            (None, Some(receiver)) => Self::Waiting(receiver),
+            // Either there is an answer or somebody waits for it.
+            (None, None) => Self::Ready(Reply::Failed(RequestError::Interrupted)),
+        }
+    }
+
     /// The answer, once it is there.
     pub async fn wait(self) -> Reply {
         match self {

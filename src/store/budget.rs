@@ -95,22 +95,12 @@ impl MemoryRoom {
         Self { bytes, bytes_max }
     }
 
-    /// How much it is in all.
-    pub fn bytes_max(&self) -> u64 {
-        self.bytes_max
-    }
-
-    /// How much is taken.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
     /// Whether something may be added.
     ///
     /// # Errors
     /// [`NoRoom`].
     pub fn check(&self) -> Result<(), NoRoom> {
-        let (bytes, bytes_max) = (self.bytes(), self.bytes_max);
+        let (bytes, bytes_max) = (self.bytes.load(Ordering::Relaxed), self.bytes_max);
         match bytes < bytes_max {
             true => Ok(()),
             false => Err(NoRoom { bytes, bytes_max }),

@@ -112,6 +112,7 @@ impl FrameEncoder {
     ///
     /// # Errors
     /// As those of [`begin`](Self::begin) and [`Sealing::step`].
+    #[cfg(test)]
     pub fn seal(&mut self, plain: &[u8], out: &mut BytesMut) -> Result<(), FrameError> {
         let records = 1 + plain.len().div_ceil(RECORD_PLAIN_MAX);
         let overhead = FRAME_HEADER_BYTES + records * (RECORD_HEADER_BYTES + TAG_BYTES);
@@ -176,7 +177,7 @@ pub struct Sealing<'a> {
     rest: &'a [u8],
 }
 
-impl Sealing<'_> {
+impl<'a> Sealing<'a> {
     /// Appends the next records to `out`, about half a mebibyte of them; whether there are
     /// more.
     ///
@@ -193,9 +194,7 @@ impl Sealing<'_> {
         }
         Ok(!self.rest.is_empty())
     }
-}
 
-impl<'a> Sealing<'a> {
     fn cut(&mut self, len: usize) -> &'a [u8] {
         let (cut, rest) = self.rest.split_at(self.rest.len().min(len));
         self.rest = rest;

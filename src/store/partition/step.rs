@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use super::{Advance, Partition};
-use crate::clock::RUNS_MAX;
-use crate::clock::{Dot, VersionVector};
+use crate::clock::{Dot, RUNS_MAX, VersionVector};
 use crate::object::{Row, Versions};
 use crate::store::StoreError;
 use crate::store::derived::Summary;
