@@ -145,6 +145,7 @@ async fn listen(
     let mut heard = Instant::now();
     let mut pinged = 0;
     let mut names = ActorNames::default();
+    let mut effects = Vec::new();
     // Else what it says first would be answered to nobody.
     let _ = timeout(LINK_WAIT, core.links.opened(from)).await;
     loop {
@@ -160,7 +161,7 @@ async fn listen(
                 read?;
                 while let Some(bytes) = reader.arrived()? {
                     match Frame::decode_with(&bytes, &mut names)? {
-                        Frame::Batch(messages) => core.receive(from, messages),
+                        Frame::Batch(messages) => core.receive(from, messages, &mut effects),
                         Frame::Ping(number) => pinged = number,
                         Frame::Refused(reason) => return Err(StreamError::Refused(reason)),
                         Frame::Hello(_) | Frame::Pong(_) => return Err(StreamError::OutOfTurn),

@@ -19,7 +19,7 @@ use super::limiter::Limiter;
 use super::links::Links;
 use super::listeners::Listeners;
 use super::long_frames::LongFrames;
-use super::past::Waiter;
+use super::past::{Waiter, Waiters};
 use super::state::{Command, FactsTable, Roster};
 use super::storage::{Opening, Watched};
 use super::time::Clock;
@@ -68,6 +68,8 @@ pub(super) struct Core {
     pub(super) limiter: Limiter,
     /// Told when somebody waits for the disk.
     pub(super) sync_now: Notify,
+    /// Who waits for replies.
+    pub(super) waiters: Waiters,
     /// Cancelled when the node begins to stop: no new requests.
     pub(super) stopping: CancellationToken,
     /// Cancelled when the node's tasks must end.
@@ -98,6 +100,11 @@ impl Core {
         let up = self.links.up();
         let active = roster.active_others().map(|member| member.identity.id);
         active.filter(|id| up.contains(id)).collect()
+    }
+
+    /// Whether more than one request waits for its reply.
+    pub(super) fn has_company(&self) -> bool {
+        self.waiters.count() > 1
     }
 
     /// The opening of the engine that is in use.

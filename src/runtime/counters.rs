@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::replication::Message;
+
 /// One number that any task may raise. It orders nothing.
 #[derive(Debug, Default)]
 pub(super) struct Counter(AtomicU64);
@@ -102,5 +104,16 @@ counters! {
         storage_errors,
         /// Times everything written was forced to disk.
         disk_syncs,
+    }
+}
+
+impl Counters {
+    /// Counts a message that will not be written.
+    pub(super) fn dropped(&self, message: &Message) {
+        match message {
+            Message::Push { .. } => self.pushes_dropped.one(),
+            Message::Published { .. } => self.published_dropped.one(),
+            _ => self.messages_dropped.one(),
+        }
     }
 }

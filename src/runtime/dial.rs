@@ -13,13 +13,9 @@ use tracing::{debug, warn};
 
 use super::core::Core;
 use super::cuts;
-use super::queue::Queue;
-use super::stream::{
-    BEAT, Frame, FrameReader, FrameWriter, Introduced, SILENCE_MAX, StreamError, introduce,
-};
+use super::outgoing::Outgoing;
+use super::stream::{BEAT, Frame, FrameReader, Introduced, SILENCE_MAX, StreamError, introduce};
 use crate::membership::Identity;
-use crate::replication::Message;
-use crate::wire::BatchPacker;
 
 /// How long connecting and the introduction may take together.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -30,13 +26,6 @@ const BACKOFF_MIN: Duration = Duration::from_millis(50);
 
 /// The pause doubles up to this: it bounds how long a healed network goes unused.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
-
-/// Bytes of one frame under load. Larger frames cost less per message and make the first
-/// message wait for the last.
-const FRAME_BUDGET: usize = 128 * 1024;
-
-/// Bytes sealed before they are written: some frames per call of the system.
-const FLUSH_BYTES: usize = 512 * 1024;
 
 /// Keeps a link to `peer` until it is cancelled, and notes in `met` which life of it answers.
 pub(super) async fn keep(
@@ -102,39 +91,36 @@ async fn run(core: &Core, introduced: Introduced, cancelled: &CancellationToken)
         peer,
     } = introduced;
     let id = peer.identity.id;
-    let queue = core.links.open(id);
+    let outgoing = Arc::new(Outgoing::new(writer, core.counters.clone()));
+    core.links.open(id, &outgoing);
     core.counters.links_opened.one();
     debug!(peer = %id, name = peer.name, addr = %peer.identity.addr, "link up");
     let mut link = Link {
-        core,
         reader,
-        writer,
-        queue: queue.clone(),
-        packer: BatchPacker::new(FRAME_BUDGET),
+        outgoing: outgoing.clone(),
         beats: 0,
     };
     let end = tokio::select! {
         () = cancelled.cancelled() => StreamError::Closed,
         Err(end) = link.serve() => end,
     };
-    core.links.close(id, &queue);
+    core.links.close(id, &outgoing);
     core.counters.links_closed.one();
-    for message in queue.take() {
-        core.count_dropped(&message);
+    let mut left = VecDeque::new();
+    outgoing.queue.take(&mut left);
+    for message in left {
+        core.counters.dropped(&message);
     }
     end
 }
 
-struct Link<'a> {
-    core: &'a Core,
+struct Link {
     reader: FrameReader,
-    writer: FrameWriter,
-    queue: Arc<Queue>,
-    packer: BatchPacker,
+    outgoing: Arc<Outgoing>,
     beats: u64,
 }
 
-impl Link<'_> {
+impl Link {
     async fn serve(&mut self) -> Result<std::convert::Infallible, StreamError> {
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -147,16 +133,16 @@ impl Link<'_> {
                         self.reader.last_chance().await?;
                     }
                     self.beats = self.beats.wrapping_add(1);
-                    self.writer.send(&Frame::Ping(self.beats)).await?;
+                    self.outgoing.send(&Frame::Ping(self.beats)).await?;
                 }
                 read = self.reader.read() => {
                     read?;
                     heard = Instant::now();
                     self.take_pongs()?;
                 }
-                () = self.queue.ready() => {
+                () = self.outgoing.handed_over() => {
                     let before = Instant::now();
-                    self.write_queue().await?;
+                    self.outgoing.write().await?;
                     // The peer may have been kept from speaking by what we wrote.
                     heard += before.elapsed();
                 }
@@ -173,50 +159,6 @@ impl Link<'_> {
                 _ => return Err(StreamError::OutOfTurn),
             }
         }
-        Ok(())
-    }
-
-    /// Writes everything that waits, many messages to a frame.
-    async fn write_queue(&mut self) -> Result<(), StreamError> {
-        loop {
-            let messages = self.queue.take();
-            if messages.is_empty() {
-                return Ok(());
-            }
-            self.write(messages).await?;
-        }
-    }
-
-    async fn write(&mut self, mut messages: VecDeque<Message>) -> Result<(), StreamError> {
-        while let Some(message) = messages.front() {
-            match self.packer.push(message) {
-                Ok(true) => {
-                    messages.pop_front();
-                }
-                Ok(false) => {
-                    self.seal_batch().await?;
-                    if self.writer.pending() >= FLUSH_BYTES {
-                        self.writer.flush().await?;
-                    }
-                }
-                Err(error) => {
-                    // Larger than any frame: nobody will ever get it in one piece.
-                    warn!(%error, "a message to a peer cannot be sent");
-                    self.core.count_dropped(message);
-                    messages.pop_front();
-                }
-            }
-        }
-        self.seal_batch().await?;
-        self.writer.flush().await
-    }
-
-    async fn seal_batch(&mut self) -> Result<(), StreamError> {
-        if let Some(frame) = self.packer.frame() {
-            self.core.counters.peer_messages_sent.add(self.packer.len());
-            self.writer.put(frame).await?;
-        }
-        self.packer.clear();
         Ok(())
     }
 }

@@ -13,20 +13,29 @@ use crate::replication::Message;
 /// A sync that fetched this many keys is always told of.
 const SYNC_WORTH_TELLING: u64 = 1_000;
 
+/// Effects for whose places the buffer of a stream keeps room.
+const EFFECTS_KEPT_MAX: usize = 1_024;
+
 impl Core {
-    /// Takes in what a peer said about data.
-    pub(super) fn receive(&self, from: NodeId, messages: Vec<Message>) {
+    /// Takes in what a peer said about data. What is to be done then goes through `effects`,
+    /// which are empty before and after.
+    pub(super) fn receive(
+        &self,
+        from: NodeId,
+        messages: Vec<Message>,
+        effects: &mut Vec<Effect<Waiter>>,
+    ) {
         self.counters.peer_messages_received.add(messages.len());
-        let mut effects = Vec::new();
+        effects.reserve(messages.len());
         for message in messages {
-            self.data
-                .receive(self.clock.now(), from, message, &mut effects);
+            self.data.receive(self.clock.now(), from, message, effects);
         }
-        self.execute(effects);
+        self.execute(effects.drain(..));
+        effects.shrink_to(EFFECTS_KEPT_MAX);
     }
 
     /// Does what the data plane wants done.
-    pub(super) fn execute(&self, effects: Vec<Effect<Waiter>>) {
+    pub(super) fn execute(&self, effects: impl IntoIterator<Item = Effect<Waiter>>) {
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => self.send(to, message),
@@ -68,20 +77,11 @@ impl Core {
         let Err(message) = self.links.send(to, message) else {
             return;
         };
-        self.count_dropped(&message);
+        self.counters.dropped(&message);
         let mut effects = Vec::new();
         let now = self.clock.now();
         self.data.dropped(now, to, &message, &mut effects);
         self.execute(effects);
-    }
-
-    /// Counts a message that will not be written.
-    pub(super) fn count_dropped(&self, message: &Message) {
-        match message {
-            Message::Push { .. } => self.counters.pushes_dropped.one(),
-            Message::Published { .. } => self.counters.published_dropped.one(),
-            _ => self.counters.messages_dropped.one(),
-        }
     }
 
     /// A node under load fetches in each round the few writes that are on their way anyway:

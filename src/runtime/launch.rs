@@ -25,13 +25,13 @@ use super::links::Links;
 use super::listeners::Listeners;
 use super::long_frames::LongFrames;
 use super::outbox::Outbox;
-use super::past::Waiter;
+use super::past::{Waiter, Waiters};
 use super::ports::{self, Sockets};
 use super::state::{Command, FactsTable, Roster};
 use super::storage::{Opening, Watched};
 use super::time::Clock;
 use super::udp::{self, COMMANDS_MAX, Lane};
-use super::{accept, facts, founding, fsync, peers, reopen, seeds, timer};
+use super::{accept, facts, flush, founding, fsync, peers, reopen, seeds, timer};
 use crate::config::{Config, Network};
 use crate::membership::{Identity, Membership, Params};
 use crate::node::Data;
@@ -87,6 +87,7 @@ pub(super) fn launch(
         counters,
         limiter: Limiter::default(),
         sync_now: Notify::new(),
+        waiters: Waiters::default(),
         stopping: CancellationToken::new(),
         stopped: CancellationToken::new(),
         tasks: TaskTracker::new(),
@@ -159,6 +160,7 @@ impl Datagrams {
 
 fn start_others(core: &Arc<Core>, peers: TcpListener, config: &Config, guessed: Vec<SocketAddr>) {
     core.spawn_vital("peers", peers::run(core.clone()));
+    core.spawn_vital("flusher", flush::run(core.clone()));
     core.spawn_vital("acceptor", accept::run(core.clone(), peers));
     core.spawn_vital("timer", timer::run(core.clone()));
     core.spawn_vital("fsync", fsync::run(core.clone()));

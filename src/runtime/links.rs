@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
-use super::queue::Queue;
+use super::outgoing::Outgoing;
 use crate::clock::NodeId;
 use crate::replication::Message;
 
@@ -16,7 +16,11 @@ use crate::replication::Message;
 /// introduction and takes it out when the stream ends.
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    up: RwLock<BTreeMap<NodeId, Arc<Queue>>>,
+    up: RwLock<BTreeMap<NodeId, Arc<Outgoing>>>,
+    /// Those with something that waits.
+    queued: Mutex<Vec<Arc<Outgoing>>>,
+    /// Told when the first message waits.
+    first_queued: Notify,
     changed: Notify,
     /// Told when one has come up.
     opened: Notify,
@@ -26,20 +30,43 @@ impl Links {
     /// Puts a message into the peer's queue, or gives it back if there is no link or no
     /// room.
     pub(super) fn send(&self, to: NodeId, message: Message) -> Result<(), Message> {
-        match self.up.read().get(&to) {
-            Some(queue) => queue.put(message),
-            None => Err(message),
+        let up = self.up.read();
+        let Some(outgoing) = up.get(&to) else {
+            return Err(message);
+        };
+        let is_first = outgoing.queue.put(message)?;
+        if is_first {
+            let mut queued = self.queued.lock();
+            queued.push(Arc::clone(outgoing));
+            if queued.len() == 1 {
+                self.first_queued.notify_one();
+            }
         }
+        Ok(())
+    }
+
+    /// Waits until something waits to be written. Cancel-safe; for one waiter.
+    pub(super) async fn queued(&self) {
+        self.first_queued.notified().await;
+    }
+
+    /// Whether more than one message waits for some peer.
+    pub(super) fn has_several_waiting(&self) -> bool {
+        let queued = self.queued.lock();
+        queued.iter().any(|outgoing| outgoing.queue.has_several())
+    }
+
+    /// The links for which something has come to wait since the last call.
+    pub(super) fn take_queued(&self) -> Vec<Arc<Outgoing>> {
+        std::mem::take(&mut *self.queued.lock())
     }
 
     /// A link has come up. Its queue is new: what an earlier link had not written is sync's
     /// to find.
-    pub(super) fn open(&self, peer: NodeId) -> Arc<Queue> {
-        let queue = Arc::new(Queue::default());
-        self.up.write().insert(peer, queue.clone());
+    pub(super) fn open(&self, peer: NodeId, outgoing: &Arc<Outgoing>) {
+        self.up.write().insert(peer, Arc::clone(outgoing));
         self.changed.notify_one();
         self.opened.notify_waiters();
-        queue
     }
 
     /// Waits until the link to a peer is up. Cancel-safe.
@@ -53,12 +80,12 @@ impl Links {
         }
     }
 
-    /// The link with this queue is down.
-    pub(super) fn close(&self, peer: NodeId, queue: &Arc<Queue>) {
+    /// This link is down.
+    pub(super) fn close(&self, peer: NodeId, outgoing: &Arc<Outgoing>) {
         let mut up = self.up.write();
         if up
             .get(&peer)
-            .is_some_and(|current| Arc::ptr_eq(current, queue))
+            .is_some_and(|current| Arc::ptr_eq(current, outgoing))
         {
             up.remove(&peer);
         }
@@ -87,13 +114,38 @@ impl Links {
 mod tests {
     use super::*;
 
+    fn open(links: &Links, peer: NodeId) -> Arc<Outgoing> {
+        let outgoing = Arc::new(Outgoing::default());
+        links.open(peer, &outgoing);
+        outgoing
+    }
+
+    #[tokio::test]
+    async fn a_link_is_told_of_once_until_it_is_written() {
+        let links = Links::default();
+        let link = open(&links, NodeId(1));
+        open(&links, NodeId(2));
+        links.send(NodeId(1), Message::Root(1)).unwrap();
+        assert!(!links.has_several_waiting());
+        links.send(NodeId(1), Message::Root(2)).unwrap();
+        assert!(links.has_several_waiting());
+        links.queued().await;
+        let queued = links.take_queued();
+        assert!(matches!(queued.as_slice(), [only] if Arc::ptr_eq(only, &link)));
+        assert!(links.take_queued().is_empty());
+        assert!(link.queue.take(&mut std::collections::VecDeque::new()));
+        links.send(NodeId(1), Message::Root(3)).unwrap();
+        links.queued().await;
+        assert_eq!(links.take_queued().len(), 1);
+    }
+
     #[test]
     fn a_message_without_a_link_comes_back() {
         let links = Links::default();
         assert!(links.send(NodeId(1), Message::Root(1)).is_err());
-        let queue = links.open(NodeId(1));
+        let link = open(&links, NodeId(1));
         assert!(links.send(NodeId(1), Message::Root(1)).is_ok());
-        links.close(NodeId(1), &queue);
+        links.close(NodeId(1), &link);
         assert!(links.send(NodeId(1), Message::Root(1)).is_err());
     }
 
@@ -103,10 +155,10 @@ mod tests {
         let other = links.clone();
         let waiter = tokio::spawn(async move { other.opened(NodeId(1)).await });
         tokio::task::yield_now().await;
-        links.open(NodeId(2));
+        open(&links, NodeId(2));
         tokio::task::yield_now().await;
         assert!(!waiter.is_finished());
-        links.open(NodeId(1));
+        open(&links, NodeId(1));
         waiter.await.unwrap();
         links.opened(NodeId(1)).await;
     }
@@ -114,8 +166,8 @@ mod tests {
     #[test]
     fn an_old_link_does_not_close_its_successor() {
         let links = Links::default();
-        let old = links.open(NodeId(1));
-        let _new = links.open(NodeId(1));
+        let old = open(&links, NodeId(1));
+        let _new = open(&links, NodeId(1));
         links.close(NodeId(1), &old);
         assert_eq!(links.count(), 1);
     }

@@ -16,7 +16,8 @@
 //! | node facts (`facts`) | chitchat's handle; starts chitchat's server anew when that ends | a tick, the server's end | |
 //! | chitchat's server (started by `facts`, ended with it, not tracked) | chitchat's state, reassembly of its messages | the inbox that membership fills, a tick | sees nothing unauthenticated |
 //! | peers (`peers`) | which members are dialled; the data plane's view | the roster, links coming up and going down | |
-//! | dialler, one per member (`dial`, started and cancelled by `peers`) | the outgoing stream and its queue while it is up | connecting, the queue, a beat, the peer's beats | waits longer than `SILENCE_MAX` for a peer |
+//! | dialler, one per member (`dial`, started and cancelled by `peers`) | the outgoing stream while it is up | connecting, what the flusher hands over, a beat, the peer's beats | waits longer than `SILENCE_MAX` for a peer |
+//! | flusher (`flush`) | nothing | messages for peers | waits for a stream: what that does not take at once it hands over |
 //! | acceptor (`accept`) | the peers' listener | new streams | |
 //! | incoming stream, one per peer (started by `accept`; ends also when the peer opens another, is silent, or breaks a rule) | one incoming stream | the peer, a beat | |
 //! | timer (`timer`) | nothing | the data plane's next timeout, 100 ms at most | |
@@ -57,6 +58,7 @@ mod error;
 mod events;
 mod facts;
 mod facts_lane;
+mod flush;
 mod founding;
 mod fsync;
 mod handle;
@@ -70,6 +72,7 @@ mod listing;
 mod long_frames;
 mod memory;
 mod outbox;
+mod outgoing;
 mod past;
 mod peers;
 mod place;

@@ -117,16 +117,35 @@ impl Past {
 pub(super) struct Waiter {
     sender: oneshot::Sender<Reply>,
     past: Option<(Arc<Past>, PartitionId)>,
+    /// Counts it while it is there.
+    _counted: Arc<()>,
+}
+
+/// All who wait for replies.
+#[derive(Debug, Default)]
+pub(super) struct Waiters(Arc<()>);
+
+impl Waiters {
+    /// About how many there are.
+    pub(super) fn count(&self) -> usize {
+        Arc::strong_count(&self.0).saturating_sub(1)
+    }
+
+    /// One more.
+    pub(super) fn waiter(
+        &self,
+        sender: oneshot::Sender<Reply>,
+        past: Option<(Arc<Past>, PartitionId)>,
+    ) -> Waiter {
+        Waiter {
+            sender,
+            past,
+            _counted: Arc::clone(&self.0),
+        }
+    }
 }
 
 impl Waiter {
-    pub(super) fn new(
-        sender: oneshot::Sender<Reply>,
-        past: Option<(Arc<Past>, PartitionId)>,
-    ) -> Self {
-        Self { sender, past }
-    }
-
     /// Hands the reply over; false if nobody waits any more.
     pub(super) fn send(self, reply: Reply) -> bool {
         if let Some((past, partition)) = self.past

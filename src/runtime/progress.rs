@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Handle;
-use super::past::{Noted, PAST_WRITERS_MAX, Past, Waiter};
+use super::past::{Noted, PAST_WRITERS_MAX, Past};
 use super::views::Submitted;
 use crate::clock::{Clock, NodeId, VersionVector};
 use crate::node::View;
@@ -149,7 +149,7 @@ impl Handle {
         let waiter = || {
             let (sender, waiting) = oneshot::channel();
             receiver = Some(waiting);
-            Waiter::new(sender, None)
+            core.waiters.waiter(sender, None)
         };
         let now = core.clock.now();
         let reply = (core.data).ask_owner(now, owner, request, waiter, &mut effects);

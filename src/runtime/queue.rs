@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use crate::replication::Message;
 
@@ -38,7 +37,6 @@ const MESSAGE_BYTES: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
-    ready: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -60,8 +58,9 @@ impl Waiting {
 }
 
 impl Queue {
-    /// Puts a message at the end, or gives it back if there is no room.
-    pub(super) fn put(&self, message: Message) -> Result<(), Message> {
+    /// Puts a message at the end, or gives it back if there is no room. Says whether it is the
+    /// first: its writer has to be told then.
+    pub(super) fn put(&self, message: Message) -> Result<bool, Message> {
         let weight = weight(&message);
         let share = match message {
             Message::Published { .. } => PUBLISHED_SHARE,
@@ -75,20 +74,30 @@ impl Queue {
         }
         *bytes = bytes.saturating_add(weight);
         waiting.messages.push_back(message);
-        drop(waiting);
-        self.ready.notify_one();
-        Ok(())
+        Ok(count == 0)
     }
 
-    /// Takes everything that waits.
-    pub(super) fn take(&self) -> VecDeque<Message> {
+    /// Moves everything that waits into `taken`, which must be empty; whether there was
+    /// something.
+    pub(super) fn take(&self, taken: &mut VecDeque<Message>) -> bool {
+        self.take_up_to(usize::MAX, taken) && !taken.is_empty()
+    }
+
+    /// Moves everything that waits into `taken`, which must be empty, unless it is more than
+    /// so many bytes.
+    pub(super) fn take_up_to(&self, bytes_max: usize, taken: &mut VecDeque<Message>) -> bool {
         let mut waiting = self.waiting.lock();
-        std::mem::take(&mut *waiting).messages
+        if waiting.bytes.saturating_add(waiting.long_bytes) > bytes_max {
+            return false;
+        }
+        (waiting.bytes, waiting.long_bytes) = (0, 0);
+        std::mem::swap(&mut waiting.messages, taken);
+        true
     }
 
-    /// Waits until something may be there to take. Cancel-safe.
-    pub(super) async fn ready(&self) {
-        self.ready.notified().await;
+    /// Whether more than one message waits.
+    pub(super) fn has_several(&self) -> bool {
+        self.waiting.lock().messages.len() > 1
     }
 }
 
@@ -120,6 +129,28 @@ mod tests {
     use crate::placement::PartitionId;
     use crate::replication::PartitionHash;
 
+    fn taken(queue: &Queue) -> VecDeque<Message> {
+        let mut taken = VecDeque::new();
+        queue.take(&mut taken);
+        taken
+    }
+
+    #[test]
+    fn little_is_taken_alone() {
+        let queue = Queue::default();
+        assert_eq!(queue.put(Message::Root(1)), Ok(true));
+        assert!(!queue.has_several());
+        assert_eq!(queue.put(Message::Root(2)), Ok(false));
+        assert!(queue.has_several());
+        let mut taken = VecDeque::new();
+        assert!(!queue.take_up_to(2 * MESSAGE_BYTES - 1, &mut taken));
+        assert!(taken.is_empty());
+        assert!(queue.take_up_to(2 * MESSAGE_BYTES, &mut taken));
+        assert_eq!(taken, [Message::Root(1), Message::Root(2)]);
+        assert!(!queue.take(&mut VecDeque::new()));
+        assert_eq!(queue.put(Message::Root(3)), Ok(true));
+    }
+
     #[test]
     fn a_full_queue_gives_the_message_back() {
         let queue = Queue::default();
@@ -130,8 +161,7 @@ mod tests {
             }
         }
         assert_eq!(queue.put(Message::Root(9)), Err(Message::Root(9)));
-        let taken = queue.take();
-        assert_eq!(taken.front(), Some(&Message::Root(0)));
+        assert_eq!(taken(&queue).front(), Some(&Message::Root(0)));
         assert!(queue.put(Message::Root(9)).is_ok());
     }
 
@@ -145,7 +175,7 @@ mod tests {
         let put = (0..16).filter(|_| queue.put(published()).is_ok()).count();
         assert_eq!(put, 8);
         assert!(queue.put(Message::Root(1)).is_ok());
-        queue.take();
+        taken(&queue);
         assert!(queue.put(published()).is_ok());
     }
 
@@ -163,7 +193,7 @@ mod tests {
         for root in 0..1_000 {
             assert!(queue.put(Message::Root(root)).is_ok());
         }
-        assert_eq!(queue.take().len(), 1_002);
+        assert_eq!(taken(&queue).len(), 1_002);
         assert!(queue.put(long(LONG_BYTES)).is_ok());
     }
 
@@ -181,7 +211,7 @@ mod tests {
         let put = (0..9).take_while(|_| queue.put(some()).is_ok()).count();
         assert_eq!(put, QUEUE_BYTES_MAX / LONG_BYTES + 1);
         assert!(queue.put(Message::Root(1)).is_err());
-        queue.take();
+        taken(&queue);
         assert!(queue.put(Message::Root(1)).is_ok());
     }
 }

@@ -50,7 +50,7 @@ impl<'a> Streak<'a> {
             let (sender, waiting) = oneshot::channel();
             receiver = Some(waiting);
             let past = past.map(|(past, partition)| (Arc::clone(past), partition));
-            Waiter::new(sender, past)
+            core.waiters.waiter(sender, past)
         };
         let is_decided = request.is_decided();
         let before = self.effects.len();
@@ -86,7 +86,7 @@ impl<'a> Streak<'a> {
         self.requests.release();
         self.now = None;
         if !self.effects.is_empty() {
-            self.core.execute(std::mem::take(&mut self.effects));
+            self.core.execute(self.effects.drain(..));
         }
     }
 }

@@ -4,11 +4,12 @@
 //! stream that hangs for ever, as one across a cut network may, is noticed. A side that is
 //! busy writing waits only as long as the other takes something.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use rand::Rng;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -159,12 +160,14 @@ impl FrameReader {
 }
 
 /// The writing side.
+#[derive(Debug)]
 pub(super) struct FrameWriter {
     encoder: FrameEncoder,
     sink: Sink,
 }
 
 /// Where sealed bytes go.
+#[derive(Debug)]
 struct Sink {
     half: OwnedWriteHalf,
     out: BytesMut,
@@ -190,6 +193,14 @@ impl FrameWriter {
         Ok(())
     }
 
+    /// Seals a frame, however long, into the buffer that the next flush writes.
+    pub(super) fn put_whole(&mut self, frame: &[u8]) -> Result<(), StreamError> {
+        let mut sealing = self.encoder.begin(frame)?;
+        while sealing.step(&mut self.sink.out)? {}
+        self.sink.counters.peer_frames_sent.one();
+        Ok(())
+    }
+
     /// Bytes that wait to be flushed.
     pub(super) fn pending(&self) -> usize {
         self.sink.out.len()
@@ -202,6 +213,11 @@ impl FrameWriter {
     pub(super) async fn flush(&mut self) -> Result<(), StreamError> {
         self.sink.flush().await
     }
+
+    /// Writes what was put as far as it is taken at once; whether that is all.
+    pub(super) fn try_flush(&mut self) -> Result<bool, StreamError> {
+        self.sink.try_flush()
+    }
 }
 
 impl Sink {
@@ -213,12 +229,35 @@ impl Sink {
             let written = timeout(SILENCE_MAX, self.half.write_buf(&mut self.out))
                 .await
                 .map_err(|_| StreamError::Stuck)??;
-            if written == 0 {
-                return Err(StreamError::Closed);
-            }
-            self.counters.peer_bytes_sent.add(written);
+            self.note_written(written)?;
         }
-        if self.out.capacity() > BUFFER_KEPT_MAX {
+        Ok(())
+    }
+
+    fn try_flush(&mut self) -> Result<bool, StreamError> {
+        while !self.out.is_empty() {
+            if self.peer.is_some_and(cuts::is_cut) {
+                return Ok(false);
+            }
+            match self.half.try_write(&self.out) {
+                Ok(written) => {
+                    self.out.advance(written);
+                    self.note_written(written)?;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(true)
+    }
+
+    /// So many bytes are gone from the buffer.
+    fn note_written(&mut self, written: usize) -> Result<(), StreamError> {
+        if written == 0 {
+            return Err(StreamError::Closed);
+        }
+        self.counters.peer_bytes_sent.add(written);
+        if self.out.is_empty() && self.out.capacity() > BUFFER_KEPT_MAX {
             self.out = BytesMut::new();
         }
         Ok(())

@@ -35,6 +35,12 @@ pub const REFUSED_BYTES_MAX: usize = 512;
 /// batch of the usual budget holds fewer, so only malice and bugs meet it.
 pub const BATCH_MESSAGES_MAX: usize = 8_192;
 
+/// Bytes of a small message, to guess from a batch's length how many there are.
+const MESSAGE_BYTES_USUAL: usize = 32;
+
+/// Messages that are made room for before they are read.
+const MESSAGES_EXPECTED_MAX: usize = 256;
+
 pub(super) const KIND_BATCH: u8 = 2;
 pub(super) const FRAME_HEADER: usize = 2;
 const KIND_HELLO: u8 = 1;
@@ -164,15 +170,21 @@ pub(super) fn put_message<M: Serialize>(
     names: &mut ActorNames,
     out: &mut Vec<u8>,
 ) -> Result<(), WireError> {
+    let place = out.len();
+    out.push(0);
     let start = out.len();
-    names.within(|| codec::encode_into(message, out))?;
+    let encoded = names.within(|| codec::encode_into(message, out));
     let len = out.len() - start;
-    if let Err(error) = check_len("message", len, FRAME_BYTES_MAX) {
-        out.truncate(start);
+    let checked = encoded
+        .map_err(WireError::from)
+        .and_then(|()| check_len("message", len, FRAME_BYTES_MAX));
+    if let Err(error) = checked {
+        out.truncate(place);
         return Err(error);
     }
-    // Moving the message costs little beside encoding it.
-    out.splice(start..start, length_bytes(len));
+    // Most lengths are of one byte; for a longer one the message is moved, which costs little
+    // beside encoding it.
+    out.splice(place..start, length_bytes(len));
     Ok(())
 }
 
@@ -210,7 +222,8 @@ fn read_messages<M: DeserializeOwned>(
     names: &mut ActorNames,
 ) -> Result<Vec<M>, WireError> {
     const CUT: WireError = WireError::Truncated { what: "batch" };
-    let mut messages = Vec::new();
+    let mut messages =
+        Vec::with_capacity((body.len() / MESSAGE_BYTES_USUAL).min(MESSAGES_EXPECTED_MAX));
     while !body.is_empty() {
         if messages.len() >= BATCH_MESSAGES_MAX {
             return Err(TOO_MANY);
