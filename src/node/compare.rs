@@ -11,7 +11,7 @@ use super::Data;
 use super::effect::{Effect, Note};
 use super::shard::Pulled;
 use super::view::View;
-use crate::clock::NodeId;
+use crate::clock::{Clock, NodeId};
 use crate::machine::{Machine, Now};
 use crate::placement::PartitionId;
 use crate::replication::{Input, Message, Output, PartitionHash, Pull, Synchronizer};
@@ -127,6 +127,25 @@ impl<W> Data<W> {
     fn note_even(&self, peer: NodeId, ids: impl Iterator<Item = PartitionId>) {
         for id in ids {
             self.shard(id).lock().note_even(peer, std::iter::once(id));
+        }
+    }
+
+    /// Asks `peer`, whose copy of a partition had `seen`, for what the copy here lacks of that.
+    pub fn fetch_if_behind(
+        &self,
+        now: Now,
+        peer: NodeId,
+        partition: PartitionId,
+        seen: &Clock,
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        let is_behind = self.known_shard(partition).is_some_and(|shard| {
+            let shard = shard.lock();
+            let copy = shard.partitions.get(&partition);
+            copy.is_some_and(|copy| !copy.clock().dominates(seen))
+        });
+        if is_behind {
+            self.differ(now, peer, vec![partition], false, effects);
         }
     }
 

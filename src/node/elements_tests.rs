@@ -847,3 +847,32 @@ fn one_node_tells_that_a_key_has_ended() {
     pair.expired.sort();
     assert_eq!(pair.expired, [bytes("key"), bytes("value")]);
 }
+
+/// A copy that a quorum read finds behind asks for the rest at once, and else for nothing.
+#[test]
+fn what_a_copy_lacks_is_fetched_from_the_owner_that_has_it() {
+    let mut pair = Pair::new();
+    pair.sadd(0, &["a"]);
+    let partition = PartitionId(0);
+    let progress = Request::Progress {
+        partition,
+        on_disk: false,
+    };
+    let Reply::Progress(seen) = pair.ask(0, progress) else {
+        panic!("no clock");
+    };
+    // The push is lost.
+    pair.unheard.clear();
+    assert_eq!(pair.question(1, Kind::Set, Ask::Count), Reply::Number(0));
+    let fetch = |pair: &mut Pair, n: usize, owner: NodeId| {
+        let mut effects = Vec::new();
+        pair.nodes[n].fetch_if_behind(pair.now, owner, partition, &seen, &mut effects);
+        pair.keep(n, effects);
+    };
+    fetch(&mut pair, 0, TWO);
+    assert_eq!(pair.unheard, []);
+    fetch(&mut pair, 1, ONE);
+    assert_eq!(pair.members(), "a");
+    fetch(&mut pair, 1, ONE);
+    assert_eq!(pair.unheard, []);
+}

@@ -1,4 +1,4 @@
-//! Reads of sets and hashes at a strength beyond one.
+//! Reads of sets and hashes, and of whether a key holds anything, at a strength beyond one.
 //!
 //! What several replicas have of one row is merged for the answer (PROTOCOL 3.7). The elements
 //! of a key are many rows, and sending all that replicas have of them would cost more than it
@@ -14,17 +14,22 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::Handle;
+use super::core::Core;
 use super::past::Past;
 use super::progress::{PAUSE_MAX, PAUSE_MIN};
 use super::views::Submitted;
-use crate::clock::Clock;
+use crate::clock::{Clock, NodeId};
 use crate::node::request::{Consistency, Reply, Request, RequestError, Strength};
 use crate::placement::PartitionId;
 
 impl Handle {
     /// Whether the copy that answers a request is to be brought abreast before.
     pub(super) fn is_read_abreast(request: &Request, consistency: Consistency) -> bool {
-        matches!(request, Request::Ask { .. }) && consistency.read != Strength::One
+        let is_of_elements = matches!(
+            request,
+            Request::Ask { .. } | Request::Exists { .. } | Request::Describe { .. }
+        );
+        is_of_elements && consistency.read != Strength::One
     }
 
     /// Does such a request. It changes nothing, so others need not wait for it.
@@ -40,6 +45,10 @@ impl Handle {
             let partition = request.partition(&node.keyspace());
             let reply = match node.come_abreast(partition, consistency.read).await {
                 Ok(()) => {
+                    let consistency = Consistency {
+                        read: Strength::One,
+                        ..consistency
+                    };
                     let submitted = node.run_once(past.as_ref(), consistency, request);
                     submitted.wait().await
                 }
@@ -76,15 +85,22 @@ impl Handle {
             on_disk: false,
         };
         // The copy that is read is one of them.
-        let mut asked: JoinSet<Reply> = JoinSet::new();
+        let mut asked: JoinSet<(NodeId, Reply)> = JoinSet::new();
         for owner in &group.voters {
-            asked.spawn(self.ask_owner(*owner, progress()).wait());
+            let (owner, answer) = (*owner, self.ask_owner(*owner, progress()).wait());
+            asked.spawn(async move { (owner, answer.await) });
         }
-        let others = needed.saturating_sub(self.core().data.serves(partition).into());
+        let is_served_here = self.core().data.serves(partition);
+        let others = needed.saturating_sub(is_served_here.into());
         let mut ahead: Vec<Clock> = Vec::with_capacity(others);
         while ahead.len() < others {
             match timeout_at(deadline, asked.join_next()).await {
-                Ok(Some(Ok(Reply::Progress(clock)))) => ahead.push(clock),
+                Ok(Some(Ok((owner, Reply::Progress(clock))))) => {
+                    if is_served_here {
+                        self.core().fetch_if_behind(owner, partition, &clock);
+                    }
+                    ahead.push(clock);
+                }
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => return Err(unanswered(ahead.len())),
             }
@@ -103,5 +119,15 @@ impl Handle {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
+    }
+}
+
+impl Core {
+    /// Asks an owner for what its copy had and this node's lacks, if anything.
+    fn fetch_if_behind(&self, owner: NodeId, partition: PartitionId, seen: &Clock) {
+        let (now, mut effects) = (self.clock.now(), Vec::new());
+        self.data
+            .fetch_if_behind(now, owner, partition, seen, &mut effects);
+        self.execute(effects);
     }
 }

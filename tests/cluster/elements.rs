@@ -447,8 +447,24 @@ fn elements_are_read_at_the_strength_that_was_asked_for() {
                 )
             })
         });
+        let new = format!("set{n}");
+        eventually("a set without the third", LATER, || {
+            writer.call(&["SADD", &new, "member"])?;
+            same(writer.call(&["EXPIRE", &new, "1000"])?, Value::Integer(1))
+        });
         cluster.nodes[2].signal("CONT");
         let yes = Ok(Value::Integer(1));
+        match n % 3 {
+            0 => assert_eq!(reader.call(&["EXISTS", &new]), yes),
+            1 => assert_eq!(
+                reader.call(&["TYPE", &new]),
+                Ok(Value::Simple("set".into()))
+            ),
+            _ => {
+                let left = reader.call(&["TTL", &new]);
+                assert!(matches!(left, Ok(Value::Integer(900..=1000))), "{left:?}");
+            }
+        }
         assert_eq!(reader.call(&["SISMEMBER", "set", &member]), yes);
         assert_eq!(reader.call(&["HEXISTS", "hash", &member]), yes);
         assert_eq!(reader.call(&["SCARD", "set"]), Ok(Value::Integer(n + 1)));
