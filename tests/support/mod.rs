@@ -388,11 +388,14 @@ impl Node {
     #[track_caller]
     pub fn signal(&self, signal: &str) {
         // The child has not been waited for, so its pid cannot be anybody else's.
-        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        let pid = self.child.as_ref().expect("it runs").id();
         let sent = Command::new("kill")
-            .args([format!("-{signal}"), pid])
+            .args([format!("-{signal}"), pid.to_string()])
             .status();
         assert!(sent.expect("kill").success(), "SIG{signal} was not sent");
+        if signal == "STOP" {
+            eventually("it stands still", LATER, || threads_stand_still(pid));
+        }
     }
 
     /// The id of its process.
@@ -624,4 +627,21 @@ impl Cluster {
             node.await_states(&all.join(", "));
         }
     }
+}
+
+/// Whether every thread of a process has stopped, where the system says so: one that was running
+/// may do so a little after the signal was sent.
+fn threads_stand_still(pid: u32) -> Result<(), String> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Ok(());
+    };
+    for thread in threads.flatten() {
+        let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+        let state = state.unwrap_or("T").trim();
+        if !state.starts_with('T') {
+            return Err(format!("{:?} is {state}", thread.file_name()));
+        }
+    }
+    Ok(())
 }
