@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use netdb::config::Config as NetdbConfig;
 use netdb::resp::Value;
+use support::client::fields;
 use support::ports::Ports;
 use support::{Connection, LATER, eventually, number_from_env, same, unique_cluster_name};
 use tempfile::TempDir;
@@ -112,6 +114,16 @@ fn netdb(is_synced: bool) -> Servers {
             let members = call(*addr, &["NETDB", "MEMBERS"])?;
             let alive = format!("{members:?}").matches("alive").count();
             same(alive, 3)
+        });
+        // Before that some keys have fewer owners, and less is to be done for a write.
+        eventually("every node is an owner of every key", LATER, || {
+            let rebalance = fields(call(*addr, &["NETDB", "REBALANCE"])?)?;
+            let of = |name: &str| rebalance.get(name).cloned().unwrap_or_default();
+            let partitions = NetdbConfig::default().cluster.partitions.to_string();
+            same(
+                [of("is_settled"), of("owned")],
+                ["1".to_owned(), partitions],
+            )
         });
         eventually("a write has its replicas", LATER, || {
             let set = call(*addr, &["SET", "key", "value"])?;
