@@ -104,7 +104,7 @@ impl Handle {
         consistency: Consistency,
         request: Request,
     ) -> Submitted {
-        if self.core.stopping.is_cancelled() {
+        if streak.is_over {
             return Submitted::Ready(Reply::Failed(RequestError::ShuttingDown));
         }
         if Self::is_read_abreast(&request, consistency) {

@@ -23,6 +23,8 @@ pub struct Streak<'a> {
     effects: Vec<Effect<Waiter>>,
     /// When what is kept was taken.
     now: Option<Now>,
+    /// Whether the node took no requests any more when it began.
+    pub(super) is_over: bool,
 }
 
 impl<'a> Streak<'a> {
@@ -32,6 +34,7 @@ impl<'a> Streak<'a> {
             requests: core.data.streak(),
             effects: Vec::new(),
             now: None,
+            is_over: core.stopping.is_cancelled(),
         }
     }
 
