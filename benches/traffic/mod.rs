@@ -221,7 +221,7 @@ impl Stream {
 
     /// The messages of the next frame.
     pub fn unpack(&mut self, frame: &[u8]) -> Vec<Message> {
-        match Frame::<Message, ()>::decode_with(frame, &mut self.heard) {
+        match Frame::<Message, ()>::decode_with(frame, &mut self.heard, Vec::new()) {
             Ok(Frame::Batch(messages)) => messages,
             other => panic!("not a batch: {other:?}"),
         }

@@ -145,7 +145,8 @@ async fn listen(
     let mut heard = Instant::now();
     let mut pinged = 0;
     let mut names = ActorNames::default();
-    let mut effects = Vec::new();
+    // Lists that are filled and emptied with every frame.
+    let (mut room, mut effects) = (Vec::new(), Vec::new());
     // Else what it says first would be answered to nobody.
     let _ = timeout(LINK_WAIT, core.links.opened(from)).await;
     loop {
@@ -160,8 +161,11 @@ async fn listen(
             read = reader.read() => {
                 read?;
                 while let Some(bytes) = reader.arrived()? {
-                    match Frame::decode_with(&bytes, &mut names)? {
-                        Frame::Batch(messages) => core.receive(from, messages, &mut effects),
+                    match Frame::decode_with(&bytes, &mut names, std::mem::take(&mut room))? {
+                        Frame::Batch(mut messages) => {
+                            core.receive(from, &mut messages, &mut effects);
+                            room = messages;
+                        }
                         Frame::Ping(number) => pinged = number,
                         Frame::Refused(reason) => return Err(StreamError::Refused(reason)),
                         Frame::Hello(_) | Frame::Pong(_) => return Err(StreamError::OutOfTurn),

@@ -13,25 +13,26 @@ use crate::replication::Message;
 /// A sync that fetched this many keys is always told of.
 const SYNC_WORTH_TELLING: u64 = 1_000;
 
-/// Effects for whose places the buffer of a stream keeps room.
-const EFFECTS_KEPT_MAX: usize = 1_024;
+/// Messages, and effects, that a stream's lists keep room for: most frames have fewer.
+const KEPT_MAX: usize = 128;
 
 impl Core {
-    /// Takes in what a peer said about data. What is to be done then goes through `effects`,
-    /// which are empty before and after.
+    /// Takes in what a peer said about data, and leaves `messages` empty. What is to be done
+    /// then goes through `effects`, which are empty before and after.
     pub(super) fn receive(
         &self,
         from: NodeId,
-        messages: Vec<Message>,
+        messages: &mut Vec<Message>,
         effects: &mut Vec<Effect<Waiter>>,
     ) {
         self.counters.peer_messages_received.add(messages.len());
         effects.reserve(messages.len());
-        for message in messages {
+        for message in messages.drain(..) {
             self.data.receive(self.clock.now(), from, message, effects);
         }
         self.execute(effects.drain(..));
-        effects.shrink_to(EFFECTS_KEPT_MAX);
+        messages.shrink_to(KEPT_MAX);
+        effects.shrink_to(KEPT_MAX);
     }
 
     /// Does what the data plane wants done.

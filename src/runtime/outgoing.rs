@@ -27,8 +27,8 @@ const FLUSH_BYTES: usize = 512 * 1024;
 /// is sealed by the tasks of their links, side by side.
 const FLUSHED_BYTES_MAX: usize = 64 * 1024;
 
-/// Messages for whose places a buffer keeps room.
-const MESSAGES_KEPT_MAX: usize = 1_024;
+/// Messages that the list of a stream keeps room for: most frames have fewer.
+const MESSAGES_KEPT_MAX: usize = 128;
 
 /// One peer's messages and stream.
 #[derive(Debug, Default)]

@@ -159,7 +159,7 @@ mod tests {
             let mut arrived = Vec::new();
             let mut receive = |packer: &BatchPacker| {
                 let frame = packer.frame().unwrap();
-                match Frame::<Vec<ActorId>, u8>::decode_with(frame, &mut heard).unwrap() {
+                match Frame::<Vec<ActorId>, u8>::decode_with(frame, &mut heard, Vec::new()).unwrap() {
                     Frame::Batch(messages) => arrived.extend(messages),
                     other => panic!("{other:?} is no batch"),
                 }

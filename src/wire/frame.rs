@@ -35,12 +35,6 @@ pub const REFUSED_BYTES_MAX: usize = 512;
 /// batch of the usual budget holds fewer, so only malice and bugs meet it.
 pub const BATCH_MESSAGES_MAX: usize = 8_192;
 
-/// Bytes of a small message, to guess from a batch's length how many there are.
-const MESSAGE_BYTES_USUAL: usize = 32;
-
-/// Messages that are made room for before they are read.
-const MESSAGES_EXPECTED_MAX: usize = 256;
-
 pub(super) const KIND_BATCH: u8 = 2;
 pub(super) const FRAME_HEADER: usize = 2;
 const KIND_HELLO: u8 = 1;
@@ -125,15 +119,20 @@ impl<M: DeserializeOwned, H: DeserializeOwned> Frame<M, H> {
     /// # Errors
     /// As those of [`decode_with`](Self::decode_with).
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        Self::decode_with(bytes, &mut ActorNames::default())
+        Self::decode_with(bytes, &mut ActorNames::default(), Vec::new())
     }
 
-    /// What `bytes`, opened from a stream, say. `names` are those of the batches before.
+    /// What `bytes`, opened from a stream, say. `names` are those of the batches before, and
+    /// `room` is what its messages go to: a list from before, for its memory.
     ///
     /// # Errors
     /// If they are of another version or kind, exceed a limit, or hold something that this
     /// version does not know. `names` are of no use any more then.
-    pub fn decode_with(bytes: &[u8], names: &mut ActorNames) -> Result<Self, WireError> {
+    pub fn decode_with(
+        bytes: &[u8],
+        names: &mut ActorNames,
+        room: Vec<M>,
+    ) -> Result<Self, WireError> {
         check_len(WHAT, bytes.len(), FRAME_BYTES_MAX)?;
         let (&[version, kind], body) = bytes
             .split_first_chunk::<FRAME_HEADER>()
@@ -147,7 +146,7 @@ impl<M: DeserializeOwned, H: DeserializeOwned> Frame<M, H> {
         }
         match kind {
             KIND_HELLO => Ok(Self::Hello(codec::decode::<H, HELLO_BYTES_MAX>(body)?)),
-            KIND_BATCH => read_messages(body, names).map(Self::Batch),
+            KIND_BATCH => read_messages(body, names, room).map(Self::Batch),
             KIND_PING => read_number(body).map(Self::Ping),
             KIND_PONG => read_number(body).map(Self::Pong),
             KIND_REFUSED => read_reason(body).map(Self::Refused),
@@ -220,10 +219,10 @@ fn split_length(bytes: &[u8]) -> Result<(usize, &[u8]), WireError> {
 fn read_messages<M: DeserializeOwned>(
     mut body: &[u8],
     names: &mut ActorNames,
+    mut messages: Vec<M>,
 ) -> Result<Vec<M>, WireError> {
     const CUT: WireError = WireError::Truncated { what: "batch" };
-    let mut messages =
-        Vec::with_capacity((body.len() / MESSAGE_BYTES_USUAL).min(MESSAGES_EXPECTED_MAX));
+    messages.clear();
     while !body.is_empty() {
         if messages.len() >= BATCH_MESSAGES_MAX {
             return Err(TOO_MANY);

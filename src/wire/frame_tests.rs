@@ -183,7 +183,7 @@ fn batches_name_actors_by_places_of_the_stream() {
         let frame = packer.frame().unwrap();
         lengths.push(frame.len());
         assert!(lengths.len() == 1 || Names::decode(frame).is_err());
-        let arrived = Names::decode_with(frame, &mut heard);
+        let arrived = Names::decode_with(frame, &mut heard, Vec::new());
         assert_eq!(arrived, Ok(Frame::Batch(vec![actors.clone()])));
         packer.clear();
     }
