@@ -47,10 +47,10 @@ pub struct Mended {
 /// but zeros follows that. Older journals were synced when they were closed: what is wrong
 /// with them is for the database to refuse.
 pub(super) fn mend(dir: &Path) -> io::Result<Option<Mended>> {
-    let Some((number, path)) = journals(dir)?.pop_last() else {
-        return Ok(None);
-    };
-    mend_one(dir, number, path)
+    match youngest(dir)? {
+        Some((number, path)) => mend_one(dir, number, path),
+        None => Ok(None),
+    }
 }
 
 fn mend_one(dir: &Path, number: u64, path: PathBuf) -> io::Result<Option<Mended>> {
@@ -96,6 +96,16 @@ pub(super) fn write_again(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The youngest journal of the database in `dir`, with its number.
+pub(super) fn youngest(dir: &Path) -> io::Result<Option<(u64, PathBuf)>> {
+    Ok(journals(dir)?.pop_last())
+}
+
+/// Where the journal `number` is.
+pub(super) fn journal(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number}.jnl"))
 }
 
 /// The journals by their numbers, later ones after earlier ones.

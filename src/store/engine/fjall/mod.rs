@@ -18,11 +18,12 @@
 //! it, and stays where it is.
 //!
 //! This folder is what touches the disk in the store; `journal` mends a torn journal before
-//! the database sees it, `specimen` opens a database without changing it, `examine` says what
+//! the database sees it, `forcing` forces it to disk, `specimen` opens a database without changing it, `examine` says what
 //! is wrong with it, and `reopen` closes a database that has failed and opens it again.
 
 mod examine;
 mod files;
+mod forcing;
 mod guarded;
 mod held;
 mod journal;
@@ -42,6 +43,7 @@ use std::error::Error;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -53,6 +55,7 @@ use self::files::{
     Note, check_or_write_format, io, lock, open_synced, read_keyspace, read_note, read_replicated,
     write_keyspace, write_note, write_replicated, write_synced,
 };
+use self::forcing::Forcing;
 use self::held::Held;
 pub use self::journal::Mended;
 use self::opening::{Opened, open_database, replicated};
@@ -76,7 +79,9 @@ pub struct Fjall {
     snapshots: Mutex<Vec<Weak<Held>>>,
     written: Mutex<Written>,
     budget: RowBudget,
-    synced: Mutex<File>,
+    syncing: Mutex<Syncing>,
+    /// Whether forcing something to disk has failed: nothing is kept any more then.
+    has_failed: AtomicBool,
     replicated: Mutex<Replicated>,
     /// One note is kept at a time.
     noting: Mutex<()>,
@@ -91,6 +96,12 @@ struct Written {
     /// About how many bytes are in the database's write buffers that are not on their way to
     /// the disk.
     buffered: u64,
+}
+
+/// What one sync at a time needs.
+struct Syncing {
+    forcing: Forcing,
+    synced: File,
 }
 
 /// The partitions that have had another replica.
@@ -174,7 +185,11 @@ impl Fjall {
             }),
             snapshots: Mutex::default(),
             budget: RowBudget::new(memory.row_bytes()),
-            synced: Mutex::new(synced),
+            syncing: Mutex::new(Syncing {
+                forcing: Forcing::new(dir.join("fjall")),
+                synced,
+            }),
+            has_failed: AtomicBool::new(false),
             noting: Mutex::default(),
             lock,
         })
@@ -206,6 +221,22 @@ impl Fjall {
         }
     }
 
+    /// Forces to disk what was committed.
+    fn force(&self, view: &View, forcing: &mut Forcing) -> Result<(), EngineError> {
+        self.look_failed()?;
+        // The database does not see what went wrong beside it.
+        let failed = |_: &_| self.has_failed.store(true, Ordering::Release);
+        forcing.force(&view.database).inspect_err(failed)
+    }
+
+    /// Whether what is written now would come after something that may be lost.
+    fn look_failed(&self) -> Result<(), EngineError> {
+        match self.has_failed.load(Ordering::Acquire) {
+            true => Err(EngineError::Failed),
+            false => Ok(()),
+        }
+    }
+
     /// Notes in the files beside the database what was synced.
     fn note_synced(&self, file: &mut File, number: u64) -> Result<(), EngineError> {
         write_synced(file, number)?;
@@ -219,6 +250,7 @@ impl Fjall {
 
     /// Commits `batch` under the next number.
     fn write(&self, view: &View, batch: &Batch) -> Result<(), EngineError> {
+        self.look_failed()?;
         let write = Write::of(view, batch)?;
         let mut written = self.written.lock();
         let next = written.number + 1;
@@ -251,12 +283,12 @@ impl Engine for Fjall {
     }
 
     fn sync(&self) -> Result<(), EngineError> {
-        let mut file = self.synced.lock();
+        let mut syncing = self.syncing.lock();
+        let Syncing { forcing, synced } = &mut *syncing;
+        // Known before the journal is looked for: see `forcing`.
         let number = self.written.lock().number;
-        let kept = self
-            .held
-            .with(|view| Ok(view.database.persist(PersistMode::SyncAll)?));
-        kept.and_then(|()| self.note_synced(&mut file, number))
+        let kept = self.held.with(|view| self.force(view, forcing));
+        kept.and_then(|()| self.note_synced(synced, number))
             .map_err(|error| self.explain(error))
     }
 
@@ -300,7 +332,10 @@ impl Engine for Fjall {
 
     fn check(&self) -> Result<(), EngineError> {
         // Every commit leaves nothing to persist so, but whether the database has failed.
-        let check = |view: &View| Ok(view.database.persist(PersistMode::Buffer)?);
+        let check = |view: &View| {
+            self.look_failed()?;
+            Ok(view.database.persist(PersistMode::Buffer)?)
+        };
         let checked = self.held.with(check);
         checked.map_err(|error| self.explain(error))
     }
