@@ -24,17 +24,22 @@ pub(super) async fn run(core: Arc<Core>) {
     let mut ticks = tokio::time::interval(SYNC_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let last = tokio::select! {
-            _ = ticks.tick() => false,
+        let (settles, last) = tokio::select! {
+            _ = ticks.tick() => (true, false),
             () = core.sync_now.notified() => {
                 gather().await;
-                false
+                (false, false)
             }
-            () = core.stopped.cancelled() => true,
+            () = core.stopped.cancelled() => (true, true),
         };
-        let Some(kept) = sync(&core).await else {
+        let Some(mut kept) = sync(&core).await else {
             return;
         };
+        if settles && kept {
+            let engine = core.engine();
+            let settled = tokio::task::spawn_blocking(move || engine.settle_if_due()).await;
+            kept = matches!(settled, Ok(Ok(())));
+        }
         if last {
             return;
         }

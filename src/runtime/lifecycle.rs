@@ -118,7 +118,11 @@ pub(super) async fn shutdown(core: &Arc<Core>) {
                 warn!(tasks = core.tasks.len(), "some tasks did not end in time");
             }
             let engine = core.engine();
-            let synced = tokio::task::spawn_blocking(move || engine.sync_if_dirty()).await;
+            let synced = tokio::task::spawn_blocking(move || {
+                engine.sync_if_dirty()?;
+                engine.settle_if_due()
+            });
+            let synced = synced.await;
             if let Ok(Err(error)) = synced {
                 error!(%error, "the last writes could not be forced to disk");
             }

@@ -32,6 +32,8 @@ pub(super) struct Watched {
     engine: Arc<dyn Engine>,
     disk: Arc<Disk>,
     dirty: AtomicBool,
+    /// Whether something was synced that was not settled yet.
+    unsettled: AtomicBool,
     stopped: AtomicBool,
 }
 
@@ -41,6 +43,7 @@ impl Watched {
             engine,
             disk,
             dirty: AtomicBool::new(false),
+            unsettled: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         }
     }
@@ -58,6 +61,14 @@ impl Watched {
                 self.dirty.store(true, Ordering::Release);
                 Err(error)
             }
+        }
+    }
+
+    /// Settles what was synced before the call, if that was not done since. Blocks.
+    pub(super) fn settle_if_due(&self) -> Result<(), EngineError> {
+        match self.unsettled.swap(false, Ordering::AcqRel) {
+            true => self.settle(),
+            false => Ok(()),
         }
     }
 
@@ -109,7 +120,13 @@ impl Engine for Watched {
     }
 
     fn sync(&self) -> Result<(), EngineError> {
-        self.unless_stopped(|| self.engine.sync())
+        self.unless_stopped(|| self.engine.sync())?;
+        self.unsettled.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn settle(&self) -> Result<(), EngineError> {
+        self.unless_stopped(|| self.engine.settle())
     }
 
     fn row_budget(&self) -> &RowBudget {

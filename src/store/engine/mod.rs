@@ -175,6 +175,12 @@ pub trait Engine: Send + Sync {
     /// When this returns, everything committed before it was called survives a loss of power.
     fn sync(&self) -> Result<(), EngineError>;
 
+    /// When this returns, a later opening notices if the disk has lost any of what was synced
+    /// before this was called, also after a loss of power.
+    fn settle(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// What the rows kept in memory above this engine may take.
     fn row_budget(&self) -> &RowBudget;
 

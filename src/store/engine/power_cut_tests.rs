@@ -4,7 +4,8 @@
 //! part: here the files are put together from what they were at the last sync and what the
 //! system had since, cut at several places, and with a sector of the unsynced part missing.
 //! Whatever it is, the directory opens, has every batch that was synced, and has of the later
-//! ones the first few, each whole.
+//! ones the first few, each whole. `SYNCED` is written by a sync and forced to disk later: it
+//! may be as it was then, or as it is, or torn.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -145,8 +146,13 @@ fn what_was_synced_survives_a_cut_at_every_write() {
             cuts += 1;
         }
         if rng.random_bool(0.3) {
+            let settled = on_disk.remove(Path::new("SYNCED"));
             engine.sync().unwrap();
             (synced, on_disk) = (at + 1, files(&live));
+            match rng.random_bool(0.3) {
+                true => engine.settle().unwrap(),
+                false => on_disk.extend(settled.map(|file| ("SYNCED".into(), file))),
+            }
         }
     }
     println!("{cuts} cuts of power among {BATCHES} writes: every synced batch survived");

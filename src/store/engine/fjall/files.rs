@@ -105,16 +105,6 @@ pub(super) fn check_or_write_format(dir: &Path) -> Result<(), EngineError> {
         .map_err(io("cannot write", &path))
 }
 
-/// The file with the number of the last synced batch, and the number. A torn or missing one
-/// confirms nothing: it is a second line of defence, not the first.
-pub(super) fn open_synced(dir: &Path) -> Result<(File, u64), EngineError> {
-    let path = dir.join("SYNCED");
-    let mut file = open_small(&path)?;
-    let record = read_small(&mut file, &path)?;
-    let number = open_record::<u64>(b"synced", &record).unwrap_or(0);
-    Ok((file, number))
-}
-
 /// The number in `SYNCED`; none if it cannot be read.
 pub(super) fn read_synced(dir: &Path) -> Result<Option<u64>, EngineError> {
     read_record(dir, "SYNCED", b"synced", SMALL_FILE_MAX)
@@ -235,7 +225,7 @@ fn read_if_any(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, EngineErr
     Ok(Some(bytes))
 }
 
-fn open_small(path: &PathBuf) -> Result<File, EngineError> {
+pub(super) fn open_small(path: &PathBuf) -> Result<File, EngineError> {
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -245,7 +235,7 @@ fn open_small(path: &PathBuf) -> Result<File, EngineError> {
         .map_err(io("cannot open", path))
 }
 
-fn read_small(file: &mut File, path: &Path) -> Result<Vec<u8>, EngineError> {
+pub(super) fn read_small(file: &mut File, path: &Path) -> Result<Vec<u8>, EngineError> {
     let mut bytes = Vec::new();
     file.take(SMALL_FILE_MAX)
         .read_to_end(&mut bytes)
@@ -256,18 +246,4 @@ fn read_small(file: &mut File, path: &Path) -> Result<Vec<u8>, EngineError> {
 pub(super) fn io(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> EngineError {
     let what = format!("{what} {}", path.display());
     move |source| EngineError::Io { what, source }
-}
-
-/// Notes in `file` that batch `number` was synced.
-pub(super) fn write_synced(file: &mut File, number: u64) -> Result<(), EngineError> {
-    let record = seal_record(b"synced", &number)?;
-    let written = file
-        .seek(SeekFrom::Start(0))
-        .and_then(|_| file.write_all(&record))
-        .and_then(|()| file.set_len(record.len() as u64))
-        .and_then(|()| file.sync_data());
-    written.map_err(|source| EngineError::Io {
-        what: "cannot write the number of the last synced batch".to_owned(),
-        source,
-    })
 }

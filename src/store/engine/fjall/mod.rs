@@ -11,9 +11,11 @@
 //! Beside the database lie six files: `FORMAT` (refused if unknown), `LOCK` (held while
 //! open, with the process id), `SYNCED`, the number of the last batch that was synced,
 //! `KEYSPACE`, by what keys are placed, `REPLICAS`, which partitions have had another replica,
-//! and `ROSTER`, the note that the node keeps ([`Engine::keep_note`]). `SYNCED` is there because fjall 3.1 opens a journal that is damaged in the middle
-//! without an error and without what followed: a database that is behind `SYNCED` has lost
-//! confirmed writes and is not opened. What then happens to it is in `repair`, which needs
+//! and `ROSTER`, the note that the node keeps ([`Engine::keep_note`]). `SYNCED` is there because
+//! fjall 3.1 opens a journal that is damaged in the middle without an error and without what
+//! followed: a database that is behind `SYNCED` has lost confirmed writes and is not opened.
+//! Since it is no part of what a write waits for, it may itself lag behind after a loss of
+//! power, by what was synced after the last [`Engine::settle`]: see `synced`. What then happens to it is in `repair`, which needs
 //! `KEYSPACE` and `REPLICAS` when the database itself cannot be asked; `ROSTER` is no part of
 //! it, and stays where it is.
 //!
@@ -35,6 +37,7 @@ mod reopen;
 mod repair;
 mod salvage;
 mod specimen;
+mod synced;
 mod view;
 mod write;
 
@@ -52,8 +55,8 @@ use parking_lot::Mutex;
 
 pub use self::examine::{Bad, Examined, Sums, examine};
 use self::files::{
-    Note, check_or_write_format, io, lock, open_synced, read_keyspace, read_note, read_replicated,
-    write_keyspace, write_note, write_replicated, write_synced,
+    Note, check_or_write_format, io, lock, read_keyspace, read_note, read_replicated,
+    write_keyspace, write_note, write_replicated,
 };
 use self::forcing::Forcing;
 use self::held::Held;
@@ -62,6 +65,7 @@ use self::opening::{Opened, open_database, replicated};
 pub use self::quarantine::quarantine_of;
 pub use self::repair::{Repair, Repaired, SetAside, open_or_repair, repair};
 pub use self::salvage::Salvaged;
+use self::synced::Synced;
 use self::view::View;
 use self::write::Write;
 use super::{Batch, Engine, EngineError, Reader, Reopened, Space, check_note};
@@ -101,7 +105,7 @@ struct Written {
 /// What one sync at a time needs.
 struct Syncing {
     forcing: Forcing,
-    synced: File,
+    synced: Synced,
 }
 
 /// The partitions that have had another replica.
@@ -154,7 +158,7 @@ impl Fjall {
             keyspaces,
             batch,
         } = opened;
-        let (synced, confirmed) = open_synced(dir)?;
+        let (synced, confirmed) = Synced::open(dir)?;
         if batch < confirmed {
             return Err(EngineError::Behind {
                 dir: dir.display().to_string(),
@@ -238,8 +242,8 @@ impl Fjall {
     }
 
     /// Notes in the files beside the database what was synced.
-    fn note_synced(&self, file: &mut File, number: u64) -> Result<(), EngineError> {
-        write_synced(file, number)?;
+    fn note_synced(&self, synced: &mut Synced, number: u64) -> Result<(), EngineError> {
+        synced.note(number)?;
         let mut replicated = self.replicated.lock();
         if !replicated.is_noted {
             write_replicated(&self.dir, &replicated.partitions)?;
@@ -290,6 +294,15 @@ impl Engine for Fjall {
         let kept = self.held.with(|view| self.force(view, forcing));
         kept.and_then(|()| self.note_synced(synced, number))
             .map_err(|error| self.explain(error))
+    }
+
+    fn settle(&self) -> Result<(), EngineError> {
+        let mut syncing = self.syncing.lock();
+        let settled = self.held.with(|_| {
+            self.look_failed()?;
+            syncing.synced.settle()
+        });
+        settled.map_err(|error| self.explain(error))
     }
 
     fn row_budget(&self) -> &RowBudget {

@@ -186,6 +186,7 @@ fn rebuild(dir: &Path, looked: &Looked, how: &Repair) -> Result<SetAside, Engine
     }
     let (rebuilding, salvaged) = (builder.rebuilding, builder.salvaged);
     engine.sync()?;
+    engine.settle()?;
     check(&engine, looked.examined.keyspace)?;
     drop(engine);
     let name = free_name(&dir.join(QUARANTINE), how.now_s);
