@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, OnceCell, mpsc, watch};
+use tokio::sync::{OnceCell, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
@@ -22,6 +22,7 @@ use super::long_frames::LongFrames;
 use super::past::{Waiter, Waiters};
 use super::state::{Command, FactsTable, Roster};
 use super::storage::{Opening, Watched};
+use super::sync_now::SyncNow;
 use super::time::Clock;
 use crate::clock::NodeId;
 use crate::membership::Fingerprint;
@@ -67,7 +68,7 @@ pub(super) struct Core {
     pub(super) counters: Arc<Counters>,
     pub(super) limiter: Limiter,
     /// Told when somebody waits for the disk.
-    pub(super) sync_now: Notify,
+    pub(super) sync_now: SyncNow,
     /// Who waits for replies.
     pub(super) waiters: Waiters,
     /// Cancelled when the node begins to stop: no new requests.

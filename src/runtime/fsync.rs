@@ -1,75 +1,90 @@
 //! Forcing what was written to disk: at once for those who wait for it, and else once per
 //! [`SYNC_INTERVAL`].
 
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use tokio::time::MissedTickBehavior;
+use tokio::sync::oneshot;
 
 use super::core::Core;
+use super::sync_now::Turn;
 
 /// How often what was written is forced to disk if nobody waits for it. A power cut loses at
 /// most what was acknowledged within this and the time of one forcing; replicas still have
 /// it. A crash of the process loses nothing, since every commit reaches the operating system.
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Turns that other tasks get before an fsync that somebody waits for: microseconds where there
-/// is nobody to wait for, and an fsync for nearly all that is under way where there are many.
-const TURNS_GATHERED: usize = 4;
+/// Ends the thread, however the task that waits for it ends.
+struct Ending(Arc<Core>);
 
-/// The task that forces what was written to disk. It runs on a thread of its own because an
-/// fsync may take long: what is committed meanwhile waits for the next and shares it. It ends
-/// after a last sync when the node stops.
-pub(super) async fn run(core: Arc<Core>) {
-    let mut ticks = tokio::time::interval(SYNC_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let (settles, last) = tokio::select! {
-            _ = ticks.tick() => (true, false),
-            () = core.sync_now.notified() => {
-                gather().await;
-                (false, false)
-            }
-            () = core.stopped.cancelled() => (true, true),
-        };
-        let Some(mut kept) = sync(&core).await else {
-            return;
-        };
-        if settles && kept {
-            let engine = core.engine();
-            let settled = tokio::task::spawn_blocking(move || engine.settle_if_due()).await;
-            kept = matches!(settled, Ok(Ok(())));
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.sync_now.end();
+    }
+}
+
+/// Starts the thread that forces what was written to disk, and gives the task that waits for its
+/// end. It is a thread of its own because an fsync takes long, and because a hop to another
+/// thread and back for each would cost more than many a write: what is committed meanwhile
+/// waits for the next and shares it. It ends after a last sync when the node stops.
+pub(super) fn spawn(core: &Arc<Core>) -> io::Result<impl Future<Output = ()> + Send + use<>> {
+    let (finishing, mut finished) = oneshot::channel::<()>();
+    let shared = core.clone();
+    thread::Builder::new()
+        .name("netdb-fsync".to_owned())
+        .spawn(move || {
+            // What is done for those who waited may start tasks.
+            let runtime = shared.runtime.clone();
+            let _context = runtime.enter();
+            run(&shared);
+            drop(finishing);
+        })?;
+    let ending = Ending(core.clone());
+    Ok(async move {
+        let core = &ending.0;
+        tokio::select! {
+            () = core.sync_now.gather() => {}
+            () = core.stopped.cancelled() => {}
+            // Nothing is sent: the channel closes when the thread ends, also by a panic.
+            _ = &mut finished => return,
         }
-        if last {
+        core.sync_now.end();
+        let _ = finished.await;
+    })
+}
+
+fn run(core: &Core) {
+    core.sync_now.serve();
+    let mut tick = Instant::now() + SYNC_INTERVAL;
+    loop {
+        let turn = core.sync_now.wait(tick);
+        let mut kept = sync(core);
+        if turn != Turn::Asked {
+            kept = kept && settle(core);
+            tick = Instant::now() + SYNC_INTERVAL;
+        }
+        if turn == Turn::Last {
             return;
         }
         if !kept {
             // Those that wait would otherwise ask again at once.
-            ticks.tick().await;
+            core.sync_now.pause(Instant::now() + SYNC_INTERVAL);
         }
+        core.sync_now.done();
     }
 }
 
-/// Lets those go first who are about to write: what an fsync has confirmed makes clients write
-/// again, and while the next one runs their writes wait for the journal.
-async fn gather() {
-    for _ in 0..TURNS_GATHERED {
-        tokio::task::yield_now().await;
-    }
-}
-
-/// Forces to disk what should be there, and tells those who wait. Returns whether that worked;
-/// none if the runtime is going down.
-async fn sync(core: &Arc<Core>) -> Option<bool> {
+/// Forces to disk what should be there, and tells those who wait. Returns whether that worked.
+fn sync(core: &Core) -> bool {
     if core.disk.has_failed() {
-        return Some(false);
+        return false;
     }
     let Some(syncing) = core.data.begin_sync() else {
-        return Some(true);
+        return true;
     };
-    let engine = core.engine();
-    let synced = tokio::task::spawn_blocking(move || engine.sync_if_dirty()).await;
-    let synced = synced.ok()?;
+    let synced = core.engine().sync_if_dirty();
     match &synced {
         Ok(forced) => core.counters.disk_syncs.add(usize::from(*forced)),
         // The disk has said why, and nothing is forced before it was opened again.
@@ -80,5 +95,14 @@ async fn sync(core: &Arc<Core>) -> Option<bool> {
     core.data
         .end_sync(now, syncing, synced.is_ok(), &mut effects);
     core.execute(effects);
-    Some(synced.is_ok())
+    synced.is_ok()
+}
+
+/// Settles what was synced. Nobody waits for it.
+fn settle(core: &Core) -> bool {
+    let settled = core.engine().settle_if_due();
+    if settled.is_err() {
+        core.counters.storage_errors.one();
+    }
+    settled.is_ok()
 }

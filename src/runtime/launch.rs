@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, OnceCell, mpsc, watch};
+use tokio::sync::{OnceCell, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
@@ -29,6 +29,7 @@ use super::past::{Waiter, Waiters};
 use super::ports::{self, Sockets};
 use super::state::{Command, FactsTable, Roster};
 use super::storage::{Opening, Watched};
+use super::sync_now::SyncNow;
 use super::time::Clock;
 use super::udp::{self, COMMANDS_MAX, Lane};
 use super::{accept, facts, flush, founding, fsync, peers, reopen, seeds, timer};
@@ -86,7 +87,7 @@ pub(super) fn launch(
         inbox: Arc::new(FactsInbox::new(counters.clone())),
         counters,
         limiter: Limiter::default(),
-        sync_now: Notify::new(),
+        sync_now: SyncNow::default(),
         waiters: Waiters::default(),
         stopping: CancellationToken::new(),
         stopped: CancellationToken::new(),
@@ -106,6 +107,8 @@ pub(super) fn launch(
         me,
     };
     datagrams.start(&core)?;
+    let forcing = fsync::spawn(&core).map_err(system("starting a thread"))?;
+    core.spawn_vital("fsync", forcing);
     start_others(&core, sockets.peers, config, guessed);
     Ok(core)
 }
@@ -163,7 +166,6 @@ fn start_others(core: &Arc<Core>, peers: TcpListener, config: &Config, guessed: 
     core.spawn_vital("flusher", flush::run(core.clone()));
     core.spawn_vital("acceptor", accept::run(core.clone(), peers));
     core.spawn_vital("timer", timer::run(core.clone()));
-    core.spawn_vital("fsync", fsync::run(core.clone()));
     core.spawn_vital("disk", reopen::run(core.clone()));
     // Without seeds there is nobody to wait for.
     if core.ready_wait.is_zero() {

@@ -21,7 +21,7 @@
 //! | acceptor (`accept`) | the peers' listener | new streams | |
 //! | incoming stream, one per peer (started by `accept`; ends also when the peer opens another, is silent, or breaks a rule) | one incoming stream | the peer, a beat | |
 //! | timer (`timer`) | nothing | the data plane's next timeout, 100 ms at most | |
-//! | fsync (`fsync`) | nothing | a tick, then the disk, on a blocking thread | |
+//! | fsync (`fsync`; a thread of its own, and a task that waits for its end) | nothing | who waits for the disk, a tick, then the disk | |
 //! | disk (`reopen`) | the engine's next opening | a tick, a failure or much that was written, then the disk, on a blocking thread | |
 //! | founding (`founding`; ends when the node stops or has left) | nothing | a tick | |
 //! | seeds (`seeds`; ends early if there are no names to resolve) | the seeds' addresses | name lookups | |
@@ -90,6 +90,7 @@ mod status;
 mod storage;
 mod streak;
 mod stream;
+mod sync_now;
 mod time;
 mod timer;
 mod transfer;
