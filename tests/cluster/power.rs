@@ -15,6 +15,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -140,8 +141,14 @@ fn freeze(node: &Node) {
     });
 }
 
-/// Writes until some were acknowledged, cuts, and gives back what must be there.
-fn write_until_cut(node: &mut Node, disk: &Disk, round: u32, enough: usize) -> Vec<String> {
+/// Writes until there is `enough`, which is asked with how many were acknowledged to one writer;
+/// cuts, and gives back what must be there.
+fn write_until_cut(
+    node: &mut Node,
+    disk: &Disk,
+    round: u32,
+    mut enough: impl FnMut(usize) -> bool,
+) -> Vec<String> {
     let done: [_; LEVELS.len()] = std::array::from_fn(|_| Mutex::default());
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -150,7 +157,8 @@ fn write_until_cut(node: &mut Node, disk: &Disk, round: u32, enough: usize) -> V
             scope.spawn(move || write(addr, round, writer, done, over));
         }
         eventually("writes are acknowledged", LATER, || {
-            same(done[0].lock().unwrap().len() >= enough, true)
+            let count = done[0].lock().unwrap().len();
+            same(enough(count), true)
         });
         freeze(node);
         over.store(true, Ordering::Relaxed);
@@ -164,8 +172,9 @@ fn write_until_cut(node: &mut Node, disk: &Disk, round: u32, enough: usize) -> V
         .collect()
 }
 
-#[test]
-fn a_power_cut_takes_nothing_that_was_on_disk() {
+/// Cuts the power of a node, started with `more`, again and again. `enough` gets its database and
+/// its address and, of each round, a random number and how many writes were acknowledged.
+fn cut_again_and_again(more: &[&str], enough: impl Fn(&Path, SocketAddr, u32, usize) -> bool) {
     let directory = TempDir::new().expect("directory");
     let mut node = Node::new("n1", &unique_cluster_name(), directory.path());
     let disk = match Disk::make(directory.path(), node.data()) {
@@ -175,14 +184,13 @@ fn a_power_cut_takes_nothing_that_was_on_disk() {
     let cuts = number_from_env("NETDB_POWER_CUTS", CUTS_DEFAULT);
     let mut rng = SmallRng::seed_from_u64(1);
     let mut all = Vec::new();
+    node.more = more.iter().map(|word| (*word).to_owned()).collect();
     node.start_first();
+    let database = node.data().join("store/fjall");
     for round in 0..cuts {
-        all.extend(write_until_cut(
-            &mut node,
-            &disk,
-            round,
-            rng.random_range(1..300),
-        ));
+        let (addr, random) = (node.ports.client, rng.random_range(1..300));
+        let enough = |count| enough(&database, addr, random, count);
+        all.extend(write_until_cut(&mut node, &disk, round, enough));
         disk.restore();
         node.start();
         for key in &all {
@@ -193,4 +201,46 @@ fn a_power_cut_takes_nothing_that_was_on_disk() {
         "{cuts} power cuts, {} acknowledged writes, 0 lost",
         all.len()
     );
+}
+
+#[test]
+fn a_power_cut_takes_nothing_that_was_on_disk() {
+    cut_again_and_again(&[], |_, _, random, count| count >= random as usize);
+}
+
+/// The number of the youngest journal.
+fn youngest_journal(database: &Path) -> u64 {
+    let entries = fs::read_dir(database).expect("a database");
+    let numbers = entries.filter_map(|entry| {
+        let name = entry.ok()?.file_name().into_string().ok()?;
+        name.strip_suffix(".jnl")?.parse().ok()
+    });
+    numbers.max().expect("a journal")
+}
+
+/// What is on disk is in whichever journal was the youngest: around the moment at which a new
+/// one is begun too.
+#[test]
+fn a_power_cut_just_after_a_journal_was_begun_takes_nothing_that_was_on_disk() {
+    /// A journal is full with some dozens of these.
+    const FILL_BYTES: usize = 1024 * 1024;
+    // So that what is in a full journal is soon in tables, and a new one begun.
+    let little = ["--memory-budget", "32MB"];
+    cut_again_and_again(&little, |database, addr, random, _| {
+        let before = youngest_journal(database);
+        let mut rng = SmallRng::seed_from_u64(random.into());
+        let mut connection = Connection::open(addr).expect("a connection");
+        let level = ["NETDB", "CONSISTENCY", "durability=os"];
+        connection.call(&level).expect("a level");
+        for at in 0..1_000 {
+            if youngest_journal(database) > before {
+                thread::sleep(Duration::from_micros(u64::from(random) * 50));
+                return true;
+            }
+            let noise = (0..FILL_BYTES).map(|_| rng.random_range('!'..='~'));
+            let (key, noise) = (format!("fill {}", at % 4), noise.collect::<String>());
+            connection.call(&["SET", &key, &noise]).expect("a write");
+        }
+        panic!("no journal was begun");
+    });
 }

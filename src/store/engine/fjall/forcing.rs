@@ -84,6 +84,7 @@ impl Forcing {
         };
         // Waits for whoever is just beginning it, too.
         database.persist(PersistMode::SyncAll)?;
+        // For its name: that it was begun without an error is the database's to know.
         files::sync_dir(&self.dir).map_err(|error| self.cannot(error))
     }
 
