@@ -15,13 +15,14 @@
 //! fjall 3.1 opens a journal that is damaged in the middle without an error and without what
 //! followed: a database that is behind `SYNCED` has lost confirmed writes and is not opened.
 //! Since it is no part of what a write waits for, it may itself lag behind after a loss of
-//! power, by what was synced after the last [`Engine::settle`]: see `synced`. What then happens to it is in `repair`, which needs
-//! `KEYSPACE` and `REPLICAS` when the database itself cannot be asked; `ROSTER` is no part of
-//! it, and stays where it is.
+//! power, by what was synced after the last [`Engine::settle`]: see `synced`. What then happens
+//! to it is in `repair`, which needs `KEYSPACE` and `REPLICAS` when the database itself cannot be
+//! asked; `ROSTER` is no part of it, and stays where it is.
 //!
 //! This folder is what touches the disk in the store; `journal` mends a torn journal before
-//! the database sees it, `forcing` forces it to disk, `specimen` opens a database without changing it, `examine` says what
-//! is wrong with it, and `reopen` closes a database that has failed and opens it again.
+//! the database sees it, `forcing` forces it to disk, `specimen` opens a database without
+//! changing it, `examine` says what is wrong with it, and `reopen` closes a database that has
+//! failed and opens it again.
 
 mod examine;
 mod files;
