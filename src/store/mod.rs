@@ -14,6 +14,7 @@
 //! Not here: when a copy may be dropped (PROTOCOL 3.11), which whoever knows the owners decides.
 
 mod budget;
+mod by_hash;
 pub mod codec;
 mod compact;
 mod derived;

@@ -40,82 +40,142 @@
 //! the key contains the dot (`check::check_delta`), which by S4 is the same fact seen from its
 //! side. A mistake here costs a refused delta, not a lost write.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::collections::VecDeque;
 
-use crate::clock::{ActorId, Dot};
+use crate::clock::Dot;
 
-/// The logged dots of one key: nearly always one.
+/// The logged dots of one key: nearly always one or a few.
 #[derive(Debug)]
 pub(super) enum KeyDots {
     One {
         dot: Dot,
         included: bool,
     },
-    Many {
-        all: BTreeSet<Dot>,
-        /// At most one of each actor.
-        frontier: Vec<Dot>,
-    },
+    /// In the order of actors.
+    Many(Vec<ActorDots>),
+}
+
+/// The logged dots of one key and actor.
+#[derive(Debug)]
+pub(super) struct ActorDots {
+    last: Dot,
+    /// Whether another write is known to include the last one: of the actor's others its later
+    /// writes do, so no other can be in the frontier.
+    included: bool,
+    /// The counters before the last one, ascending. They come at the end and go at the front,
+    /// nearly always.
+    earlier: VecDeque<u64>,
+}
+
+impl ActorDots {
+    fn new(last: Dot, included: bool) -> Self {
+        Self {
+            last,
+            included,
+            earlier: VecDeque::new(),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Dot> + '_ {
+        let earlier = self.earlier.iter();
+        let earlier = earlier.map(|&n| Dot { n, ..self.last });
+        earlier.chain(std::iter::once(self.last))
+    }
+
+    fn frontier(&self) -> Option<Dot> {
+        (!self.included).then_some(self.last)
+    }
+
+    fn insert(&mut self, n: u64) {
+        if self.last.n < n {
+            self.earlier.push_back(self.last.n);
+            self.last.n = n;
+            self.included = false;
+        } else if self.last.n > n
+            && let Err(at) = self.earlier.binary_search(&n)
+        {
+            self.earlier.insert(at, n);
+        }
+    }
+
+    /// Takes a counter out; true if none is left.
+    fn remove(&mut self, n: u64) -> bool {
+        if self.last.n == n {
+            let Some(last) = self.earlier.pop_back() else {
+                return true;
+            };
+            self.last.n = last;
+            // By the one that goes.
+            self.included = true;
+        } else if self.earlier.front() == Some(&n) {
+            self.earlier.pop_front();
+        } else if let Ok(at) = self.earlier.binary_search(&n) {
+            self.earlier.remove(at);
+        }
+        false
+    }
 }
 
 impl KeyDots {
-    pub(super) fn new(dot: Dot) -> Self {
-        Self::One {
-            dot,
-            included: false,
-        }
+    pub(super) fn new(dot: Dot, included: bool) -> Self {
+        Self::One { dot, included }
     }
 
     /// All dots, ascending.
     pub(super) fn iter(&self) -> impl Iterator<Item = Dot> + '_ {
-        let (one, many) = match self {
-            Self::One { dot, .. } => (Some(*dot), None),
-            Self::Many { all, .. } => (None, Some(all)),
-        };
-        one.into_iter().chain(many.into_iter().flatten().copied())
+        let (one, many) = self.parts();
+        let one = one.map(|(dot, _)| dot);
+        one.into_iter().chain(many.iter().flat_map(ActorDots::iter))
     }
 
-    /// The dots that no other write is known to include.
+    /// The dots that no other write is known to include: at most one of each actor.
     pub(super) fn frontier(&self) -> impl Iterator<Item = Dot> + '_ {
-        let (one, many) = match self {
-            Self::One { dot, included } => ((!included).then_some(*dot), None),
-            Self::Many { frontier, .. } => (None, Some(frontier)),
-        };
-        one.into_iter().chain(many.into_iter().flatten().copied())
+        let (one, many) = self.parts();
+        let one = one.and_then(|(dot, included)| (!included).then_some(dot));
+        let many = many.iter().filter_map(ActorDots::frontier);
+        one.into_iter().chain(many)
+    }
+
+    fn parts(&self) -> (Option<(Dot, bool)>, &[ActorDots]) {
+        match self {
+            Self::One { dot, included } => (Some((*dot, *included)), &[]),
+            Self::Many(many) => (None, many),
+        }
     }
 
     /// Adds `dot`, which its actor's later writes of the key include, as it includes the
     /// earlier ones.
     pub(super) fn insert(&mut self, dot: Dot) {
-        if let Self::One { dot: only, .. } = self {
-            *self = Self::Many {
-                all: BTreeSet::from([*only]),
-                frontier: self.frontier().collect(),
-            };
+        if let Self::One {
+            dot: only,
+            included,
+        } = *self
+        {
+            *self = Self::Many(vec![ActorDots::new(only, included)]);
         }
-        if let Self::Many { all, frontier } = self {
-            let later = Dot { n: u64::MAX, ..dot };
-            let is_last = all
-                .range((Bound::Excluded(dot), Bound::Included(later)))
-                .next()
-                .is_none();
-            all.insert(dot);
-            if is_last {
-                frontier.retain(|other| other.actor != dot.actor);
-                frontier.push(dot);
-            }
+        let Self::Many(many) = self else {
+            return;
+        };
+        match many.binary_search_by_key(&dot.actor, |of| of.last.actor) {
+            Ok(at) => many[at].insert(dot.n),
+            Err(at) => many.insert(at, ActorDots::new(dot, false)),
         }
     }
 
     /// Takes `dot` out of the frontier.
     pub(super) fn include(&mut self, dot: Dot) {
+        self.include_all(|other| other == dot);
+    }
+
+    /// Takes out of the frontier what `is_included` says.
+    pub(super) fn include_all(&mut self, is_included: impl Fn(Dot) -> bool) {
         match self {
-            Self::One {
-                dot: only,
-                included,
-            } => *included |= *only == dot,
-            Self::Many { frontier, .. } => frontier.retain(|other| *other != dot),
+            Self::One { dot, included } => *included = *included || is_included(*dot),
+            Self::Many(many) => {
+                for of in many.iter_mut() {
+                    of.included |= of.frontier().is_some_and(&is_included);
+                }
+            }
         }
     }
 
@@ -123,23 +183,28 @@ impl KeyDots {
     pub(super) fn forget_included(&mut self) {
         match self {
             Self::One { included, .. } => *included = false,
-            Self::Many { all, frontier } => {
-                let last: BTreeMap<ActorId, Dot> =
-                    all.iter().map(|dot| (dot.actor, *dot)).collect();
-                *frontier = last.into_values().collect();
-            }
+            Self::Many(many) => many.iter_mut().for_each(|of| of.included = false),
         }
     }
 
     /// Takes `dot` out; true if none is left.
     pub(super) fn remove(&mut self, dot: Dot) -> bool {
-        self.include(dot);
-        match self {
-            Self::One { dot: only, .. } => *only == dot,
-            Self::Many { all, .. } => {
-                all.remove(&dot);
-                all.is_empty()
-            }
+        let many = match self {
+            Self::One { dot: only, .. } => return *only == dot,
+            Self::Many(many) => many,
+        };
+        if let Ok(at) = many.binary_search_by_key(&dot.actor, |of| of.last.actor)
+            && many[at].remove(dot.n)
+        {
+            many.remove(at);
         }
+        if let [only] = &many[..]
+            && only.earlier.is_empty()
+        {
+            let (dot, included) = (only.last, only.included);
+            *self = Self::One { dot, included };
+            return false;
+        }
+        many.is_empty()
     }
 }

@@ -1,16 +1,21 @@
 //! Which key a dot wrote, for the dots that some replica may still lack (PROTOCOL 3.5).
 
+mod line;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
 
+use self::line::{Hashed, Line, Logged};
 use super::frontier::KeyDots;
 use crate::clock::{ActorId, Clock, Dot, DotSet, VersionVector};
 use crate::machine::Instant;
+use crate::store::by_hash::ByHash;
 
-/// About how many bytes one row takes beside its key: its place in two trees, three quarters
-/// full.
+/// About how many bytes one row takes beside its key: its place in the line of its actor, and
+/// in a tree that is three quarters full.
 pub const LOG_ROW_BYTES: usize = 160;
 
 /// Marks of age per span of the log: a row goes at most an eighth of the span too late.
@@ -22,10 +27,10 @@ const MARKS: u32 = 8;
 /// Invariant: a dot of the clock that has no row here is at or below the floor.
 #[derive(Debug, Default)]
 pub(super) struct DotLog {
-    /// The key of each dot; none for a void one.
-    rows: BTreeMap<ActorId, BTreeMap<u64, Option<Bytes>>>,
+    /// The key of each dot; none for a void one. No line is empty.
+    rows: BTreeMap<ActorId, Line>,
     /// The dots of each key, and its frontier.
-    keys: BTreeMap<Bytes, KeyDots>,
+    keys: ByHash<KeyDots>,
     len: usize,
     /// About how many bytes all rows take.
     bytes: usize,
@@ -53,16 +58,31 @@ impl DotLog {
 
     /// Notes the key of `dot`; none says that it is void.
     pub(super) fn insert(&mut self, dot: Dot, key: Option<Bytes>) {
-        self.remove(dot);
+        self.note(dot, key, |_| false);
+    }
+
+    /// The same, and says of which of the key's dots, this one among them, another write that
+    /// is in the clock `is_included`.
+    pub(super) fn note(&mut self, dot: Dot, key: Option<Bytes>, is_included: impl Fn(Dot) -> bool) {
+        let line = self.rows.get(&dot.actor);
+        if line.is_some_and(|line| line.get(dot.n).is_some()) {
+            self.remove(dot.actor, |line| line.pop(dot.n));
+        }
+        let key = key.map(|key| Hashed {
+            hash: xxh3_64(&key),
+            key,
+        });
         if let Some(key) = &key {
-            self.keys
-                .entry(key.clone())
-                .and_modify(|dots| dots.insert(dot))
-                .or_insert(KeyDots::new(dot));
+            let more = |dots: &mut KeyDots| {
+                dots.insert(dot);
+                dots.include_all(&is_included);
+            };
+            let first = || KeyDots::new(dot, is_included(dot));
+            self.keys.put(key.hash, &key.key, more, first);
         }
         self.bytes += row_bytes(key.as_ref());
-        self.rows.entry(dot.actor).or_default().insert(dot.n, key);
         self.len += 1;
+        self.rows.entry(dot.actor).or_default().insert(dot.n, key);
     }
 
     /// The rows of `actor` from `start` to `last`.
@@ -72,28 +92,33 @@ impl DotLog {
         start: u64,
         last: u64,
     ) -> impl Iterator<Item = (Dot, Option<&Bytes>)> + '_ {
-        let rows = self.rows.get(&actor);
-        rows.into_iter()
-            .flat_map(move |rows| rows.range(start..=last))
-            .map(move |(&n, key)| (Dot { actor, n }, key.as_ref()))
+        let line = self.rows.get(&actor);
+        line.into_iter()
+            .flat_map(move |line| line.range(start, last))
+            .map(move |(n, key)| (Dot { actor, n }, key.map(|key| &key.key)))
     }
 
     /// All dots of `key` that have a row.
     pub(super) fn dots_of(&self, key: &Bytes) -> impl Iterator<Item = Dot> + '_ {
-        self.keys.get(key).into_iter().flat_map(KeyDots::iter)
+        self.dots(key).into_iter().flat_map(KeyDots::iter)
     }
 
     /// The dots of `key` that have a row and that no other write is known to include.
     pub(super) fn frontier(&self, key: &Bytes) -> impl Iterator<Item = Dot> + '_ {
-        self.keys.get(key).into_iter().flat_map(KeyDots::frontier)
+        self.dots(key).into_iter().flat_map(KeyDots::frontier)
+    }
+
+    fn dots(&self, key: &[u8]) -> Option<&KeyDots> {
+        let (_, dots) = self.keys.get(xxh3_64(key), key)?;
+        Some(dots)
     }
 
     /// Says that each of `dots` is included in another write that is in the clock.
     pub(super) fn include(&mut self, dots: impl IntoIterator<Item = Dot>) {
         for dot in dots {
-            let rows = self.rows.get(&dot.actor);
-            if let Some(Some(key)) = rows.and_then(|rows| rows.get(&dot.n))
-                && let Some(dots) = self.keys.get_mut(key)
+            let line = self.rows.get(&dot.actor);
+            if let Some(Some(key)) = line.and_then(|line| line.get(dot.n))
+                && let Some(dots) = self.keys.get_mut(key.hash, &key.key)
             {
                 dots.include(dot);
             }
@@ -133,12 +158,19 @@ impl DotLog {
     /// Drops the rows of dots that all of `clocks` hold, all if there are none (vernemq
     /// #2538: a single node that never pruned), and raises the floor over them. Says how many.
     pub(super) fn drop_known(&mut self, clocks: &[&Clock]) -> usize {
-        let mut known = Vec::new();
-        for (&actor, rows) in &self.rows {
-            let held = |n: u64| clocks.iter().all(|clock| clock.contains(Dot { actor, n }));
-            known.extend(rows.keys().filter(|&&n| held(n)).map(|&n| Dot { actor, n }));
+        let before = self.len;
+        let actors: Vec<ActorId> = self.rows.keys().copied().collect();
+        for actor in actors {
+            let bases = clocks.iter().map(|clock| clock.base(actor));
+            let base = bases.min().unwrap_or(u64::MAX);
+            self.drop_rows(actor, |line| line.pop_to(base));
+            // Only what lies above a gap of one of them can be held by all beside that.
+            if clocks.iter().all(|clock| clock.top(actor) > base) {
+                let held = |n: u64| clocks.iter().all(|clock| clock.contains(Dot { actor, n }));
+                self.drop_rows(actor, |line| line.pop_where(held));
+            }
         }
-        self.drop_rows(&known)
+        before - self.len
     }
 
     /// Keeps at most `rows_max` rows and about `bytes_max` bytes. When there is more it drops
@@ -146,12 +178,10 @@ impl DotLog {
     /// behind gets a full sync, one that is close still a delta.
     pub(super) fn bound(&mut self, rows_max: usize, bytes_max: usize) {
         while self.len > rows_max || self.bytes > bytes_max {
-            let mut older = Vec::new();
-            for (&actor, rows) in &self.rows {
-                let half = rows.len().div_ceil(2);
-                older.extend(rows.keys().take(half).map(|&n| Dot { actor, n }));
+            let actors: Vec<ActorId> = self.rows.keys().copied().collect();
+            for actor in actors {
+                self.drop_rows(actor, |line| line.pop_some(line.len().div_ceil(2)));
             }
-            self.drop_rows(&older);
         }
     }
 
@@ -162,50 +192,50 @@ impl DotLog {
             && now.since(*at) >= age_max
             && let Some((_, tops)) = self.marks.pop_front()
         {
-            let old = tops.iter().flat_map(|(actor, n)| self.range(actor, 1, n));
-            let old: Vec<Dot> = old.map(|(dot, _)| dot).collect();
-            self.drop_rows(&old);
+            for (actor, n) in tops.iter() {
+                self.drop_rows(actor, |line| line.pop_to(n));
+            }
         }
         let last = self.marks.back().map(|(at, _)| now.since(*at));
         if self.len > 0 && last.is_none_or(|since| since >= age_max / MARKS) {
-            let tops = self.rows.iter().filter_map(|(&actor, rows)| {
-                let (&n, _) = rows.last_key_value()?;
-                Some((actor, n))
-            });
+            let tops = self.rows.iter();
+            let tops = tops.filter_map(|(&actor, line)| Some((actor, line.last()?)));
             let tops = tops.collect();
             self.marks.push_back((now, tops));
         }
     }
 
-    fn drop_rows(&mut self, dots: &[Dot]) -> usize {
-        for &dot in dots {
-            self.remove(dot);
-            self.floor.add(dot);
-        }
-        dots.len()
+    /// Drops what `pop` takes out of the line of `actor`, and raises the floor over it.
+    fn drop_rows(&mut self, actor: ActorId, pop: impl FnOnce(&mut Line) -> Vec<Logged>) {
+        let last = self.remove(actor, pop);
+        self.floor.raise(actor, last);
     }
 
-    fn remove(&mut self, dot: Dot) {
-        let Some(rows) = self.rows.get_mut(&dot.actor) else {
-            return;
+    /// Takes out what `pop` takes out of the line of `actor`; gives back the largest counter.
+    fn remove(&mut self, actor: ActorId, pop: impl FnOnce(&mut Line) -> Vec<Logged>) -> u64 {
+        let Some(line) = self.rows.get_mut(&actor) else {
+            return 0;
         };
-        let Some(key) = rows.remove(&dot.n) else {
-            return;
-        };
-        if rows.is_empty() {
-            self.rows.remove(&dot.actor);
+        let gone = pop(line);
+        if line.len() == 0 {
+            self.rows.remove(&actor);
         }
-        self.len -= 1;
-        self.bytes -= row_bytes(key.as_ref());
-        if let Some(key) = key
-            && let Some(dots) = self.keys.get_mut(&key)
-            && dots.remove(dot)
-        {
-            self.keys.remove(&key);
+        self.len -= gone.len();
+        let last = gone.last().map_or(0, |(n, _)| *n);
+        for (n, key) in gone {
+            self.bytes -= row_bytes(key.as_ref());
+            let Some(key) = key else {
+                continue;
+            };
+            let dots = self.keys.get_mut(key.hash, &key.key);
+            if dots.is_some_and(|dots| dots.remove(Dot { actor, n })) {
+                self.keys.remove(key.hash, &key.key);
+            }
         }
+        last
     }
 }
 
-fn row_bytes(key: Option<&Bytes>) -> usize {
-    LOG_ROW_BYTES + key.map_or(0, Bytes::len)
+fn row_bytes(key: Option<&Hashed>) -> usize {
+    LOG_ROW_BYTES + key.map_or(0, |hashed| hashed.key.len())
 }
