@@ -111,7 +111,10 @@ impl MemoryRoom {
     pub(super) fn change(&self, before: u64, after: u64) {
         // The same modulo 2⁶⁴, whichever is larger.
         let more = after.wrapping_sub(before);
-        self.bytes.fetch_add(more, Ordering::Relaxed);
+        // What takes the place of as much is most of what is written.
+        if more != 0 {
+            self.bytes.fetch_add(more, Ordering::Relaxed);
+        }
     }
 }
 

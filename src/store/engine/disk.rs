@@ -1,21 +1,25 @@
 //! One partition as an engine in memory keeps it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_set};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Batch, EngineError, Loaded, Piece, Reader};
 use crate::clock::{ActorId, Clock, Entry, NodeId};
 use crate::object::Row;
 use crate::placement::PartitionId;
+use crate::store::by_hash::ByHash;
 use crate::store::derived::{Index, Summary};
 
 /// One partition. A clone shares the values of its rows.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
-    pub(super) rows: BTreeMap<Bytes, Row>,
+    rows: ByHash<Row>,
+    /// The keys of the rows, in order.
+    names: BTreeSet<Bytes>,
     indexes: BTreeSet<(Index, Bytes)>,
     clock: BTreeMap<ActorId, Entry>,
     frozen: BTreeSet<ActorId>,
@@ -38,22 +42,49 @@ impl Disk {
         totals.bytes.saturating_add(rows)
     }
 
-    /// Follows a batch. Whoever shares `disk` keeps what there was.
-    pub(super) fn follow(disk: &mut Arc<Self>, batch: &Batch) {
+    /// Follows a batch, but for its rows, which are `rows`. Whoever shares `disk` keeps what
+    /// there was.
+    pub(super) fn follow(
+        disk: &mut Arc<Self>,
+        batch: &Batch,
+        rows: impl IntoIterator<Item = (Bytes, Option<Row>)>,
+    ) {
         if batch.clear {
             *disk = Arc::default();
         }
-        Arc::make_mut(disk).apply(batch);
+        let disk = Arc::make_mut(disk);
+        for (key, row) in rows {
+            disk.set(key, row);
+        }
+        disk.apply(batch);
+    }
+
+    fn set(&mut self, key: Bytes, row: Option<Row>) {
+        if !self.damaged.is_empty() {
+            self.damaged.remove(&key);
+        }
+        let hash = xxh3_64(&key);
+        match row {
+            Some(row) => match self.rows.get_mut(hash, &key) {
+                Some(place) => *place = row,
+                None => {
+                    self.rows.put(hash, &key, |_| {}, || row);
+                    self.names.insert(key);
+                }
+            },
+            None => {
+                self.rows.remove(hash, &key);
+                self.names.remove(&key);
+            }
+        }
+    }
+
+    /// How many rows there are.
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
     }
 
     fn apply(&mut self, batch: &Batch) {
-        for (key, row) in &batch.rows {
-            self.damaged.remove(key);
-            match row {
-                Some(row) => self.rows.insert(key.clone(), row.clone()),
-                None => self.rows.remove(key),
-            };
-        }
         for change in &batch.indexes {
             let entry = (change.index, change.key.clone());
             match change.is_set {
@@ -93,9 +124,10 @@ impl Disk {
         }
     }
 
-    pub(super) fn row(&self, key: &[u8]) -> Result<Option<&Row>, EngineError> {
+    /// The row of `key`, and the form of the key that is here.
+    pub(super) fn row(&self, key: &[u8]) -> Result<Option<(&Bytes, &Row)>, EngineError> {
         self.check(key)?;
-        Ok(self.rows.get(key))
+        Ok(self.rows.get(xxh3_64(key), key))
     }
 
     pub(super) fn rows(
@@ -105,8 +137,10 @@ impl Disk {
     ) -> Result<Vec<(Bytes, Row)>, EngineError> {
         let mut rows = Vec::new();
         let mut bytes = 0;
-        for (key, row) in self.after(after) {
-            self.check(key)?;
+        for key in self.after(after) {
+            let Some((key, row)) = self.row(key)? else {
+                continue;
+            };
             bytes += key.len() + row.versions.value_bytes();
             rows.push((key.clone(), row.clone()));
             if rows.len() >= piece.rows || bytes >= piece.bytes {
@@ -120,10 +154,9 @@ impl Disk {
         let first = (Bound::Included(prefix), Bound::Unbounded);
         let rows = match after {
             Some(after) if after >= prefix => self.after(Some(after)),
-            _ => self.rows.range::<[u8], _>(first),
+            _ => self.names.range::<[u8], _>(first),
         };
-        rows.map(|(key, _)| key)
-            .take_while(|key| key.starts_with(prefix))
+        rows.take_while(|key| key.starts_with(prefix))
             .take(count)
             .cloned()
             .collect()
@@ -144,9 +177,9 @@ impl Disk {
             .collect()
     }
 
-    fn after(&self, after: Option<&[u8]>) -> std::collections::btree_map::Range<'_, Bytes, Row> {
+    fn after(&self, after: Option<&[u8]>) -> btree_set::Range<'_, Bytes> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.rows.range::<[u8], _>((from, Bound::Unbounded))
+        self.names.range::<[u8], _>((from, Bound::Unbounded))
     }
 
     fn check(&self, key: &[u8]) -> Result<(), EngineError> {
@@ -194,16 +227,22 @@ impl<D: KeepsDisks> Reader for D {
     }
 
     fn row(&self, partition: PartitionId, key: &[u8]) -> Result<Option<Row>, EngineError> {
-        self.read(partition, |disk| Ok(disk.row(key)?.cloned()))
+        self.read(partition, |disk| {
+            Ok(disk.row(key)?.map(|(_, row)| row.clone()))
+        })
     }
 
     fn look(
         &self,
         partition: PartitionId,
         key: &[u8],
-        look: &mut dyn FnMut(Option<&Row>),
+        look: &mut dyn FnMut(Option<&Bytes>, Option<&Row>),
     ) -> Result<(), EngineError> {
-        self.read(partition, |disk| disk.row(key).map(look))
+        self.read(partition, |disk| {
+            let (key, row) = disk.row(key)?.unzip();
+            look(key, row);
+            Ok(())
+        })
     }
 
     fn rows(

@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 
 use super::disk::{Disk, KeepsDisks, Snapshot};
 use super::{Batch, Engine, EngineError, Reader, Reopened, Space, check_note};
+use crate::object::Row;
 use crate::placement::PartitionId;
 use crate::store::budget::{MemoryRoom, RowBudget};
 
@@ -60,6 +61,21 @@ impl Memory {
         // Below SLOTS by construction.
         &self.slots[usize::from(partition.0) % SLOTS]
     }
+
+    /// Keeps a batch whose rows are `rows`.
+    fn follow(
+        &self,
+        batch: &Batch,
+        rows: impl IntoIterator<Item = (Bytes, Option<Row>)>,
+    ) -> Result<(), EngineError> {
+        self.check()?;
+        let mut slot = self.slot(batch.partition).write();
+        let disk = slot.entry(batch.partition).or_default();
+        let before = disk.bytes();
+        Disk::follow(disk, batch, rows);
+        self.room.change(before, disk.bytes());
+        Ok(())
+    }
 }
 
 impl KeepsDisks for Memory {
@@ -82,13 +98,12 @@ impl Engine for Memory {
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), EngineError> {
-        self.check()?;
-        let mut slot = self.slot(batch.partition).write();
-        let disk = slot.entry(batch.partition).or_default();
-        let before = disk.bytes();
-        Disk::follow(disk, batch);
-        self.room.change(before, disk.bytes());
-        Ok(())
+        self.follow(batch, batch.rows.iter().cloned())
+    }
+
+    fn commit_taking(&self, batch: &mut Batch) -> Result<(), EngineError> {
+        let rows = std::mem::take(&mut batch.rows);
+        self.follow(batch, rows)
     }
 
     fn sync(&self) -> Result<(), EngineError> {

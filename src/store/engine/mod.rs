@@ -117,15 +117,16 @@ pub trait Reader: Send + Sync {
     /// The row of `key`; none if there is none, which is certain.
     fn row(&self, partition: PartitionId, key: &[u8]) -> Result<Option<Row>, EngineError>;
 
-    /// Shows the row of `key` as [`row`](Self::row) gives it, without a copy if it lies in memory.
-    /// `look` may read nothing else here: it runs under a lock.
+    /// Shows the row of `key` as [`row`](Self::row) gives it, and the form of the key that is
+    /// in memory, without a copy if it lies there. `look` may read nothing else here: it runs
+    /// under a lock.
     fn look(
         &self,
         partition: PartitionId,
         key: &[u8],
-        look: &mut dyn FnMut(Option<&Row>),
+        look: &mut dyn FnMut(Option<&Bytes>, Option<&Row>),
     ) -> Result<(), EngineError> {
-        look(self.row(partition, key)?.as_ref());
+        look(None, self.row(partition, key)?.as_ref());
         Ok(())
     }
 
@@ -171,6 +172,14 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// The batch is in no read of this opening. Whether the next one finds it is unknown.
     fn commit(&self, batch: &Batch) -> Result<(), EngineError>;
+
+    /// The same for who keeps no rows above it: it may take them out of the batch.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    fn commit_taking(&self, batch: &mut Batch) -> Result<(), EngineError> {
+        self.commit(batch)
+    }
 
     /// When this returns, everything committed before it was called survives a loss of power.
     fn sync(&self) -> Result<(), EngineError>;

@@ -67,7 +67,8 @@ impl State {
 }
 
 fn apply(disks: &mut Disks, batch: &Batch) {
-    Disk::follow(disks.entry(batch.partition).or_default(), batch);
+    let disk = disks.entry(batch.partition).or_default();
+    Disk::follow(disk, batch, batch.rows.iter().cloned());
 }
 
 impl Simulated {
@@ -144,7 +145,7 @@ impl Simulated {
     /// How many rows are kept, of all partitions.
     pub fn row_count(&self) -> usize {
         let state = self.state.lock();
-        state.current.values().map(|disk| disk.rows.len()).sum()
+        state.current.values().map(|disk| disk.len()).sum()
     }
 
     /// From now on, or no longer, every commit and sync fails and keeps nothing, nor is a note

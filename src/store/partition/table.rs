@@ -32,6 +32,14 @@ const PIECE: Piece = Piece {
     bytes: 1024 * 1024,
 };
 
+/// What is here of a key.
+pub(super) struct Local {
+    /// The form of the key that is in memory: rows and log share its bytes.
+    pub(super) key: Option<Bytes>,
+    /// Its row as it is stored; empty if there is none.
+    pub(super) row: Row,
+}
+
 /// The rows and what is derived from them.
 pub(super) struct Table {
     id: PartitionId,
@@ -82,7 +90,7 @@ impl Table {
         read: impl FnOnce(Option<&Row>) -> T,
     ) -> Result<T, StoreError> {
         if self.cache.borrow().is_off() {
-            return self.look(clock, key, read);
+            return self.look(clock, key, |_, row| read(row));
         }
         let hash = self.keyspace.hash(key);
         if let Some(row) = self.cache.borrow().get((hash, key)) {
@@ -99,6 +107,19 @@ impl Table {
             self.cache.borrow_mut().put(hash, key, row);
         }
         Ok(result)
+    }
+
+    /// The row of `key`, and the form of the key that is in memory, found at once.
+    pub(super) fn local(&self, clock: &Clock, key: &[u8]) -> Result<Local, StoreError> {
+        if self.cache.borrow().is_off() {
+            return self.look(clock, key, |key, row| Local {
+                key: key.cloned(),
+                row: row.cloned().unwrap_or_default(),
+            });
+        }
+        let row = self.row(clock, key)?;
+        let key = self.key(key);
+        Ok(Local { key, row })
     }
 
     /// The row of `key`, empty if there is none.
@@ -257,6 +278,11 @@ impl Table {
         self.cache.get_mut().trim();
     }
 
+    /// Whether no row is in memory here.
+    pub(super) fn keeps_no_rows(&self) -> bool {
+        self.cache.borrow().is_off()
+    }
+
     /// Whether a key that is not in memory has no row.
     fn is_all_in_memory(&self) -> bool {
         self.cache.borrow().len() as u64 == self.totals.rows
@@ -267,12 +293,12 @@ impl Table {
         &self,
         clock: &Clock,
         key: &[u8],
-        read: impl FnOnce(Option<&Row>) -> T,
+        read: impl FnOnce(Option<&Bytes>, Option<&Row>) -> T,
     ) -> Result<T, StoreError> {
         let (mut read, mut found) = (Some(read), None);
-        let mut look = |row: Option<&Row>| {
+        let mut look = |here: Option<&Bytes>, row: Option<&Row>| {
             let checked = row.map_or(Ok(()), |row| self.check(clock, key, row));
-            found = Some(checked.map(|()| read.take().map(|read| read(row))));
+            found = Some(checked.map(|()| read.take().map(|read| read(here, row))));
         };
         let looked = self.engine.reader().look(self.id, key, &mut look);
         let found = looked
