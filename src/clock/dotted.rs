@@ -61,18 +61,19 @@ impl Clock {
 
     /// Replaces entries, each of another actor. `hash` is what [`hash_with`](Self::hash_with) says
     /// of them: it is known by then, and most of what this would cost.
-    pub fn install(&mut self, entries: &[(ActorId, Entry)], hash: u64) {
+    pub fn install(&mut self, entries: Vec<(ActorId, Entry)>, hash: u64) {
         debug_assert_eq!(
             hash,
             self.hash_with(entries.iter().map(|(actor, entry)| (*actor, entry)))
         );
         for (actor, entry) in entries {
+            let runs = entry.above().len();
             let before = match entry.is_empty() {
-                true => self.entries.remove(actor),
-                false => self.entries.insert(*actor, entry.clone()),
+                true => self.entries.remove(&actor),
+                false => self.entries.insert(actor, entry),
             };
             let runs_before = before.map_or(0, |entry| entry.above().len());
-            self.runs = self.runs - runs_before + entry.above().len();
+            self.runs = self.runs - runs_before + runs;
         }
         self.hash = hash;
     }
@@ -100,9 +101,8 @@ impl Clock {
 
     /// What is known of *every* key: the bases (PROTOCOL R14: not the maxima).
     pub fn base_vector(&self) -> VersionVector {
-        self.entries()
-            .map(|(actor, entry)| (actor, entry.base()))
-            .collect()
+        let bases = self.entries().map(|(actor, entry)| (actor, entry.base()));
+        VersionVector::of_ordered(bases)
     }
 
     /// The dots that it holds and `other` does not.

@@ -21,6 +21,14 @@ impl VersionVector {
         Self(Vec::new())
     }
 
+    /// The vector of entries that come in the order of actors, each once.
+    pub(super) fn of_ordered(entries: impl Iterator<Item = (ActorId, u64)>) -> Self {
+        let (least, _) = entries.size_hint();
+        let mut vector = Vec::with_capacity(least);
+        vector.extend(entries.filter(|(_, n)| *n > 0));
+        Self(vector)
+    }
+
     /// Up to which of `actor`'s writes everything is included.
     pub fn get(&self, actor: ActorId) -> u64 {
         self.position(actor).map_or(0, |at| self.0[at].1)

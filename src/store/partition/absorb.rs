@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::check::Unfit;
 use super::table::ROW_MERGED_BYTES_MAX;
-use super::{Advance, Applied, Partition, naive};
+use super::{Advance, Applied, Local, Partition, naive};
 use crate::clock::{Dot, VersionVector};
 use crate::object::{Object, Row, SIBLINGS_MERGED_MAX, Versions};
 use crate::store::exchange::{Delta, Push};
@@ -37,7 +37,61 @@ impl Partition {
         if names_refused {
             return Ok(Applied::Refused(Refusal::Frozen));
         }
-        let key = self.shared_key(&push.key);
+        let local = self.local(&push.key)?;
+        match self.replaces(&push, &local.row) {
+            true => self.take_push(push, local, wall_ms),
+            false => self.merge_push(push, local, wall_ms),
+        }
+    }
+
+    /// Whether what is pushed is one write, or a delete, that knew all that the row shows: then
+    /// it takes the place of the row, and [`merge`](Self::merge) would say the same. The clock
+    /// does not have the write.
+    fn replaces(&self, push: &Push, local: &Row) -> bool {
+        let is_known = |dot: Dot| {
+            push.context.contains(dot) && (dot.actor != push.dot.actor || dot < push.dot)
+        };
+        self.options.breaks_none()
+            && local.residual.is_empty()
+            && local.versions.dots().all(is_known)
+            && push.versions.dots().all(|dot| dot == push.dot)
+    }
+
+    /// Takes in a push that takes the place of the row.
+    fn take_push(&mut self, push: Push, local: Local, wall_ms: u64) -> Result<Applied, StoreError> {
+        let Push {
+            dot,
+            versions,
+            context,
+            ..
+        } = push;
+        let mut advance = Advance::new(&self.clock);
+        advance.add(dot);
+        if !advance.within_limits() {
+            return Ok(Applied::Refused(Refusal::ClockFull));
+        }
+        let last_hlc = versions.last_hlc();
+        let key = local.key.unwrap_or(push.key);
+        let row = self.strip_all_of(versions, &context, &advance);
+        let rows = vec![(key.clone(), row)];
+        let step = self.step(rows, &[&local.row], advance, Vec::new())?;
+        self.commit_write(step, dot, key, |other| {
+            other != dot && context.contains(other)
+        })?;
+        if let Some(hlc) = last_hlc {
+            self.hlc.observe(hlc, wall_ms);
+        }
+        Ok(Applied::New)
+    }
+
+    /// Takes in a push as the join of what it says and what is here.
+    fn merge_push(
+        &mut self,
+        push: Push,
+        local: Local,
+        wall_ms: u64,
+    ) -> Result<Applied, StoreError> {
+        let (key, row) = (local.key.unwrap_or(push.key), local.row);
         let mut dots: BTreeMap<_, _> = push
             .versions
             .dots()
@@ -53,7 +107,6 @@ impl Partition {
             versions: push.versions,
             context: push.context,
         };
-        let row = self.row(&key)?;
         let merged = self.merge(&row, &remote, &advance);
         if let Err(refusal) = check_merged(&advance, [&merged]) {
             return Ok(Applied::Refused(refusal));

@@ -95,7 +95,7 @@ use self::closings::Closings;
 use self::log::DotLog;
 use self::loss::Recovery;
 use self::stage::Stage;
-use self::table::Table;
+use self::table::{Local, Table};
 use super::engine::Engine;
 use super::mutation::Mutation;
 use super::{Refusal, StoreError};
@@ -262,6 +262,11 @@ impl Partition {
     /// The row of `key` as stored; empty if there is none.
     fn row(&self, key: &[u8]) -> Result<Row, StoreError> {
         self.table.row(&self.clock, key)
+    }
+
+    /// What is here of `key`.
+    fn local(&self, key: &[u8]) -> Result<Local, StoreError> {
+        self.table.local(&self.clock, key)
     }
 
     /// Whether the context of `key` contains `dot`, which the clock does not: it arrived with a

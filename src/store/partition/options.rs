@@ -54,6 +54,18 @@ impl Options {
         self.mutation == Some(mutation)
     }
 
+    /// Whether every rule is kept in this run.
+    #[cfg(any(test, feature = "mutations"))]
+    pub(super) fn breaks_none(&self) -> bool {
+        self.mutation.is_none()
+    }
+
+    /// Outside of tests that is so.
+    #[cfg(not(any(test, feature = "mutations")))]
+    pub(super) const fn breaks_none(&self) -> bool {
+        true
+    }
+
     /// Outside of tests no rule is broken.
     #[cfg(not(any(test, feature = "mutations")))]
     pub(super) const fn breaks(&self, _: Mutation) -> bool {

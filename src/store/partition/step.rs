@@ -76,39 +76,59 @@ impl Partition {
     /// again: the batch may be on disk all the same, and issuing its dot a second time would
     /// be N01 without a crash.
     pub(super) fn commit(&mut self, step: Step) -> Result<(), StoreError> {
+        self.commit_batch(step.batch)?;
+        for (dot, key) in step.logged {
+            self.log.insert(dot, key);
+        }
+        self.bound_log();
+        Ok(())
+    }
+
+    /// The same for a step that brings nothing but `dot`, a write of `key`, of which it is known
+    /// which of the key's writes another one has included.
+    pub(super) fn commit_write(
+        &mut self,
+        step: Step,
+        dot: Dot,
+        key: Bytes,
+        is_included: impl Fn(Dot) -> bool,
+    ) -> Result<(), StoreError> {
+        self.commit_batch(step.batch)?;
+        self.log.note(dot, Some(key), is_included);
+        self.bound_log();
+        Ok(())
+    }
+
+    fn bound_log(&mut self) {
+        let rows_max = self.options.log_rows_max.clamp(2, RUNS_MAX);
+        self.log.bound(rows_max, self.options.log_bytes_max);
+    }
+
+    fn commit_batch(&mut self, mut batch: Batch) -> Result<(), StoreError> {
         if self.poisoned {
             return Err(StoreError::Poisoned(self.id));
         }
         let committed = match self.options.breaks(Mutation::N14) {
-            true => self.commit_clock_first(&step.batch),
-            false => self.engine.commit(&step.batch),
+            true => self.commit_clock_first(&batch),
+            false if self.table.keeps_no_rows() => self.engine.commit_taking(&mut batch),
+            false => self.engine.commit(&batch),
         };
         if let Err(error) = committed {
             self.poisoned = true;
             return Err(error.into());
         }
-        self.closings.install(&step.batch);
-        self.recovery.install(&step.batch);
-        if step
-            .batch
-            .entries
-            .iter()
-            .any(|(_, entry)| entry.is_closed())
-        {
+        self.closings.install(&batch);
+        self.recovery.install(&batch);
+        if batch.entries.iter().any(|(_, entry)| entry.is_closed()) {
             // What was void to others took effect here perhaps.
             self.log.forget_included();
         }
-        self.clock
-            .install(&step.batch.entries, step.batch.summary.clock);
-        self.table.install(step.batch);
-        for (dot, key) in step.logged {
-            self.log.insert(dot, key);
-        }
+        let entries = std::mem::take(&mut batch.entries);
+        self.clock.install(entries, batch.summary.clock);
+        self.table.install(batch);
         if self.options.breaks(Mutation::N12) {
             self.prune();
         }
-        let rows_max = self.options.log_rows_max.clamp(2, RUNS_MAX);
-        self.log.bound(rows_max, self.options.log_bytes_max);
         Ok(())
     }
 
@@ -121,18 +141,38 @@ impl Partition {
         mut context: VersionVector,
         advance: &Advance<'_>,
     ) -> Option<Row> {
-        let by_maximum = self.options.breaks(Mutation::N19);
-        context.retain(|actor, n| {
-            let implied = match by_maximum {
-                true => advance.entry(actor).is_some_and(|entry| n <= entry.top()),
-                false => advance.implies(actor, n),
-            };
-            !implied && !versions.contains(Dot { actor, n })
-        });
+        context.retain(|actor, n| self.is_residual(Dot { actor, n }, &versions, advance));
         let row = Row {
             versions,
             residual: context,
         };
         (!row.is_empty()).then_some(row)
+    }
+
+    /// The same of a context that is needed for something else too.
+    pub(super) fn strip_all_of(
+        &self,
+        versions: Versions,
+        context: &VersionVector,
+        advance: &Advance<'_>,
+    ) -> Option<Row> {
+        let entries = context.iter();
+        let residual =
+            entries.filter(|&(actor, n)| self.is_residual(Dot { actor, n }, &versions, advance));
+        let row = Row {
+            residual: residual.collect(),
+            versions,
+        };
+        (!row.is_empty()).then_some(row)
+    }
+
+    /// Whether a row with `versions` has to say that `dot` is included.
+    fn is_residual(&self, dot: Dot, versions: &Versions, advance: &Advance<'_>) -> bool {
+        let Dot { actor, n } = dot;
+        let implied = match self.options.breaks(Mutation::N19) {
+            true => advance.entry(actor).is_some_and(|entry| n <= entry.top()),
+            false => advance.implies(actor, n),
+        };
+        !implied && !versions.contains(dot)
     }
 }

@@ -118,9 +118,9 @@ impl Partition {
             return Ok(pushes);
         }
         for key in self.table.ending(until_ms, EXPIRE_KEYS_MAX)? {
-            let row = self.row(&key)?;
-            if row.versions.ended_counter(until_ms) {
-                pushes.push(self.replace(key, &row, None, None)?);
+            let local = self.local(&key)?;
+            if local.row.versions.ended_counter(until_ms) {
+                pushes.push(self.replace(key, &local, None, None)?);
             }
         }
         Ok(pushes)
@@ -148,9 +148,9 @@ impl Partition {
         let keys = self.table.oversized(keys_max)?;
         let mut pushes = Vec::with_capacity(keys.len());
         for key in keys {
-            let row = self.row(&key)?;
-            let winner = row.versions.value_at(0);
-            pushes.push(self.replace(key, &row, winner, None)?);
+            let local = self.local(&key)?;
+            let winner = local.row.versions.value_at(0);
+            pushes.push(self.replace(key, &local, winner, None)?);
         }
         Ok(pushes)
     }

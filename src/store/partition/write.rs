@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::table::{ROW_BYTES_MAX, row_bytes};
-use super::{Advance, Partition};
+use super::{Advance, Local, Partition};
 use crate::clock::{COUNTER_MAX, Dot, Hlc, VersionVector};
 use crate::object::{
     Amendment, Amount, KEY_BYTES_MAX, Lifetime, Name, Part, Row, SIBLINGS_MAX, SUMS_MAX,
@@ -80,13 +80,14 @@ impl Partition {
         if op == Write::Delete {
             self.check_readable()?;
         }
-        let local = self.row(&key)?;
-        if op == Write::Delete && self.nothing_to_delete(&key, &local, context, wall_ms) {
+        let found = self.local(&key)?;
+        let local = &found.row;
+        if op == Write::Delete && self.nothing_to_delete(&key, local, context, wall_ms) {
             return Ok(None);
         }
         if op == Write::Delete && self.options.breaks(Mutation::N11) {
             let none = Advance::new(&self.clock);
-            let step = self.step(vec![(key, None)], &[&local], none, Vec::new())?;
+            let step = self.step(vec![(key, None)], &[local], none, Vec::new())?;
             return self.commit(step).map(|()| None);
         }
         let version = match op {
@@ -117,16 +118,16 @@ impl Partition {
                 let alive = local.versions.within(&lifetime);
                 let amended = alive.adding(wall_ms, self.actor, amount);
                 let amended = amended.ok_or(StoreError::NoNumber)?;
-                return self.amend(key, &local, amended, wall_ms).map(Some);
+                return self.amend(key, &found, amended, wall_ms).map(Some);
             }
             Write::End { expire_at_ms } => {
                 let Some(amended) = local.versions.ending(wall_ms, expire_at_ms) else {
                     return Ok(None);
                 };
-                return self.amend(key, &local, amended, wall_ms).map(Some);
+                return self.amend(key, &found, amended, wall_ms).map(Some);
             }
         };
-        self.replace(key, &local, version, context).map(Some)
+        self.replace(key, &found, version, context).map(Some)
     }
 
     /// A write that replaces what it does not keep. Its context is all that is here, as that of
@@ -134,12 +135,12 @@ impl Partition {
     fn amend(
         &mut self,
         key: Bytes,
-        local: &Row,
+        local: &Local,
         amended: Amendment,
         wall_ms: u64,
     ) -> Result<Push, StoreError> {
         let version = Version {
-            hlc: self.next_hlc(&local.versions, wall_ms),
+            hlc: self.next_hlc(&local.row.versions, wall_ms),
             expire_at_ms: amended.expire_at_ms,
             value: amended.value,
             part: amended.part.map(Box::new),
@@ -151,13 +152,13 @@ impl Partition {
     pub(super) fn replace(
         &mut self,
         key: Bytes,
-        local: &Row,
+        local: &Local,
         version: Option<Version>,
         context: Option<&VersionVector>,
     ) -> Result<Push, StoreError> {
         let mut kept = Versions::new();
         if let Some(context) = context {
-            kept = local.versions.clone();
+            kept = local.row.versions.clone();
             kept.retain(|dot, _| !context.contains(dot));
         }
         self.issue(key, local, kept, version, context)
@@ -169,7 +170,7 @@ impl Partition {
     fn issue(
         &mut self,
         key: Bytes,
-        local: &Row,
+        local: &Local,
         kept: Versions,
         version: Option<Version>,
         context: Option<&VersionVector>,
@@ -185,12 +186,7 @@ impl Partition {
         let mut versions = kept;
         if let Some(version) = version {
             versions.insert(dot, version);
-            check_siblings(&key, &versions, local)?;
-        }
-        let mut written = local.own_context();
-        written.add(dot);
-        if let Some(context) = context {
-            written.join(context);
+            check_siblings(&key, &versions, &local.row)?;
         }
         let mut advance = Advance::new(&self.clock);
         advance.add(dot);
@@ -204,27 +200,45 @@ impl Partition {
         if !advance.within_limits() {
             return Err(StoreError::ClockFull);
         }
-        let key = self.table.key(&key).unwrap_or_else(|| detached(key));
-        let push = self.push(dot, &key, &versions, &written);
-        let row = self.strip(versions, written, &advance);
-        let before: Vec<Dot> = self.log.frontier(&key).collect();
+        let written = self.written(dot, &local.row, context);
+        let key = local.key.clone().unwrap_or_else(|| detached(key));
+        let mut push = self.push(dot, &key, &versions);
+        let row = self.strip_all_of(versions, &written, &advance);
+        let rows = vec![(key.clone(), row)];
+        let step = self.step(rows, &[&local.row], advance, Vec::new())?;
         // Who is alone logs for nobody.
-        let logged = match self.is_alone {
-            true => Vec::new(),
-            false => vec![(dot, Some(key.clone()))],
-        };
-        let step = self.step(vec![(key, row)], &[local], advance, logged)?;
-        self.commit(step)?;
         if self.is_alone {
+            self.commit(step)?;
             self.log.raise_floor(dot.actor, dot.n);
+        } else {
+            push.context = written;
+            self.commit_write(step, dot, key, |other| other != dot)?;
         }
-        self.log.include(before);
         Ok(push)
     }
 
-    /// What tells the other replicas of a write: the whole row (R3) with its full context. While
-    /// there are none it only names the write.
-    fn push(&self, dot: Dot, key: &Bytes, versions: &Versions, written: &VersionVector) -> Push {
+    /// The context of a write: all that is known here of every key and of this one, and what the
+    /// client knew. While there is nobody to push it to, what says something of this one only.
+    fn written(&self, dot: Dot, local: &Row, context: Option<&VersionVector>) -> VersionVector {
+        let mut written = match self.is_alone {
+            true => VersionVector::new(),
+            false => self.clock.base_vector(),
+        };
+        for (actor, n) in local.residual.iter() {
+            written.raise(actor, n);
+        }
+        for known in local.versions.dots().chain([dot]) {
+            written.add(known);
+        }
+        if let Some(context) = context {
+            written.join(context);
+        }
+        written
+    }
+
+    /// What tells the other replicas of a write: the whole row (R3), and then its full context.
+    /// While there are none it only names the write.
+    fn push(&self, dot: Dot, key: &Bytes, versions: &Versions) -> Push {
         let mut push = Push {
             partition: self.id,
             dot,
@@ -236,8 +250,6 @@ impl Partition {
             return push;
         }
         push.versions = versions.clone();
-        push.context = self.clock.base_vector();
-        push.context.join(written);
         if self.options.breaks(Mutation::N03) {
             push.versions.retain(|live, _| live == dot);
         }
