@@ -102,6 +102,13 @@ impl Watched {
     }
 }
 
+/// About how many bytes the rows of a batch take.
+fn bytes_of(batch: &Batch) -> u64 {
+    let rows = batch.rows.iter();
+    let rows = rows.filter_map(|(key, row)| Some(row_bytes(key, row.as_ref()?) as u64));
+    rows.sum()
+}
+
 impl Engine for Watched {
     fn reader(&self) -> &dyn Reader {
         self.engine.reader()
@@ -110,12 +117,15 @@ impl Engine for Watched {
     fn commit(&self, batch: &Batch) -> Result<(), EngineError> {
         let done = self.unless_stopped(|| self.engine.commit(batch));
         self.dirty.store(true, Ordering::Release);
-        let rows = batch
-            .rows
-            .iter()
-            .filter_map(|(k, row)| Some((k, row.as_ref()?)));
-        let bytes = rows.map(|(key, row)| row_bytes(key, row) as u64);
-        self.disk.wrote(bytes.sum());
+        self.disk.wrote(bytes_of(batch));
+        done
+    }
+
+    fn commit_taking(&self, batch: &mut Batch) -> Result<(), EngineError> {
+        let bytes = bytes_of(batch);
+        let done = self.unless_stopped(|| self.engine.commit_taking(batch));
+        self.dirty.store(true, Ordering::Release);
+        self.disk.wrote(bytes);
         done
     }
 

@@ -378,6 +378,22 @@ fn fjall_passes_the_suite() {
     });
 }
 
+/// What a commit takes out of a batch is kept as if it had been left there.
+#[test]
+fn what_is_taken_out_of_a_batch_is_kept() {
+    let (left, taken) = (Memory::new(), Memory::new());
+    for n in 0..9 {
+        let row = (n % 4 != 0).then(|| row(n, 3));
+        let rows = [(&b"ab"[..], row.clone()), (b"a", row)];
+        let mut batch = batch(0, &rows, &[(1, n)]);
+        left.commit(&batch).unwrap();
+        taken.commit_taking(&mut batch).unwrap();
+        assert_eq!(load(&left, 0), load(&taken, 0));
+        let rows = |engine: &Memory| rows_of(engine.reader(), 0, 4);
+        assert_eq!(rows(&left), rows(&taken));
+    }
+}
+
 /// It lives as long as its process.
 #[test]
 fn memory_passes_the_suite_without_restarts() {
