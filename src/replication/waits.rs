@@ -5,7 +5,7 @@
 //! it is strict it falls when replicas become unreachable: the strength speaks of the
 //! reachable ones.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::NodeId;
@@ -24,7 +24,8 @@ pub fn patience(bytes: usize) -> Duration {
 #[derive(Debug)]
 struct Waiting<P> {
     payload: P,
-    answered: BTreeSet<NodeId>,
+    /// Each once; a handful.
+    answered: Vec<NodeId>,
     needs: Needs,
     since: Instant,
 }
@@ -131,7 +132,7 @@ impl<P> Waits<P> {
             id,
             Waiting {
                 payload,
-                answered: BTreeSet::new(),
+                answered: Vec::new(),
                 needs,
                 since: now,
             },
@@ -146,7 +147,9 @@ impl<P> Waits<P> {
     /// `peer` has answered what was asked under `id`. Returns the wait that this ends, if any.
     pub fn answer(&mut self, now: Instant, id: u64, peer: NodeId) -> Option<Ended<P>> {
         let waiting = self.waiting.get_mut(&id)?;
-        waiting.answered.insert(peer);
+        if !waiting.answered.contains(&peer) {
+            waiting.answered.push(peer);
+        }
         let is_met = waiting.is_met();
         is_met.then(|| self.end(now, id)).flatten()
     }

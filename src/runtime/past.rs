@@ -4,14 +4,14 @@
 //! it, and which partitions it has read of. A write of which it is not known whether it was
 //! done has no name and is not noted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::clock::{Dot, VersionVector};
+use crate::clock::{ActorId, Dot, VersionVector};
 use crate::node::request::{Reply, Request};
 use crate::placement::{Keyspace, PartitionId};
 
@@ -22,8 +22,16 @@ pub const PAST_WRITERS_MAX: usize = 4_096;
 /// What one caller has written and read.
 #[derive(Debug, Default)]
 pub struct Past {
-    noted: Mutex<Noted>,
+    written: Mutex<Written>,
     touched: Touched,
+}
+
+/// The last write of each actor. A write is noted by looking at one place, not down a tree.
+#[derive(Debug, Default)]
+struct Written {
+    last: HashMap<(PartitionId, ActorId), u64>,
+    /// Whether there was no room for a write.
+    is_cut: bool,
 }
 
 /// The partitions of keys that were read or written, as bits: each request notes one, which
@@ -38,8 +46,6 @@ pub(super) struct Noted {
     pub(super) written: BTreeMap<PartitionId, VersionVector>,
     /// The partitions of keys that were read or written.
     pub(super) touched: BTreeSet<PartitionId>,
-    /// How many actors `written` names.
-    writers: usize,
     /// Whether there was no room for a write.
     pub(super) is_cut: bool,
 }
@@ -73,10 +79,17 @@ impl Touched {
 impl Past {
     /// What is noted now.
     pub(super) fn noted(&self) -> Noted {
-        Noted {
+        let mut noted = Noted {
             touched: self.touched.all(),
-            ..self.noted.lock().clone()
+            ..Noted::default()
+        };
+        let written = self.written.lock();
+        for (&(partition, actor), &n) in &written.last {
+            let vector = noted.written.entry(partition).or_default();
+            vector.raise(actor, n);
         }
+        noted.is_cut = written.is_cut;
+        noted
     }
 
     /// A request of the caller is about to be done. Returns its partition, if it is of one key.
@@ -98,17 +111,15 @@ impl Past {
 
     /// The caller is told of a write.
     pub(super) fn note(&self, partition: PartitionId, dot: Dot) {
-        let mut noted = self.noted.lock();
-        let noted = &mut *noted;
-        let vector = noted.written.entry(partition).or_default();
-        if vector.get(dot.actor) == 0 {
-            if noted.writers >= PAST_WRITERS_MAX {
-                noted.is_cut = true;
-                return;
-            }
-            noted.writers = noted.writers.saturating_add(1);
+        let mut written = self.written.lock();
+        let place = (partition, dot.actor);
+        if let Some(last) = written.last.get_mut(&place) {
+            *last = dot.n.max(*last);
+        } else if written.last.len() < PAST_WRITERS_MAX {
+            written.last.insert(place, dot.n);
+        } else {
+            written.is_cut = true;
         }
-        vector.add(dot);
     }
 }
 
@@ -160,7 +171,7 @@ impl Waiter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{ActorId, NodeId};
+    use crate::clock::NodeId;
 
     fn dot(incarnation: u64, n: u64) -> Dot {
         let actor = ActorId {
