@@ -21,8 +21,11 @@ struct Place<V> {
     key: Bytes,
     value: V,
     /// All but the first: nearly never any.
-    others: Option<Box<BTreeMap<Bytes, V>>>,
+    others: Option<Box<Others<V>>>,
 }
+
+#[derive(Clone, Debug)]
+struct Others<V>(BTreeMap<Bytes, V>);
 
 impl<V> Default for ByHash<V> {
     fn default() -> Self {
@@ -38,7 +41,7 @@ impl<V> ByHash<V> {
         let place = self.places.get(&hash)?;
         match is_same(&place.key, key) {
             true => Some((&place.key, &place.value)),
-            false => place.others.as_ref()?.get_key_value(key),
+            false => place.others.as_ref()?.0.get_key_value(key),
         }
     }
 
@@ -47,7 +50,7 @@ impl<V> ByHash<V> {
         let place = self.places.get_mut(&hash)?;
         match is_same(&place.key, key) {
             true => Some(&mut place.value),
-            false => place.others.as_mut()?.get_mut(key),
+            false => place.others.as_mut()?.0.get_mut(key),
         }
     }
 
@@ -74,7 +77,9 @@ impl<V> ByHash<V> {
         if is_same(&place.key, key) {
             return change(&mut place.value);
         }
-        match place.others.get_or_insert_default().entry(key.clone()) {
+        let none = || Box::new(Others(BTreeMap::new()));
+        let others = place.others.get_or_insert_with(none);
+        match others.0.entry(key.clone()) {
             Entry::Occupied(value) => change(value.into_mut()),
             Entry::Vacant(value) => drop(value.insert(first())),
         }
@@ -84,9 +89,13 @@ impl<V> ByHash<V> {
     pub(super) fn remove(&mut self, hash: u64, key: &[u8]) -> Option<V> {
         let place = self.places.get_mut(&hash)?;
         if !is_same(&place.key, key) {
-            return place.others.as_mut()?.remove(key);
+            return place.others.as_mut()?.0.remove(key);
         }
-        match place.others.as_mut().and_then(|others| others.pop_first()) {
+        match place
+            .others
+            .as_mut()
+            .and_then(|others| others.0.pop_first())
+        {
             Some((key, value)) => {
                 place.key = key;
                 Some(std::mem::replace(&mut place.value, value))
@@ -101,7 +110,7 @@ impl<V> ByHash<V> {
             let others = place
                 .others
                 .iter_mut()
-                .flat_map(|others| others.values_mut());
+                .flat_map(|others| others.0.values_mut());
             std::iter::once(&mut place.value).chain(others)
         })
     }

@@ -47,7 +47,7 @@ impl Partition {
     /// Whether what is pushed is one write, or a delete, that knew all that the row shows: then
     /// it takes the place of the row, and [`merge`](Self::merge) would say the same. The clock
     /// does not have the write.
-    fn replaces(&self, push: &Push, local: &Row) -> bool {
+    pub(super) fn replaces(&self, push: &Push, local: &Row) -> bool {
         let is_known = |dot: Dot| {
             push.context.contains(dot) && (dot.actor != push.dot.actor || dot < push.dot)
         };
@@ -85,7 +85,7 @@ impl Partition {
     }
 
     /// Takes in a push as the join of what it says and what is here.
-    fn merge_push(
+    pub(super) fn merge_push(
         &mut self,
         push: Push,
         local: Local,

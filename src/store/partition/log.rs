@@ -65,7 +65,7 @@ impl DotLog {
     /// is in the clock `is_included`.
     pub(super) fn note(&mut self, dot: Dot, key: Option<Bytes>, is_included: impl Fn(Dot) -> bool) {
         let line = self.rows.get(&dot.actor);
-        if line.is_some_and(|line| line.get(dot.n).is_some()) {
+        if line.is_some_and(|line| line.last() >= Some(dot.n) && line.get(dot.n).is_some()) {
             self.remove(dot.actor, |line| line.pop(dot.n));
         }
         let key = key.map(|key| Hashed {

@@ -18,6 +18,7 @@ mod mutations;
 mod on_disk;
 mod random;
 mod repair;
+mod replacing;
 mod restore;
 mod rule_table;
 mod rules;
