@@ -20,6 +20,9 @@ pub struct Disk {
     rows: ByHash<Row>,
     /// The keys of the rows, in order.
     names: BTreeSet<Bytes>,
+    /// What of the indexes is by hash: nearly all, so it takes no more room than it must.
+    hashes: BTreeSet<(u64, Bytes)>,
+    /// The rest, behind it.
     indexes: BTreeSet<(Index, Bytes)>,
     clock: BTreeMap<ActorId, Entry>,
     frozen: BTreeSet<ActorId>,
@@ -86,10 +89,12 @@ impl Disk {
 
     fn apply(&mut self, batch: &Batch) {
         for change in &batch.indexes {
-            let entry = (change.index, change.key.clone());
-            match change.is_set {
-                true => self.indexes.insert(entry),
-                false => self.indexes.remove(&entry),
+            let key = change.key.clone();
+            match (change.index, change.is_set) {
+                (Index::Hash(hash), true) => self.hashes.insert((hash, key)),
+                (Index::Hash(hash), false) => self.hashes.remove(&(hash, key)),
+                (index, true) => self.indexes.insert((index, key)),
+                (index, false) => self.indexes.remove(&(index, key)),
             };
         }
         for (actor, entry) in &batch.entries {
@@ -169,11 +174,24 @@ impl Disk {
         count: usize,
     ) -> Vec<(Index, Bytes)> {
         let from = from.map(|(index, key)| (index, Bytes::copy_from_slice(key)));
-        self.indexes
-            .range((from, Bound::Unbounded))
+        let hashes = match &from {
+            Bound::Included((Index::Hash(hash), key)) => {
+                Some(Bound::Included((*hash, key.clone())))
+            }
+            Bound::Excluded((Index::Hash(hash), key)) => {
+                Some(Bound::Excluded((*hash, key.clone())))
+            }
+            Bound::Unbounded => Some(Bound::Unbounded),
+            _ => None,
+        };
+        let hashes = hashes.map(|from| self.hashes.range((from, Bound::Unbounded)));
+        let hashes = hashes.into_iter().flatten();
+        let others = self.indexes.range((from, Bound::Unbounded));
+        hashes
+            .map(|(hash, key)| (Index::Hash(*hash), key.clone()))
+            .chain(others.cloned())
             .take_while(|(index, _)| *index <= last)
             .take(count)
-            .cloned()
             .collect()
     }
 
