@@ -1,6 +1,5 @@
 //! The outgoing link to one member: dialled, kept, dialled again.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,9 +105,7 @@ async fn run(core: &Core, introduced: Introduced, cancelled: &CancellationToken)
     };
     core.links.close(id, &outgoing);
     core.counters.links_closed.one();
-    let mut left = VecDeque::new();
-    outgoing.queue.take(&mut left);
-    for message in left {
+    for message in outgoing.close().await {
         core.counters.dropped(&message);
     }
     end

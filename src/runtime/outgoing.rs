@@ -34,7 +34,7 @@ const MESSAGES_KEPT_MAX: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     pub(super) queue: Queue,
-    /// None before the stream is there.
+    /// None once the link is down.
     stream: Mutex<Option<Writing>>,
     /// Told when the link's task has to write.
     handed_over: Notify,
@@ -83,6 +83,18 @@ impl Outgoing {
             Some(writing) => writing.write(&self.queue).await,
             None => Err(StreamError::Closed),
         }
+    }
+
+    /// Closes the stream; gives what will not be written.
+    pub(super) async fn close(&self) -> VecDeque<Message> {
+        let mut left = match self.stream.lock().await.take() {
+            Some(writing) => writing.messages,
+            None => VecDeque::new(),
+        };
+        let mut waiting = VecDeque::new();
+        self.queue.take(&mut waiting);
+        left.append(&mut waiting);
+        left
     }
 
     /// Writes one frame. Not cancel-safe.
@@ -160,5 +172,22 @@ impl Writing {
         }
         self.counters.peer_messages_sent.add(self.packer.len());
         !self.packer.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_flusher_cannot_write_is_for_the_link() {
+        let outgoing = Outgoing::default();
+        outgoing.queue.put(Message::Root(1)).unwrap();
+        outgoing.flush_or_hand_over();
+        outgoing.handed_over().await;
+        assert!(matches!(outgoing.write().await, Err(StreamError::Closed)));
+        outgoing.queue.put(Message::Root(2)).unwrap();
+        let left = outgoing.close().await;
+        assert_eq!(left, [Message::Root(1), Message::Root(2)]);
     }
 }
