@@ -25,6 +25,7 @@
 //! failed and opens it again.
 
 mod examine;
+mod failure;
 mod files;
 mod forcing;
 mod guarded;
@@ -43,9 +44,7 @@ mod view;
 mod write;
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -360,42 +359,5 @@ impl Engine for Fjall {
             engine: Arc::new(again),
             lost,
         })
-    }
-}
-
-impl From<fjall::Error> for EngineError {
-    fn from(error: fjall::Error) -> Self {
-        match error {
-            fjall::Error::Poisoned => return Self::Failed,
-            // By this process: another one has been refused before the database was asked.
-            fjall::Error::Locked => {
-                return Self::Io {
-                    what: "database is open already".to_owned(),
-                    source: io::ErrorKind::WouldBlock.into(),
-                };
-            }
-            _ => {}
-        }
-        let mut cause: Option<&dyn Error> = Some(&error);
-        while let Some(error) = cause {
-            let source = error.downcast_ref::<io::Error>();
-            // A missing file, or a place beyond a file's end, is damage of what is there and no
-            // failure of the system that reads it.
-            let of_damage = |e: &&io::Error| {
-                matches!(
-                    e.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
-                )
-            };
-            let source = source.filter(|source| !of_damage(source));
-            if let Some(code) = source.and_then(io::Error::raw_os_error) {
-                return Self::Io {
-                    what: "database".to_owned(),
-                    source: io::Error::from_raw_os_error(code),
-                };
-            }
-            cause = error.source();
-        }
-        Self::Database(error.to_string())
     }
 }
