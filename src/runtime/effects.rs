@@ -27,8 +27,9 @@ impl Core {
     ) {
         self.counters.peer_messages_received.add(messages.len());
         effects.reserve(messages.len());
+        let now = self.clock.now();
         for message in messages.drain(..) {
-            self.data.receive(self.clock.now(), from, message, effects);
+            self.data.receive(now, from, message, effects);
         }
         self.execute(effects.drain(..));
         messages.shrink_to(KEPT_MAX);

@@ -338,12 +338,12 @@ impl Connection {
             // Without input wanted there is output: that is why input is not wanted.
             (false, _) => Interest::WRITABLE,
         };
-        let stop = self.session.record.stop.clone();
+        let record = Arc::clone(&self.session.record);
         // While no input is wanted nothing is, but to know when the client has to go.
         let mailbox = self.session.subscriptions.mailbox();
         let ready = tokio::select! {
             biased;
-            () = stop.cancelled() => return Err(End::Stopped),
+            () = record.stop.cancelled() => return Err(End::Stopped),
             ready = ready(&self.stream, interest, deadline) => ready?,
             () = messages(mailbox, want_input) => return Ok(()),
             // It may be silent for another time now.
