@@ -25,6 +25,7 @@ use crate::store::verify;
 
 const ONE: NodeId = NodeId(1);
 const TWO: NodeId = NodeId(2);
+
 /// Two replicas of one partition, and what they have said to each other and not heard.
 struct Pair {
     nodes: [Data<&'static str>; 2],

@@ -18,6 +18,7 @@ use crate::store::engine::Memory;
 /// The owner that decides, where both can be reached.
 const ME: NodeId = NodeId(2);
 const PEER: NodeId = NodeId(1);
+
 /// A node that has a peer, within reach or not.
 fn node(me: NodeId, peer: NodeId, reachable: bool) -> Data<&'static str> {
     let engine = remembering(Memory::new(), &[me, peer]);

@@ -7,7 +7,6 @@
 //! The file system lies in a file of its own and is told to forget whatever it has not written
 //! yet. That takes the right to mount; where it is missing the test says so and ends.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -22,7 +21,7 @@ use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 
 use crate::support::client::Connection;
-use crate::support::{LATER, Node, SOON, eventually, number_from_env, same, unique_cluster_name};
+use crate::support::{LATER, Node, eventually, number_from_env, same, unique_cluster_name};
 use netdb::resp::Value;
 
 /// Cuts unless `NETDB_POWER_CUTS` says otherwise.
@@ -132,15 +131,6 @@ fn write(
     }
 }
 
-/// Stops every thread of the process: whoever has been told that something is on disk has been
-/// told before the cut.
-fn freeze(node: &Node) {
-    node.signal("STOP");
-    eventually("every thread is stopped", SOON, || {
-        same(node.thread_states(), BTreeSet::from(['T']))
-    });
-}
-
 /// Writes until there is `enough`, which is asked with how many were acknowledged to one writer;
 /// cuts, and gives back what must be there.
 fn write_until_cut(
@@ -160,7 +150,8 @@ fn write_until_cut(
             let count = done[0].lock().unwrap().len();
             same(enough(count), true)
         });
-        freeze(node);
+        // Whoever has been told that something is on disk has been told before the cut.
+        node.signal("STOP");
         over.store(true, Ordering::Relaxed);
         disk.cut();
         node.kill();

@@ -384,17 +384,21 @@ impl Node {
         status
     }
 
-    /// Sends `signal`, by its name without SIG: `STOP` freezes it, `CONT` thaws it.
+    /// Sends `signal`, by its name without SIG: `STOP` freezes it, and is waited for; `CONT` thaws
+    /// it.
     #[track_caller]
     pub fn signal(&self, signal: &str) {
         // The child has not been waited for, so its pid cannot be anybody else's.
-        let pid = self.child.as_ref().expect("it runs").id();
+        let pid = self.child.as_ref().expect("it runs").id().to_string();
         let sent = Command::new("kill")
-            .args([format!("-{signal}"), pid.to_string()])
+            .args([format!("-{signal}"), pid])
             .status();
         assert!(sent.expect("kill").success(), "SIG{signal} was not sent");
-        if signal == "STOP" {
-            eventually("it stands still", LATER, || threads_stand_still(pid));
+        // A thread that was running may stop a little later.
+        if signal == "STOP" && cfg!(target_os = "linux") {
+            eventually("every thread is stopped", SOON, || {
+                same(self.thread_states(), BTreeSet::from(['T']))
+            });
         }
     }
 
@@ -417,7 +421,7 @@ impl Node {
     }
 
     /// What its threads are doing, as Linux abbreviates it: `T` for stopped.
-    pub fn thread_states(&self) -> BTreeSet<char> {
+    fn thread_states(&self) -> BTreeSet<char> {
         let pid = self.child.as_ref().expect("it runs").id();
         let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("threads");
         // One that has ended meanwhile does nothing.
@@ -627,21 +631,4 @@ impl Cluster {
             node.await_states(&all.join(", "));
         }
     }
-}
-
-/// Whether every thread of a process has stopped, where the system says so: one that was running
-/// may do so a little after the signal was sent.
-fn threads_stand_still(pid: u32) -> Result<(), String> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
-        return Ok(());
-    };
-    for thread in threads.flatten() {
-        let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
-        let state = status.lines().find_map(|line| line.strip_prefix("State:"));
-        let state = state.unwrap_or("T").trim();
-        if !state.starts_with('T') {
-            return Err(format!("{:?} is {state}", thread.file_name()));
-        }
-    }
-    Ok(())
 }
