@@ -72,7 +72,7 @@ impl Partition {
         }
         let last_hlc = versions.last_hlc();
         let key = local.key.unwrap_or(push.key);
-        let row = self.strip_all_of(versions, &context, &advance);
+        let row = self.strip(versions, &context, &advance);
         let rows = vec![(key.clone(), row)];
         let step = self.step(rows, &[&local.row], advance, Vec::new())?;
         self.commit_write(step, dot, key, |other| {
@@ -116,7 +116,7 @@ impl Partition {
         let news = logged.iter().map(|(dot, _)| *dot);
         let others = self.log.frontier(&key).chain(news);
         included.extend(others.filter(|&dot| dot != push.dot && remote.context.contains(dot)));
-        let stripped = self.strip(merged.versions, merged.context, &advance);
+        let stripped = self.strip(merged.versions, &merged.context, &advance);
         let step = self.step(vec![(key, stripped)], &[&row], advance, logged)?;
         self.commit(step)?;
         self.log.include(included);
@@ -173,7 +173,7 @@ impl Partition {
         }
         let rows = merged
             .into_iter()
-            .map(|(key, object)| (key, self.strip(object.versions, object.context, &advance)))
+            .map(|(key, object)| (key, self.strip(object.versions, &object.context, &advance)))
             .collect();
         let step = self.step(rows, &[], advance, logged)?;
         self.commit(step)?;

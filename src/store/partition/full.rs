@@ -103,7 +103,7 @@ impl Partition {
         }
         let mut rows = Vec::new();
         for (key, object) in merged {
-            let row = self.strip(object.versions, object.context, &advance);
+            let row = self.strip(object.versions, &object.context, &advance);
             let is_new = |local: Option<&Row>| local != row.as_ref();
             if self.table.read(&self.clock, &key, is_new)? {
                 rows.push((key, row));

@@ -134,7 +134,7 @@ impl Partition {
                 return;
             };
             let merged = self.merge(&row, &remote, &advance);
-            let stripped = self.strip(merged.versions, merged.context, &advance);
+            let stripped = self.strip(merged.versions, &merged.context, &advance);
             let step = self.step(vec![(key.clone(), stripped)], &[], advance, logged);
             let _ = step.and_then(|step| self.commit(step));
         }

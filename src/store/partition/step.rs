@@ -41,7 +41,7 @@ impl Partition {
         }
         for key in keys {
             let row = self.row(&key)?;
-            let stripped = self.strip(row.versions, row.residual, &advance);
+            let stripped = self.strip(row.versions, &row.residual, &advance);
             rows.push((key, stripped));
         }
         let (totals, indexes) = self.table.derive(&self.clock, &rows, before)?;
@@ -138,27 +138,12 @@ impl Partition {
     pub(super) fn strip(
         &self,
         versions: Versions,
-        mut context: VersionVector,
-        advance: &Advance<'_>,
-    ) -> Option<Row> {
-        context.retain(|actor, n| self.is_residual(Dot { actor, n }, &versions, advance));
-        let row = Row {
-            versions,
-            residual: context,
-        };
-        (!row.is_empty()).then_some(row)
-    }
-
-    /// The same of a context that is needed for something else too.
-    pub(super) fn strip_all_of(
-        &self,
-        versions: Versions,
         context: &VersionVector,
         advance: &Advance<'_>,
     ) -> Option<Row> {
-        let entries = context.iter();
-        let residual =
-            entries.filter(|&(actor, n)| self.is_residual(Dot { actor, n }, &versions, advance));
+        let residual = context
+            .iter()
+            .filter(|&(actor, n)| self.is_residual(Dot { actor, n }, &versions, advance));
         let row = Row {
             residual: residual.collect(),
             versions,

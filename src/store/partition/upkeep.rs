@@ -92,7 +92,7 @@ impl Partition {
                 versions.retain(|_, version| Some(version.hlc) > last);
             }
             if versions.len() < count {
-                rows.push((key, self.strip(versions, context, &advance)));
+                rows.push((key, self.strip(versions, &context, &advance)));
             }
         }
         if !rows.is_empty() {

@@ -203,7 +203,7 @@ impl Partition {
         let written = self.written(dot, &local.row, context);
         let key = local.key.clone().unwrap_or_else(|| detached(key));
         let mut push = self.push(dot, &key, &versions);
-        let row = self.strip_all_of(versions, &written, &advance);
+        let row = self.strip(versions, &written, &advance);
         let rows = vec![(key.clone(), row)];
         let step = self.step(rows, &[&local.row], advance, Vec::new())?;
         // Who is alone logs for nobody.
