@@ -297,7 +297,7 @@ impl Engine for Fjall {
     }
 
     fn settle(&self) -> Result<(), EngineError> {
-        let mut syncing = self.syncing.lock();
+        let syncing = self.syncing.lock();
         let settled = self.held.with(|_| {
             self.look_failed()?;
             syncing.synced.settle()

@@ -26,8 +26,6 @@ pub(super) struct Synced {
     file: File,
     /// Its length, if that is known.
     length: Option<u64>,
-    /// Whether it says what the disk may not have yet.
-    is_ahead: bool,
 }
 
 impl Synced {
@@ -42,8 +40,6 @@ impl Synced {
             path,
             file,
             length: None,
-            // By a process that was killed.
-            is_ahead: true,
         };
         Ok((synced, number))
     }
@@ -59,17 +55,12 @@ impl Synced {
             }
             Ok(())
         });
-        self.is_ahead = true;
         written.map_err(|error| self.cannot(error))
     }
 
     /// Has what was noted survive a loss of power.
-    pub(super) fn settle(&mut self) -> Result<(), EngineError> {
-        if self.is_ahead {
-            self.file.sync_data().map_err(|error| self.cannot(error))?;
-            self.is_ahead = false;
-        }
-        Ok(())
+    pub(super) fn settle(&self) -> Result<(), EngineError> {
+        self.file.sync_data().map_err(|error| self.cannot(error))
     }
 
     fn cannot(&self, error: io::Error) -> EngineError {
