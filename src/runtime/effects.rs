@@ -6,15 +6,13 @@ use tracing::{debug, error, info, warn};
 
 use super::core::Core;
 use super::past::Waiter;
+use super::queue::MESSAGES_KEPT_MAX;
 use crate::clock::NodeId;
 use crate::node::{Effect, Note};
 use crate::replication::Message;
 
 /// A sync that fetched this many keys is always told of.
 const SYNC_WORTH_TELLING: u64 = 1_000;
-
-/// Messages, and effects, that a stream's lists keep room for: most frames have fewer.
-const KEPT_MAX: usize = 128;
 
 impl Core {
     /// Takes in what a peer said about data, and leaves `messages` empty. What is to be done
@@ -32,8 +30,8 @@ impl Core {
             self.data.receive(now, from, message, effects);
         }
         self.execute(effects.drain(..));
-        messages.shrink_to(KEPT_MAX);
-        effects.shrink_to(KEPT_MAX);
+        messages.shrink_to(MESSAGES_KEPT_MAX);
+        effects.shrink_to(MESSAGES_KEPT_MAX);
     }
 
     /// Does what the data plane wants done.

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, Notify};
 use tracing::warn;
 
 use super::counters::Counters;
-use super::queue::Queue;
+use super::queue::{MESSAGES_KEPT_MAX, Queue};
 use super::stream::{Frame, FrameWriter, StreamError};
 use crate::replication::Message;
 use crate::wire::BatchPacker;
@@ -26,9 +26,6 @@ const FLUSH_BYTES: usize = 512 * 1024;
 /// Bytes of messages that the flusher takes for one peer. It serves all peers: what is more
 /// is sealed by the tasks of their links, side by side.
 const FLUSHED_BYTES_MAX: usize = 64 * 1024;
-
-/// Messages that the list of a stream keeps room for: most frames have fewer.
-const MESSAGES_KEPT_MAX: usize = 128;
 
 /// One peer's messages and stream.
 #[derive(Debug, Default)]

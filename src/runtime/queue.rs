@@ -18,6 +18,10 @@ pub(super) const QUEUE_MESSAGES_MAX: usize = 65_536;
 /// deltas at once. As many again may be in the hands of the writer.
 pub(super) const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Messages, and what is to be done for them, that a stream's lists keep room for: most frames
+/// have fewer.
+pub(super) const MESSAGES_KEPT_MAX: usize = 128;
+
 /// A message of more bytes is a long one. It has a bound of its own, so that what waits behind
 /// it is late and not lost: answers to clients, and that a replica has a write.
 const LONG_BYTES: usize = 4 * 1024 * 1024;

@@ -100,6 +100,18 @@ impl Watched {
             self.disk.fail(error.to_string());
         })
     }
+
+    /// Commits rows of so many bytes.
+    fn note_commit(
+        &self,
+        bytes: u64,
+        commit: impl FnOnce() -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        let done = self.unless_stopped(commit);
+        self.dirty.store(true, Ordering::Release);
+        self.disk.wrote(bytes);
+        done
+    }
 }
 
 /// About how many bytes the rows of a batch take.
@@ -115,18 +127,11 @@ impl Engine for Watched {
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), EngineError> {
-        let done = self.unless_stopped(|| self.engine.commit(batch));
-        self.dirty.store(true, Ordering::Release);
-        self.disk.wrote(bytes_of(batch));
-        done
+        self.note_commit(bytes_of(batch), || self.engine.commit(batch))
     }
 
     fn commit_taking(&self, batch: &mut Batch) -> Result<(), EngineError> {
-        let bytes = bytes_of(batch);
-        let done = self.unless_stopped(|| self.engine.commit_taking(batch));
-        self.dirty.store(true, Ordering::Release);
-        self.disk.wrote(bytes);
-        done
+        self.note_commit(bytes_of(batch), || self.engine.commit_taking(batch))
     }
 
     fn sync(&self) -> Result<(), EngineError> {
