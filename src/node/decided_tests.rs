@@ -373,13 +373,13 @@ fn each_owner_says_for_itself_what_its_copy_has() {
     let mut effects = Vec::new();
     let reply = nodes.nodes[1].ask_owner(now, id, progress(false), || 7, &mut effects);
     assert_eq!(reply, None);
-    assert_eq!(nodes.nodes[1].decider(ONE), Some(nodes.id(0)));
+    assert_eq!(nodes.nodes[1].decider(now, ONE), Some(nodes.id(0)));
     nodes.reach(1, &[2]);
     let silent = nodes.replies.pop();
     let is_silence = |reply| matches!(reply, Reply::Failed(RequestError::OwnerSilent { .. }));
     assert!(silent.is_some_and(|(waiter, reply)| waiter == 7 && is_silence(reply)));
     nodes.reach(1, &[0, 2]);
-    assert_eq!(nodes.nodes[1].decider(ONE), Some(nodes.id(1)));
+    assert_eq!(nodes.nodes[1].decider(now, ONE), Some(nodes.id(1)));
     let reply = nodes.nodes[1].ask_owner(now, nodes.id(1), progress(true), || 7, &mut effects);
     assert_eq!(reply, Some(Reply::Failed(RequestError::InMemory)));
 }
@@ -398,4 +398,27 @@ fn one_that_has_just_started_leaves_it_to_others_until_it_has_compared_itself() 
     nodes.change(2, Change::Take);
     nodes.deliver();
     assert_eq!(nodes.winners().last(), Some(&(2, 0)));
+}
+
+/// They have found it, and it has not found them.
+#[test]
+fn one_that_has_just_started_decides_alone_only_when_it_is_sure_to_be_alone() {
+    let mut nodes = Nodes::new(3);
+    nodes.reach(0, &[1, 2]);
+    nodes.nodes[0].sync.lock().fall_back();
+    nodes.change(2, claim("c"));
+    nodes.deliver();
+    assert_eq!(nodes.winners(), [(2, 1)]);
+
+    // Nobody else is there for the one that asks either.
+    nodes.reach(2, &[1]);
+    nodes.replies.clear();
+    nodes.change(2, Change::Take);
+    nodes.deliver();
+    assert_eq!(nodes.winners(), [(2, 2)]);
+    nodes.replies.clear();
+    nodes.pass_a_round();
+    nodes.change(2, claim("d"));
+    nodes.deliver();
+    assert_eq!(nodes.winners(), [(2, 0)]);
 }

@@ -41,7 +41,7 @@ impl<W> Data<W> {
     ) -> Option<Reply> {
         let id = request.partition(&self.keyspace);
         let view = self.view();
-        let is_behind = request.is_decided() && self.is_behind(view.group(id));
+        let is_behind = request.is_decided() && self.is_behind(now, view.group(id));
         let client = || Some(Client::Here(waiter()));
         let task = Task {
             now,
@@ -117,9 +117,9 @@ impl<W> Data<W> {
 
     /// Who decides about a partition, as this node sees it now; nobody if no owner is within
     /// reach.
-    pub fn decider(&self, id: PartitionId) -> Option<NodeId> {
+    pub fn decider(&self, now: Now, id: PartitionId) -> Option<NodeId> {
         let view = self.view();
-        let is_behind = self.is_behind(view.group(id));
+        let is_behind = self.is_behind(now, view.group(id));
         let shard = self.known_shard(id)?.lock();
         let place = place(&shard, &view, id, is_behind);
         let ahead = place.ahead().first().copied();
@@ -168,7 +168,7 @@ impl<W> Data<W> {
             return;
         }
         let view = self.view();
-        let is_behind = request.is_decided() && self.is_behind(view.group(id));
+        let is_behind = request.is_decided() && self.is_behind(now, view.group(id));
         let mut shard = self.shard(id).lock();
         if is_behind || !shard.serves(&view, id) {
             effects.push(asker.answer(None));
@@ -206,7 +206,7 @@ impl<W> Data<W> {
         };
         // Who is asked next matters only where this one did not do it.
         let is_done = matches!(&reply, Some(reply) if !matches!(reply, Reply::Failed(_)));
-        let is_behind = !is_done && self.is_behind(view.group(partition));
+        let is_behind = !is_done && self.is_behind(now, view.group(partition));
         let mut shard = shard.lock();
         let place = place(&shard, &view, partition, is_behind);
         let dot = reply.as_ref().and_then(Reply::dot);
@@ -228,11 +228,19 @@ impl<W> Data<W> {
     }
 
     /// Whether another owner can be reached, and this node has had what none of those had since
-    /// it started. Then it does not know yet what was decided while it was away.
-    fn is_behind(&self, group: &Group) -> bool {
+    /// it started. Then it does not know yet what was decided while it was away. As long as it
+    /// may just not have found the others, who may have found it, that goes for all owners.
+    fn is_behind(&self, now: Now, group: &Group) -> bool {
+        let others = match group.voters.is_empty() {
+            true => &group.owners,
+            false => &group.voters,
+        };
+        let mut others = others.iter();
+        if others.len() == 0 || group.voters.is_empty() && self.is_settled(now) {
+            return false;
+        }
         let sync = self.sync.lock();
-        let mut voters = group.voters.iter();
-        !group.voters.is_empty() && !voters.any(|peer| sync.has_been_even_with(*peer))
+        !others.any(|peer| sync.has_been_even_with(*peer))
     }
 
     /// Does a request that the owners before this node did not do.
@@ -267,7 +275,7 @@ impl<W> Data<W> {
             Message::Forward { partition, id, .. } => {
                 let view = self.view();
                 if let Some(shard) = self.known_shard(*partition) {
-                    let is_behind = self.is_behind(view.group(*partition));
+                    let is_behind = self.is_behind(now, view.group(*partition));
                     let mut shard = shard.lock();
                     let place = place(&shard, &view, *partition, is_behind);
                     let turn = (shard.forwards).dropped(place, peer, *id, effects);

@@ -51,7 +51,7 @@ impl Handle {
         let keyspace = seen.placement.keyspace();
         let partition = keyspace.partition_of(key);
         let owners = seen.placement.recipients(partition);
-        let decider = core.data.decider(partition);
+        let decider = core.data.decider(core.clock.now(), partition);
         let view = core.data.view();
         OwnersView {
             partition: partition.0,
