@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use netdb::resp::Value;
 
-use crate::support::client::Connection;
 use crate::support::reshard::{await_settled, settled_cluster};
-use crate::support::{Cluster, LATER, eventually, finish, netdb, same};
+use crate::support::{Cluster, LATER, Node, eventually, finish, netdb, same};
 
 /// The longest value.
 const LONGEST: usize = 64 * 1024 * 1024;
@@ -24,19 +23,20 @@ fn longest(salt: u8) -> Vec<u8> {
 
 /// Sets a key. A machine that is busy may have too few replicas confirm in time; then the write
 /// stands, and is made again.
-fn set(connection: &mut Connection, key: &str, value: &[u8]) {
+#[track_caller]
+fn set(node: &Node, key: &str, value: &[u8]) {
     eventually("a write", SOME_TIME, || {
         same(
-            connection.call_bytes(&[b"SET", key.as_bytes(), value])?,
+            node.try_call_bytes(&[b"SET", key.as_bytes(), value])?,
             Value::ok(),
         )
     });
 }
 
 #[track_caller]
-fn shows(connection: &mut Connection, command: &[&str], value: &[u8]) {
+fn shows(node: &Node, command: &[&str], value: &[u8]) {
     eventually("the value", SOME_TIME, || {
-        let found = connection.call(command)?;
+        let found = node.try_call(command)?;
         let found = found.as_bytes().ok_or("no value")?;
         // Neither is to be printed.
         (found == value)
@@ -50,32 +50,32 @@ fn shows(connection: &mut Connection, command: &[&str], value: &[u8]) {
 fn the_longest_values_are_on_all_nodes() {
     let mut cluster = settled_cluster(3, 3);
     let (first, second) = (longest(1), longest(2));
-    set(&mut cluster.nodes[0].connect(), "first", &first);
+    set(&cluster.nodes[0], "first", &first);
     for node in &cluster.nodes {
-        shows(&mut node.connect(), &["GET", "first"], &first);
+        shows(node, &["GET", "first"], &first);
     }
-    let mut connection = cluster.nodes[1].connect();
     let field: [&[u8]; 4] = [b"HSET", b"hash", b"field", &second];
     eventually("a field", SOME_TIME, || {
-        connection.call_bytes(&field).map(|_| ())
+        match cluster.nodes[1].try_call_bytes(&field)? {
+            Value::Integer(_) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     });
     for node in &cluster.nodes {
-        shows(&mut node.connect(), &["HGET", "hash", "field"], &second);
+        shows(node, &["HGET", "hash", "field"], &second);
     }
-    let Ok(Value::Error(refused)) = connection.call(&["APPEND", "first", "x"]) else {
+    let Value::Error(refused) = cluster.nodes[1].call(&["APPEND", "first", "x"]) else {
         panic!("a value longer than the longest");
     };
     assert!(refused.contains("too long"), "{refused}");
 
     cluster.nodes[2].kill();
-    let mut connection = cluster.nodes[0].connect();
-    set(&mut connection, "first", &second);
-    set(&mut connection, "third", &first);
+    set(&cluster.nodes[0], "first", &second);
+    set(&cluster.nodes[0], "third", &first);
     cluster.nodes[2].start();
-    let mut connection = cluster.nodes[2].connect();
-    shows(&mut connection, &["GET", "third"], &first);
-    shows(&mut connection, &["GET", "first"], &second);
-    shows(&mut connection, &["HGET", "hash", "field"], &second);
+    shows(&cluster.nodes[2], &["GET", "third"], &first);
+    shows(&cluster.nodes[2], &["GET", "first"], &second);
+    shows(&cluster.nodes[2], &["HGET", "hash", "field"], &second);
 }
 
 /// Through a node that holds nothing of them, and into a node that joins.
@@ -85,13 +85,13 @@ fn the_longest_values_are_forwarded_and_handed_over() {
     let value = longest(3);
     let keys: Vec<String> = (0..4).map(|n| format!("key{n}")).collect();
     for key in &keys {
-        set(&mut cluster.nodes[0].connect(), key, &value);
-        shows(&mut cluster.nodes[1].connect(), &["GET", key], &value);
+        set(&cluster.nodes[0], key, &value);
+        shows(&cluster.nodes[1], &["GET", key], &value);
     }
     cluster.add();
     await_settled(&cluster.nodes, SOME_TIME);
     for key in &keys {
-        shows(&mut cluster.nodes[2].connect(), &["GET", key], &value);
+        shows(&cluster.nodes[2], &["GET", key], &value);
     }
 }
 
@@ -100,13 +100,13 @@ fn the_longest_values_are_forwarded_and_handed_over() {
 fn the_longest_values_are_backed_up_and_restored() {
     let cluster = Cluster::start(1);
     let value = longest(4);
+    set(&cluster.nodes[0], "key", &value);
     let mut connection = cluster.nodes[0].connect();
-    set(&mut connection, "key", &value);
     let dump = connection.call(&["DUMP", "key"]).unwrap();
     let dump = dump.as_bytes().unwrap();
     let restore: [&[u8]; 4] = [b"RESTORE", b"copy", b"0", dump];
     assert_eq!(connection.call_bytes(&restore), Ok(Value::ok()));
-    shows(&mut connection, &["GET", "copy"], &value);
+    shows(&cluster.nodes[0], &["GET", "copy"], &value);
 
     let file = cluster.directory().join("backup");
     let file = file.to_str().unwrap();
@@ -117,9 +117,8 @@ fn the_longest_values_are_backed_up_and_restored() {
     let client = empty.nodes[0].ports.client.to_string();
     let done = finish(&mut netdb(["restore", "--node", &client, file]), "");
     assert!(done.status.success(), "{done:?}");
-    let mut connection = empty.nodes[0].connect();
-    shows(&mut connection, &["GET", "key"], &value);
-    shows(&mut connection, &["GET", "copy"], &value);
+    shows(&empty.nodes[0], &["GET", "key"], &value);
+    shows(&empty.nodes[0], &["GET", "copy"], &value);
 }
 
 /// A node without a disk refuses what would not fit its memory, and takes it once there is room.
@@ -148,9 +147,9 @@ fn a_node_in_memory_refuses_what_does_not_fit() {
 fn clients_that_want_too_much_together_are_refused() {
     let mut cluster = Cluster::new();
     let node = cluster.add_with(&["--client-memory", "160MB"]);
-    let mut reader = node.connect();
     let value = longest(5);
-    set(&mut reader, "key", &value);
+    set(node, "key", &value);
+    let mut reader = node.connect();
     // They ask, and do not read.
     let greedy: Vec<TcpStream> = (0..16)
         .map(|_| TcpStream::connect(node.ports.client).unwrap())
@@ -178,8 +177,8 @@ fn clients_that_want_too_much_together_are_refused() {
 fn an_operator_bounds_how_long_values_are() {
     let mut cluster = Cluster::new();
     let node = cluster.add_with(&["--argument-max", "1MB"]);
+    set(node, "key", "x".repeat(1_000_000).as_bytes());
     let mut connection = node.connect();
-    set(&mut connection, "key", "x".repeat(1_000_000).as_bytes());
     let refused = connection.call(&["SET", "key", &"x".repeat(1_000_001)]);
     let expected = "ERR Protocol error: invalid bulk length";
     assert_eq!(refused, Ok(Value::error(expected)));

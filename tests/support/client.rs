@@ -2,14 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use netdb::client::Client;
 use netdb::resp::Value;
 use tokio::runtime::{Builder, Runtime};
-
-/// Longest wait for one answer; longer than any time-out of the server.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
 /// One connection with the runtime that drives it.
 pub struct Connection {
@@ -24,16 +20,13 @@ impl Connection {
             .enable_all()
             .build()
             .map_err(|error| error.to_string())?;
-        let client = runtime.block_on(async {
-            tokio::time::timeout(ANSWER_WAIT, Client::connect(&addr.to_string())).await
-        });
-        let client = client
-            .map_err(|_| format!("no connection to {addr} within {ANSWER_WAIT:?}"))?
+        let client = runtime
+            .block_on(Client::connect(&addr.to_string()))
             .map_err(|error| error.to_string())?;
         Ok(Self { runtime, client })
     }
 
-    /// Sends one command and returns its answer.
+    /// Sends one command and returns its answer. After an error it is of no further use.
     pub fn call(&mut self, command: &[&str]) -> Result<Value, String> {
         let words: Vec<&[u8]> = command.iter().map(|word| word.as_bytes()).collect();
         let answer = self.call_bytes(&words);
@@ -42,10 +35,8 @@ impl Connection {
 
     /// The same with words of any bytes.
     pub fn call_bytes(&mut self, command: &[&[u8]]) -> Result<Value, String> {
-        let call = self.client.call(command);
         self.runtime
-            .block_on(async { tokio::time::timeout(ANSWER_WAIT, call).await })
-            .map_err(|_| format!("no answer within {ANSWER_WAIT:?}"))?
+            .block_on(self.client.call(command))
             .map_err(|error| error.to_string())
     }
 }

@@ -39,6 +39,10 @@ pub const LATER: Duration = Duration::from_secs(40);
 
 const POLL: Duration = Duration::from_millis(20);
 
+/// How long writes of nodes under test wait for replicas, unless a test says: a machine that
+/// runs many nodes, or whose disk is slow, may stand still for longer than a good one needs.
+const WRITE_TIMEOUT: &str = "10s";
+
 /// How many port pairs a new node tries when somebody else takes its ports first.
 const PORT_TRIES: usize = 10;
 
@@ -274,6 +278,7 @@ impl Node {
         };
         let mut command = without_settings(&self.program, ["start", "--no-repl"]);
         command
+            .env("NETDB_WRITE_TIMEOUT", WRITE_TIMEOUT)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .args(["--name", &self.name, "--cluster", &self.cluster])
             .args(["--listen", &self.ports.cluster.to_string()])
@@ -449,12 +454,25 @@ impl Node {
 
     /// Sends one command to its client port; an error is why there was no answer.
     pub fn try_call(&self, command: &[&str]) -> Result<Value, String> {
+        self.on_connection(|connection| connection.call(command))
+    }
+
+    /// The same with words of any bytes.
+    pub fn try_call_bytes(&self, command: &[&[u8]]) -> Result<Value, String> {
+        self.on_connection(|connection| connection.call_bytes(command))
+    }
+
+    /// A connection is kept until a call fails.
+    fn on_connection(
+        &self,
+        call: impl FnOnce(&mut Connection) -> Result<Value, String>,
+    ) -> Result<Value, String> {
         let mut slot = self.connection.borrow_mut();
         let mut connection = match slot.take() {
             Some(connection) => connection,
             None => Connection::open(self.ports.client)?,
         };
-        let answer = connection.call(command)?;
+        let answer = call(&mut connection)?;
         *slot = Some(connection);
         Ok(answer)
     }
