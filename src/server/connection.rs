@@ -18,7 +18,6 @@
 //! - an idle connection holds no buffer at all, and ends after
 //!   [`ServerLimits::idle`](super::limits::ServerLimits) unless it has subscribed to something.
 
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +38,7 @@ use super::shared::{Registration, Shared};
 use super::spec::{Args, Context, Session};
 use super::store::{Store, Streak};
 use super::turns::ALONE_PAUSE;
-use super::waiting::{End, closed, linger, messages, ready, write};
+use super::waiting::{End, closed, linger, messages, read_now, ready, write};
 use crate::resp::{Decoded, RequestDecoder};
 
 /// Unsent output beyond which a client is served nothing more until it has read. Large
@@ -350,7 +349,7 @@ impl Connection {
             Ok(()) = self.idle.changed() => return Ok(()),
         };
         if want_input && (ready.is_readable() || ready.is_read_closed()) {
-            self.read()?;
+            self.read().await?;
         }
         Ok(())
     }
@@ -367,23 +366,19 @@ impl Connection {
         Some((self.active_at.checked_add(pause)?, end))
     }
 
-    fn read(&mut self) -> Result<(), End> {
+    async fn read(&mut self) -> Result<(), End> {
         let missing = self.decoder.bytes_missing(&self.input);
         self.input.reserve(missing.max(READ_BYTES));
-        match self.stream.try_read_buf(&mut self.input) {
+        match read_now(&mut self.stream, &mut self.input).await? {
+            None => {}
             // It may have closed its half only: what it asked for is still sent.
-            Ok(0) => {
-                self.end = Some(End::Closed);
-                Ok(())
-            }
-            Ok(read) => {
+            Some(0) => self.end = Some(End::Closed),
+            Some(read) => {
                 self.active_at = Instant::now();
                 self.shared.stats.input_bytes.add(read as u64);
-                Ok(())
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error.into()),
         }
+        Ok(())
     }
 
     /// Gives back buffers that hold nothing: most of ten thousand connections are idle.

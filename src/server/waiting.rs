@@ -1,7 +1,10 @@
 //! What a connection waits for, and how it comes to its end.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -73,6 +76,20 @@ pub(super) fn write(stream: &TcpStream, out: &mut BytesMut) -> Result<usize, End
         }
     }
     Ok(sum)
+}
+
+/// Reads what has come, if anything; how many bytes. Unlike `try_read_buf` it notes that there is
+/// no more when it got less than it had room for, which spares asking the socket again.
+pub(super) async fn read_now(
+    stream: &mut TcpStream,
+    input: &mut BytesMut,
+) -> io::Result<Option<usize>> {
+    let mut read = pin!(stream.read_buf(input));
+    poll_fn(|task| match read.as_mut().poll(task) {
+        Poll::Ready(read) => Poll::Ready(read.map(Some)),
+        Poll::Pending => Poll::Ready(Ok(None)),
+    })
+    .await
 }
 
 /// Waits until the client says nothing more. What it has said and nobody has read hides that
