@@ -318,7 +318,8 @@ impl Node {
         })
     }
 
-    /// Waits for the ready line (then nothing) or the end of the process (then its status).
+    /// Waits for the ready line (then nothing) or the end of the process (then its status). A
+    /// node takes its time to catch up before it is ready, half a minute at worst.
     fn ready_or_ended(&mut self) -> Result<Option<ExitStatus>, String> {
         let start = Instant::now();
         loop {
@@ -329,8 +330,8 @@ impl Node {
             if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
                 return Ok(Some(status));
             }
-            if start.elapsed() > SOON {
-                return Err(format!("silent for {SOON:?}:\n{}", self.log_tail()));
+            if start.elapsed() > LATER {
+                return Err(format!("silent for {LATER:?}:\n{}", self.log_tail()));
             }
             thread::sleep(POLL);
         }
