@@ -12,9 +12,9 @@ use super::request::{Consistency, Reply, Request, RequestError};
 use super::tests_support::{params, remembering};
 use super::{Data, Effect};
 use crate::clock::NodeId;
-use crate::machine::{Instant, Now};
+use crate::machine::{Instant, Machine, Now};
 use crate::placement::PartitionId;
-use crate::replication::Message;
+use crate::replication::{Input, Message};
 use crate::store::engine::Memory;
 
 const ONE: PartitionId = PartitionId(0);
@@ -398,6 +398,29 @@ fn one_that_has_just_started_leaves_it_to_others_until_it_has_compared_itself() 
     nodes.change(2, Change::Take);
     nodes.deliver();
     assert_eq!(nodes.winners().last(), Some(&(2, 0)));
+}
+
+/// What was decided meanwhile more than half of the others have: one of them may lack it.
+#[test]
+fn one_that_has_just_started_compares_itself_with_half_of_the_others() {
+    let mut nodes = Nodes::new(5);
+    nodes.nodes[0].sync.lock().fall_back();
+    for (other, decider) in [(1, 1), (2, 0)] {
+        let (now, even) = (nodes.now(), Input::Same(nodes.id(other)));
+        nodes.nodes[0].sync.lock().handle(now, even);
+        nodes.change(
+            4,
+            Change::Append {
+                tail: Bytes::from_static(b"x"),
+            },
+        );
+        nodes.deliver();
+        assert_eq!(
+            nodes.winners().pop(),
+            Some((4, decider)),
+            "even with {other}"
+        );
+    }
 }
 
 /// They have found it, and it has not found them.

@@ -5,8 +5,9 @@
 //! preference list that can be reached, so that of concurrent callers on a healthy cluster one
 //! wins. That is a preference about routing and no rule of safety: an owner that does not
 //! serve, or is silent, is followed by the next, as is one that has just started and has not
-//! compared itself with another owner; and who sees other members prefers another owner. On both
-//! sides of a cut network somebody decides, and when it heals the last write wins, as ever.
+//! compared itself with half of the other owners; and who sees other members prefers another
+//! owner. On both sides of a cut network somebody decides, and when it heals the last write wins,
+//! as ever.
 //!
 //! A node that has the owner decide and is a replica itself is to see what came of it as soon as
 //! it is told: the owner puts its push on the stream before anything that could make it answer,
@@ -227,20 +228,21 @@ impl<W> Data<W> {
         !matches!(space, Ok(None))
     }
 
-    /// Whether another owner can be reached, and this node has had what none of those had since
-    /// it started. Then it does not know yet what was decided while it was away. As long as it
-    /// may just not have found the others, who may have found it, that goes for all owners.
+    /// Whether other owners can be reached, and this node has not had, since it started, what
+    /// enough of them had. Then it does not know yet what was decided while it was away: that
+    /// was confirmed by more than half of them, so one of any half knows. As long as it may just
+    /// not have found the others, who may have found it, that goes for all owners.
     fn is_behind(&self, now: Now, group: &Group) -> bool {
         let others = match group.voters.is_empty() {
             true => &group.owners,
             false => &group.voters,
         };
-        let mut others = others.iter();
-        if others.len() == 0 || group.voters.is_empty() && self.is_settled(now) {
+        if others.is_empty() || group.voters.is_empty() && self.is_settled(now) {
             return false;
         }
         let sync = self.sync.lock();
-        !others.any(|peer| sync.has_been_even_with(*peer))
+        let even = others.iter().filter(|peer| sync.has_been_even_with(**peer));
+        even.count() * 2 < others.len()
     }
 
     /// Does a request that the owners before this node did not do.
