@@ -5,8 +5,8 @@
 //! partition's tests and the simulator must notice. The switch is there in tests only (feature
 //! `mutations`); a release build contains neither the switch nor the branches.
 //!
-//! Variants without a place in this code are absent: N18 (hints have dots), N30 and N31 (there are no delete markers), N35 and N36 (there are no
-//! counters).
+//! Variants without a place in this code are absent: N18 (hints have dots), N30 and N31 (there are
+//! no delete markers). N35 is what counters do: a sum comes back whole beside a concurrent delete.
 
 /// One mistake. The names are those of PROTOCOL's catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,13 +67,15 @@ pub enum Mutation {
     N33,
     /// A piece of a delta ends within a key (R6).
     N34,
+    /// An addition replaces all that its actor has written (R23).
+    N36,
 }
 
 #[cfg(any(test, feature = "mutations"))]
 impl Mutation {
     /// All that break a rule of partitions, in the order of the catalogue. N15 breaks one of
     /// nodes.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::N01,
         Self::N01w,
         Self::N02,
@@ -101,6 +103,7 @@ impl Mutation {
         Self::N29,
         Self::N33,
         Self::N34,
+        Self::N36,
     ];
 
     /// The rule that it breaks.
@@ -127,6 +130,7 @@ impl Mutation {
             Self::N17 => "R19",
             Self::N15 => "R20",
             Self::N21 => "R22",
+            Self::N36 => "R23",
         }
     }
 }

@@ -14,7 +14,7 @@ use netdb::replication::{Message, Strength};
 use crate::ghost::Dots;
 use crate::history::{Outcome, Value};
 use crate::node::keyspace;
-use crate::plan::{Kind, Operation};
+use crate::plan::{Kind, NUMBERS, Operation};
 use crate::replicas::{object_of, values};
 use crate::world::World;
 
@@ -44,13 +44,21 @@ impl World {
         let Some((context, seen)) = self.context_for(&operation) else {
             return;
         };
+        let addition = self.history.additions_to(operation.key).count();
+        if operation.kind == Kind::Add && addition >= ADDITIONS_MAX {
+            return;
+        }
         let before = self.coordinator(node, operation.key);
         let (kind, durability) = (operation.kind, operation.durability);
         let key = operation.key;
         let op = self.history.begin(operation, self.now);
         self.contexts.extend(seen.map(|seen| (op, seen)));
         self.submitting = Some(op);
-        let request = request(kind, key_bytes(key), op as Value, context);
+        let value = match kind {
+            Kind::Add => amount(addition),
+            _ => op as Value,
+        };
+        let request = request(kind, key_bytes(key), value, context);
         let consistency = Consistency {
             read: match kind {
                 Kind::GetQuorum => Strength::Quorum,
@@ -163,7 +171,15 @@ impl World {
         record.dot = Some(after.own);
         let value = operation.kind.is_put().then_some(op as Value);
         let known = before.known.clone();
-        let seen = self.contexts.get(&op).cloned();
+        let is_own = |dot: &&Dot| dot.actor == after.own.actor;
+        let seen = match operation.kind {
+            // It replaces what its own actor has added before (PROTOCOL R23).
+            Kind::Add => Some(known.iter().filter(is_own).copied().collect()),
+            _ => self.contexts.get(&op).cloned(),
+        };
+        if operation.kind == Kind::Add && !known.iter().all(|dot| is_own(&dot)) {
+            self.met.insert("number that several nodes added to");
+        }
         let issued = self
             .ghost
             .issue(after.own, operation.key, value, known, seen);
@@ -218,7 +234,7 @@ impl World {
     pub fn delete_everything(&mut self) {
         let running = (0..self.nodes.len()).filter(|node| self.nodes[*node].process.is_some());
         let running: Vec<usize> = running.collect();
-        for key in 0..self.plan.profile.keys {
+        for key in (0..self.plan.profile.keys).chain(NUMBERS) {
             self.operate(Operation {
                 durability: Durability::Interval,
                 node: running[usize::from(key) % running.len()],
@@ -249,7 +265,31 @@ fn request(kind: Kind, key: Bytes, value: Value, context: Option<Arc<VersionVect
         Kind::Delete | Kind::DeleteSeen => Request::Delete { key, context },
         Kind::Get | Kind::GetQuorum => Request::Get { key },
         Kind::Inspect => Request::Inspect { key },
+        Kind::Add => Request::Update {
+            key,
+            change: Change::Add {
+                amount: i64::try_from(value).expect("a small amount").into(),
+                whole: true,
+            },
+        },
     }
+}
+
+/// Digits of a number that each addition has one of: so many of them fit into 64 bits.
+const DIGIT_BITS: usize = 2;
+
+/// Additions to one number.
+pub const ADDITIONS_MAX: usize = 62 / DIGIT_BITS;
+
+/// What the addition of this number adds: a one in a digit of its own. One that counts twice, or
+/// three times, shows there and nowhere else.
+fn amount(addition: usize) -> Value {
+    1 << (addition * DIGIT_BITS)
+}
+
+/// How often the addition of this number is in what the key shows.
+pub fn times_in(number: Value, addition: usize) -> u64 {
+    (number >> (addition * DIGIT_BITS)) % (1 << DIGIT_BITS)
 }
 
 pub fn key_bytes(key: u8) -> Bytes {

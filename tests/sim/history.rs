@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use netdb::clock::{ActorId, Dot};
 
-use crate::plan::Operation;
+use crate::plan::{Kind, Operation};
 
 /// Every put writes a value of its own: the number of its operation.
 pub type Value = u64;
@@ -71,6 +71,14 @@ impl History {
         let record = &mut self.records[id];
         record.ended = Some(at);
         record.outcome = outcome;
+    }
+
+    /// What was asked to be added to a number, in order.
+    pub fn additions_to(&self, key: u8) -> impl Iterator<Item = &Record> {
+        let is_one = move |record: &&Record| {
+            record.operation.kind == Kind::Add && record.operation.key == key
+        };
+        self.records.iter().filter(is_one)
     }
 
     pub fn acknowledged(&self) -> usize {

@@ -18,7 +18,7 @@
 //! ```
 //!
 //! The last line searches longer for seeds that show that the simulator sees broken rules of
-//! the protocol (`mutations`). Each submission must catch 23 of the 27 naive variants.
+//! the protocol (`mutations`). Each submission must catch 23 of the 28 naive variants.
 
 mod changes;
 mod clients;

@@ -54,7 +54,7 @@ struct Missed {
     story: &'static str,
 }
 
-const MISSED: [Missed; 4] = [
+const MISSED: [Missed; 5] = [
     Missed {
         mutation: Mutation::N21,
         why: "no request can give a value an end",
@@ -74,6 +74,11 @@ const MISSED: [Missed; 4] = [
         mutation: Mutation::N29,
         why: "it takes a lost delete, a write concurrent with it, and a late answer: one seed in hundreds",
         story: "n29_a_delta_for_an_earlier_opening_is_refused",
+    },
+    Missed {
+        mutation: Mutation::N36,
+        why: "numbers begin from nothing there",
+        story: "n36_an_addition_leaves_what_it_is_added_to",
     },
 ];
 

@@ -4,6 +4,7 @@
 //! leaving parts of it out while everything else stays as it was.
 
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use netdb::replication::Durability;
@@ -25,6 +26,8 @@ pub struct Profile {
     pub keys: u8,
     /// Client operations per run.
     pub operations: usize,
+    /// Beside them, how often clients add to numbers.
+    pub additions: usize,
     /// How long faults may happen.
     pub weather: Duration,
     /// How long everything may take to heal afterwards.
@@ -65,6 +68,7 @@ impl Profile {
             evict_after: Duration::MAX,
             keys: 12,
             operations: 150,
+            additions: 40,
             weather: Duration::from_secs(30),
             calm: Duration::from_secs(60),
             loss: 0.10,
@@ -199,6 +203,8 @@ pub enum Kind {
     GetQuorum,
     /// Get all versions with their context, for a later write.
     Inspect,
+    /// Add to a number.
+    Add,
 }
 
 impl Kind {
@@ -207,7 +213,7 @@ impl Kind {
     }
 
     pub fn is_write(self) -> bool {
-        self.is_put() || matches!(self, Self::Delete | Self::DeleteSeen)
+        self.is_put() || matches!(self, Self::Delete | Self::DeleteSeen | Self::Add)
     }
 
     pub fn has_context(self) -> bool {
@@ -236,6 +242,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
+/// The keys of the numbers that clients add to. They come after all others.
+pub const NUMBERS: Range<u8> = 200..202;
+
 /// When the cluster has had time to form, and faults begin.
 pub const FORMED: Duration = Duration::from_secs(3);
 
@@ -256,6 +265,7 @@ impl Plan {
             draw.storm();
         }
         draw.operations();
+        draw.additions();
         let (profile, mut steps) = (draw.profile, draw.steps);
         steps.sort_by_key(|step| step.at);
         Self {
@@ -430,13 +440,31 @@ impl Draw<'_> {
                 16..18 => Kind::GetQuorum,
                 _ => Kind::Get,
             },
-            // Seldom `always`: its syncs leave less to lose.
-            durability: match self.rng.random_range(0..12) {
-                0 => Durability::Always,
-                1 => Durability::Os,
-                _ => Durability::Interval,
-            },
+            durability: self.durability(),
             reading: self.rng.random_range(0..1_000),
+        }
+    }
+
+    fn additions(&mut self) {
+        for _ in 0..self.profile.additions {
+            let at = self.between(Duration::from_secs(2), self.profile.weather);
+            let operation = Operation {
+                node: self.node(),
+                key: self.rng.random_range(NUMBERS),
+                kind: Kind::Add,
+                durability: self.durability(),
+                reading: 0,
+            };
+            self.step(at, Fault::Operation(operation));
+        }
+    }
+
+    /// Seldom `always`: its syncs leave less to lose.
+    fn durability(&mut self) -> Durability {
+        match self.rng.random_range(0..12) {
+            0 => Durability::Always,
+            1 => Durability::Os,
+            _ => Durability::Interval,
         }
     }
 }

@@ -91,9 +91,11 @@ pub fn object_of(node: &Node, partition: &Partition, key: &[u8]) -> BTreeMap<Dot
     values(&object.versions)
 }
 
+/// What was put; what was added to numbers is no value.
 pub fn values(versions: &netdb::object::Versions) -> BTreeMap<Dot, Value> {
     versions
         .iter()
+        .filter(|(_, version)| version.part.is_none())
         .map(|(dot, version)| (dot, decode(&version.value)))
         .collect()
 }

@@ -117,7 +117,10 @@ impl Partition {
                 };
                 let alive = local.versions.within(&lifetime);
                 let amended = alive.adding(wall_ms, self.actor, amount);
-                let amended = amended.ok_or(StoreError::NoNumber)?;
+                let mut amended = amended.ok_or(StoreError::NoNumber)?;
+                if self.options.breaks(Mutation::N36) {
+                    amended.kept.retain(|dot, _| dot.actor != self.actor);
+                }
                 return self.amend(key, &found, amended, wall_ms).map(Some);
             }
             Write::End { expire_at_ms } => {

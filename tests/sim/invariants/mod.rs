@@ -10,6 +10,7 @@ mod durability;
 mod effects;
 mod membership;
 mod monotonic;
+mod numbers;
 mod placement;
 mod residue;
 mod resurrection;
@@ -67,6 +68,7 @@ pub fn finally(world: &World) -> Result<(), Broken> {
     must!(durability::no_forced_write_is_forgotten(world));
     must!(acknowledged::no_write_is_lost(world));
     must!(resurrection::no_replaced_value_is_back(world));
+    must!(numbers::each_addition_counts_once(world));
     must!(export::judge(world));
     Ok(())
 }

@@ -47,6 +47,7 @@ fn story(mutation: Mutation) -> (&'static str, Story) {
             story!(stories_sync::n33_rows_of_a_full_sync_take_no_effect_before_its_end)
         }
         Mutation::N34 => story!(stories_sync::n34_a_row_brings_all_dots_of_its_key),
+        Mutation::N36 => story!(stories::n36_an_addition_leaves_what_it_is_added_to),
     }
 }
 

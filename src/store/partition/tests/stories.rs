@@ -2,8 +2,8 @@
 //! shortest schedule that broke a naive variant. A1 is the first dot of A.
 //!
 //! Not here, because what they break does not exist: N30 and N31 (there are no delete
-//! markers), N15 (nothing drops a copy), N18 (there are no hints), N35 and N36 (there are no
-//! counters). N17 is with the tests of closing.
+//! markers), N15 (nothing drops a copy), N18 (there are no hints). N35 is what counters do. N17 is
+//! with the tests of closing.
 
 use super::*;
 
@@ -180,6 +180,31 @@ pub(super) fn n20_fill_claims_nothing_above_a_gap() {
     assert_eq!(c.push(&first), Applied::New);
     assert_eq!(c.values("k0"), ["a1"]);
     heal(&mut [&mut a, &mut c]);
+}
+
+/// N36: an addition removed, by a vector, all that its actor had written, and the number that it
+/// was added to with it. R23: it replaces its own actor's sum, and nothing else.
+#[test]
+pub(super) fn n36_an_addition_leaves_what_it_is_added_to() {
+    let (mut a, mut b, _) = abc();
+    let number = a.put("k0", "5");
+    b.take(&number);
+    let mut add = |amount: i64| {
+        let op = Write::Add {
+            amount: amount.into(),
+            gone_before_ms: 0,
+        };
+        let key = Bytes::from_static(b"k0");
+        let added = a.partition.write(key, op, None, NOON_MS + 1);
+        let added = added.unwrap().unwrap();
+        b.take(&added);
+    };
+    add(10);
+    add(20);
+    for node in [&a, &b] {
+        let shown = node.partition.read(b"k0", NOON_MS + 2).unwrap();
+        assert_eq!(shown.unwrap().value, "35");
+    }
 }
 
 /// N21: an ending winner took its older siblings along at one replica and not at another.
