@@ -9,12 +9,14 @@ use bytes::Bytes;
 use netdb::clock::{Dot, VersionVector};
 use netdb::node::change::{Change, Ends, OnlyIf};
 use netdb::node::request::{Consistency, Durability, Reply, Request, RequestError};
-use netdb::replication::{Message, Strength};
+use netdb::object::{self, element_row};
+use netdb::placement::PartitionId;
+use netdb::replication::{Alter, Message, Only, Strength};
 
 use crate::ghost::Dots;
 use crate::history::{Outcome, Value};
 use crate::node::keyspace;
-use crate::plan::{Kind, NUMBERS, Operation};
+use crate::plan::{FIELDS, Kind, NUMBERS, Operation};
 use crate::replicas::{object_of, values};
 use crate::world::World;
 
@@ -58,7 +60,10 @@ impl World {
             Kind::Add => amount(addition),
             _ => op as Value,
         };
-        let request = request(kind, key_bytes(key), value, context);
+        let request = match FIELDS.contains(&key) {
+            true => field_request(kind, key, value),
+            false => request(kind, key_bytes(key), value, context),
+        };
         let consistency = Consistency {
             read: match kind {
                 Kind::GetQuorum => Strength::Quorum,
@@ -99,8 +104,8 @@ impl World {
 
     fn coordinator(&self, node: usize, key: u8) -> Coordinator {
         let process = self.nodes[node].process.as_ref().expect("a running node");
-        let bytes = key_bytes(key);
-        let id = keyspace().partition_of(&bytes);
+        let bytes = row_bytes(key);
+        let id = partition_of(key);
         let mut found = None;
         process.data.inspect(|partition| {
             if partition.id() == id {
@@ -198,6 +203,7 @@ impl World {
     pub fn answer(&mut self, op: usize, reply: Reply) {
         self.trace
             .update(format!("reply {op} {reply:?}\n").as_bytes());
+        let is_conditional = self.history.records[op].operation.kind == Kind::PutAbsent;
         let outcome = match &reply {
             Reply::Failed(RequestError::Unconfirmed { .. } | RequestError::Unanswered { .. }) => {
                 self.met.insert("request that too few replicas answered");
@@ -212,6 +218,7 @@ impl World {
                 self.met.insert("conditional write that did nothing");
                 Outcome::Refused
             }
+            Reply::Altered(altered) if is_conditional && altered.dot.is_none() => Outcome::Refused,
             _ => Outcome::Ok,
         };
         self.history.records[op].read = match &reply {
@@ -234,7 +241,7 @@ impl World {
     pub fn delete_everything(&mut self) {
         let running = (0..self.nodes.len()).filter(|node| self.nodes[*node].process.is_some());
         let running: Vec<usize> = running.collect();
-        for key in (0..self.plan.profile.keys).chain(NUMBERS) {
+        for key in self.plan.profile.registers().chain(NUMBERS) {
             self.operate(Operation {
                 durability: Durability::Interval,
                 node: running[usize::from(key) % running.len()],
@@ -275,6 +282,26 @@ fn request(kind: Kind, key: Bytes, value: Value, context: Option<Arc<VersionVect
     }
 }
 
+/// The same of a field.
+fn field_request(kind: Kind, key: u8, value: Value) -> Request {
+    let field = field_bytes(key);
+    let put = |only| Alter::Put {
+        elements: vec![(field.clone(), Bytes::copy_from_slice(&value.to_be_bytes()))],
+        only,
+    };
+    Request::Alter {
+        key: key_bytes(key),
+        kind: object::Kind::Hash,
+        alter: match kind {
+            Kind::PutAbsent => put(Only::Absent),
+            Kind::Delete => Alter::Remove {
+                elements: vec![field.clone()],
+            },
+            _ => put(Only::All),
+        },
+    }
+}
+
 /// Digits of a number that each addition has one of: so many of them fit into 64 bits.
 const DIGIT_BITS: usize = 2;
 
@@ -292,8 +319,30 @@ pub fn times_in(number: Value, addition: usize) -> u64 {
     (number >> (addition * DIGIT_BITS)) % (1 << DIGIT_BITS)
 }
 
+/// The key that clients name.
 pub fn key_bytes(key: u8) -> Bytes {
-    Bytes::from(format!("key{key}"))
+    match FIELDS.contains(&key) {
+        true => Bytes::from_static(b"hash"),
+        false => Bytes::from(format!("key{key}")),
+    }
+}
+
+fn field_bytes(key: u8) -> Bytes {
+    Bytes::from(format!("field{key}"))
+}
+
+/// The row that holds it.
+pub fn row_bytes(key: u8) -> Bytes {
+    let bytes = key_bytes(key);
+    match FIELDS.contains(&key) {
+        true => element_row(&object::Kind::Hash.collection(&bytes), &field_bytes(key)),
+        false => bytes,
+    }
+}
+
+/// The partition that it lies in.
+pub fn partition_of(key: u8) -> PartitionId {
+    keyspace().partition_of(&key_bytes(key))
 }
 
 pub fn decode(bytes: &[u8]) -> Value {

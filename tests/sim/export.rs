@@ -12,9 +12,8 @@ use std::time::Duration;
 use netdb::clock::ActorId;
 
 use crate::checker::{self, About, Answer, History, Kind, Operation, Status};
-use crate::clients::key_bytes;
+use crate::clients::partition_of;
 use crate::history::{Outcome, Record, Value};
-use crate::node::keyspace;
 use crate::plan::{self, NUMBERS};
 use crate::world::World;
 
@@ -109,8 +108,8 @@ fn answers(world: &World, told: impl Fn(&u8) -> bool) -> Vec<Answer> {
         if !replica.is_whole {
             continue;
         }
-        for key in (0..world.plan.profile.keys).filter(&told) {
-            if keyspace().partition_of(&key_bytes(key)).0 == partition {
+        for key in world.plan.profile.registers().filter(&told) {
+            if partition_of(key).0 == partition {
                 let versions = replica.objects.remove(&key).unwrap_or_default();
                 answers.push(Answer {
                     node: name_of(replica.opening),

@@ -9,6 +9,9 @@
 //! storm that is shorter and denser. In resharding weather members join, leave, are removed,
 //! evicted and replaced, and come back, several at once and by rosters that differ.
 //!
+//! Clients write and delete keys and fields of a hash, with and without a context, and add to
+//! numbers. A member of a set is a field without a value.
+//!
 //! ```text
 //! cargo test --test sim                                       # the seeds of every submission
 //! NETDB_SIM_SEEDS=10000 cargo test --release --test sim -- --nocapture   # the long run
@@ -56,7 +59,7 @@ const RESHARDING_SEEDS_DEFAULT: u64 = 200;
 /// Rare things that the storm must have met, or its seeds prove less than they seem to.
 /// Asked only of runs with enough seeds. Some are too rare to be asked for, like a late dot
 /// that a frozen actor's replica refused: one squall in a thousand.
-const SOMETIMES: [&str; 24] = [
+const SOMETIMES: [&str; 25] = [
     "full sync",
     "sync that fetched something",
     "answer to an earlier life",
@@ -81,6 +84,7 @@ const SOMETIMES: [&str; 24] = [
     "pause that outlasted suspicion",
     "conditional write that did nothing",
     "conditional write that its turn came to",
+    "number that several nodes added to",
 ];
 
 /// The same of the profile in which members come and go.

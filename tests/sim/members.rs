@@ -253,7 +253,7 @@ impl World {
 
     fn partition_of(&self, dot: netdb::clock::Dot) -> PartitionId {
         let key = self.ghost.issued[&dot].key;
-        keyspace().partition_of(&crate::clients::key_bytes(key))
+        crate::clients::partition_of(key)
     }
 
     /// A node is about to crash in the middle of its transfer.

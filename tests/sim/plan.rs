@@ -28,6 +28,8 @@ pub struct Profile {
     pub operations: usize,
     /// Beside them, how often clients add to numbers.
     pub additions: usize,
+    /// And how often they write fields of a hash.
+    pub fields: usize,
     /// How long faults may happen.
     pub weather: Duration,
     /// How long everything may take to heal afterwards.
@@ -58,6 +60,11 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// What holds values: keys, and fields.
+    pub fn registers(&self) -> impl Iterator<Item = u8> + use<> {
+        (0..self.keys).chain(FIELDS)
+    }
+
     /// Five nodes, 10 % loss, duplication, one partition that heals, one crash with
     /// restart, concurrent puts and deletes.
     pub fn weather() -> Self {
@@ -69,6 +76,7 @@ impl Profile {
             keys: 12,
             operations: 150,
             additions: 40,
+            fields: 40,
             weather: Duration::from_secs(30),
             calm: Duration::from_secs(60),
             loss: 0.10,
@@ -245,6 +253,9 @@ pub struct Plan {
 /// The keys of the numbers that clients add to. They come after all others.
 pub const NUMBERS: Range<u8> = 200..202;
 
+/// The fields of one hash, each a key of its own to who looks from outside.
+pub const FIELDS: Range<u8> = 210..214;
+
 /// When the cluster has had time to form, and faults begin.
 pub const FORMED: Duration = Duration::from_secs(3);
 
@@ -266,6 +277,7 @@ impl Plan {
         }
         draw.operations();
         draw.additions();
+        draw.fields();
         let (profile, mut steps) = (draw.profile, draw.steps);
         steps.sort_by_key(|step| step.at);
         Self {
@@ -452,6 +464,24 @@ impl Draw<'_> {
                 node: self.node(),
                 key: self.rng.random_range(NUMBERS),
                 kind: Kind::Add,
+                durability: self.durability(),
+                reading: 0,
+            };
+            self.step(at, Fault::Operation(operation));
+        }
+    }
+
+    fn fields(&mut self) {
+        for _ in 0..self.profile.fields {
+            let at = self.between(Duration::from_secs(2), self.profile.weather);
+            let operation = Operation {
+                node: self.node(),
+                key: self.rng.random_range(FIELDS),
+                kind: match self.rng.random_range(0..10) {
+                    0..5 => Kind::Put,
+                    5..7 => Kind::PutAbsent,
+                    _ => Kind::Delete,
+                },
                 durability: self.durability(),
                 reading: 0,
             };

@@ -7,7 +7,7 @@ use netdb::placement::Placement;
 use netdb::store::Partition;
 use netdb::store::engine::Reader;
 
-use crate::clients::{decode, key_bytes};
+use crate::clients::{decode, partition_of, row_bytes};
 use crate::history::Value;
 use crate::node::{Node, Process, keyspace};
 use crate::world::World;
@@ -36,10 +36,10 @@ impl World {
         let mut replicas = BTreeMap::new();
         for (node, process) in self.running() {
             process.data.inspect(|partition| {
-                let objects = (0..self.plan.profile.keys)
-                    .map(|key| (key, key_bytes(key)))
-                    .filter(|(_, bytes)| keyspace().partition_of(bytes) == partition.id())
-                    .map(|(key, bytes)| (key, object_of(node, partition, &bytes)))
+                let registers = self.plan.profile.registers();
+                let objects = registers
+                    .filter(|key| partition_of(*key) == partition.id())
+                    .map(|key| (key, object_of(node, partition, &row_bytes(key))))
                     .filter(|(_, versions)| !versions.is_empty())
                     .collect();
                 let replica = Replica {
@@ -80,14 +80,14 @@ impl World {
     }
 }
 
-/// What a copy has of a key. One that is not whole tells no client, but has it on its disk.
-pub fn object_of(node: &Node, partition: &Partition, key: &[u8]) -> BTreeMap<Dot, Value> {
+/// What a copy has of a key or field. One that is not whole tells no client, but has it on its disk.
+pub fn object_of(node: &Node, partition: &Partition, row: &[u8]) -> BTreeMap<Dot, Value> {
     if partition.is_rebuilding() {
-        let row = node.engine.row(partition.id(), key);
+        let row = node.engine.row(partition.id(), row);
         let row = row.expect("a readable disk").unwrap_or_default();
         return values(&row.versions);
     }
-    let object = partition.object(key).expect("a readable disk");
+    let object = partition.object(row).expect("a readable disk");
     values(&object.versions)
 }
 

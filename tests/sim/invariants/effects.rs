@@ -5,14 +5,13 @@
 //! That is also read-your-writes: what a node acknowledged is in its clock.
 
 use super::Verdict;
-use crate::clients::key_bytes;
-use crate::node::keyspace;
+use crate::clients::partition_of;
 use crate::world::World;
 
 pub fn rows_are_what_the_clock_says(world: &World) -> Verdict {
     for ((node, partition), replica) in &world.replicas() {
-        for key in 0..world.plan.profile.keys {
-            if keyspace().partition_of(&key_bytes(key)).0 != *partition {
+        for key in world.plan.profile.registers() {
+            if partition_of(key).0 != *partition {
                 continue;
             }
             let known = world.ghost.knowledge(&replica.clock, key);

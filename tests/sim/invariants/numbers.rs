@@ -1,12 +1,9 @@
 //! What is added to a number counts, wherever it is added and whoever adds at the same time: once,
 //! unless every copy of it was destroyed. What was refused does not count.
 
-use netdb::placement::PartitionId;
-
 use super::Verdict;
-use crate::clients::{key_bytes, times_in};
+use crate::clients::{key_bytes, partition_of, times_in};
 use crate::history::{Outcome, Value};
-use crate::node::keyspace;
 use crate::plan::NUMBERS;
 use crate::world::World;
 
@@ -32,8 +29,7 @@ pub fn each_addition_counts_once(world: &World) -> Verdict {
 
 /// What all owners show.
 fn shown(world: &World, key: u8) -> Result<Value, String> {
-    let bytes = key_bytes(key);
-    let id: PartitionId = keyspace().partition_of(&bytes);
+    let (bytes, id) = (key_bytes(key), partition_of(key));
     let mut shown = None;
     for (node, process) in world.running() {
         let mut here = None;
