@@ -276,8 +276,6 @@ impl Plan {
             draw.storm();
         }
         draw.operations();
-        draw.additions();
-        draw.fields();
         let (profile, mut steps) = (draw.profile, draw.steps);
         steps.sort_by_key(|step| step.at);
         Self {
@@ -430,10 +428,17 @@ impl Draw<'_> {
         Disk::Restored
     }
 
+    /// What clients ask.
     fn operations(&mut self) {
-        for _ in 0..self.profile.operations {
+        self.ask(self.profile.operations, Self::operation);
+        self.ask(self.profile.additions, Self::addition);
+        self.ask(self.profile.fields, Self::field);
+    }
+
+    fn ask(&mut self, times: usize, draw: impl Fn(&mut Self) -> Operation) {
+        for _ in 0..times {
             let at = self.between(Duration::from_secs(2), self.profile.weather);
-            let operation = self.operation();
+            let operation = draw(self);
             self.step(at, Fault::Operation(operation));
         }
     }
@@ -457,35 +462,27 @@ impl Draw<'_> {
         }
     }
 
-    fn additions(&mut self) {
-        for _ in 0..self.profile.additions {
-            let at = self.between(Duration::from_secs(2), self.profile.weather);
-            let operation = Operation {
-                node: self.node(),
-                key: self.rng.random_range(NUMBERS),
-                kind: Kind::Add,
-                durability: self.durability(),
-                reading: 0,
-            };
-            self.step(at, Fault::Operation(operation));
+    fn addition(&mut self) -> Operation {
+        Operation {
+            node: self.node(),
+            key: self.rng.random_range(NUMBERS),
+            kind: Kind::Add,
+            durability: self.durability(),
+            reading: 0,
         }
     }
 
-    fn fields(&mut self) {
-        for _ in 0..self.profile.fields {
-            let at = self.between(Duration::from_secs(2), self.profile.weather);
-            let operation = Operation {
-                node: self.node(),
-                key: self.rng.random_range(FIELDS),
-                kind: match self.rng.random_range(0..10) {
-                    0..5 => Kind::Put,
-                    5..7 => Kind::PutAbsent,
-                    _ => Kind::Delete,
-                },
-                durability: self.durability(),
-                reading: 0,
-            };
-            self.step(at, Fault::Operation(operation));
+    fn field(&mut self) -> Operation {
+        Operation {
+            node: self.node(),
+            key: self.rng.random_range(FIELDS),
+            kind: match self.rng.random_range(0..10) {
+                0..5 => Kind::Put,
+                5..7 => Kind::PutAbsent,
+                _ => Kind::Delete,
+            },
+            durability: self.durability(),
+            reading: 0,
         }
     }
 
