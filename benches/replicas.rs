@@ -3,8 +3,12 @@
 //!
 //! Each client sends one write and waits for its answer before the next: `SET`, and to Redis
 //! `WAIT 1 0` in the same packet. Clients of netdb are spread over its three nodes, as any node
-//! takes any write; those of Redis all speak to the primary, as only it does.
+//! takes any write; those of Redis all speak to the primary, as only it does. In memory, three
+//! nodes that do as little as possible (`bare`) show what is possible on the machine.
+//!
+//! `replicas bare CLIENT-ADDR [PEER-ADDR [OTHER-PEER-ADDR ...]]` runs such a node.
 
+mod bare;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -54,6 +58,20 @@ impl Drop for Servers {
 }
 
 fn main() {
+    // Cargo says `--bench` to every one of them.
+    let arguments = std::env::args().skip(1).filter(|word| word != "--bench");
+    let arguments: Vec<String> = arguments.collect();
+    match arguments.split_first() {
+        None => compare(),
+        Some((mode, addrs)) if mode == "bare" => {
+            let addrs = addrs.iter().map(|addr| addr.parse().expect("an address"));
+            bare::serve(&addrs.collect::<Vec<_>>());
+        }
+        Some((other, _)) => panic!("no mode is called `{other}`"),
+    }
+}
+
+fn compare() {
     let seconds = number_from_env("NETDB_BENCH_SECONDS", 3);
     let rounds = number_from_env("NETDB_BENCH_ROUNDS", 3);
     let during = Duration::from_secs(seconds.into());
@@ -65,22 +83,35 @@ fn main() {
         ),
     ] {
         println!("{title}:\n");
-        println!("| clients | netdb, writes/s | Redis with WAIT 1, writes/s | ratio |");
-        println!("|--:|--:|--:|--:|");
-        let servers = [netdb(is_synced), redis(is_synced)];
+        println!(
+            "| clients | netdb, writes/s | Redis with WAIT 1, writes/s | ratio | bare nodes, writes/s | \
+             ratio to Redis |"
+        );
+        println!("|--:|--:|--:|--:|--:|--:|");
+        let mut servers = vec![netdb(is_synced), redis(is_synced)];
+        // They have no disk.
+        servers.extend((!is_synced).then(bare_nodes));
         for count in CLIENTS {
-            let mut rates = [Vec::new(), Vec::new()];
+            let mut rates = vec![Vec::new(); servers.len()];
             for _ in 0..rounds {
                 for (servers, rates) in servers.iter().zip(&mut rates) {
                     rates.push(rate(servers, count, during));
                 }
             }
-            let [ours, theirs] = rates.map(|mut rates| {
+            let medians = rates.into_iter().map(|mut rates| {
                 rates.sort_by(f64::total_cmp);
                 rates[rates.len() / 2]
             });
-            let ratio = ours / theirs;
-            println!("| {count} | {ours:.0} | {theirs:.0} | {ratio:.2} |");
+            let medians: Vec<f64> = medians.collect();
+            let (ours, theirs) = (medians[0], medians[1]);
+            print!(
+                "| {count} | {ours:.0} | {theirs:.0} | {:.2} |",
+                ours / theirs
+            );
+            match medians.get(2) {
+                Some(bare) => println!(" {bare:.0} | {:.2} |", bare / theirs),
+                None => println!(" – | – |"),
+            }
         }
         println!();
     }
@@ -179,6 +210,35 @@ fn redis(is_synced: bool) -> Servers {
         then: b"*3\r\n$4\r\nWAIT\r\n$1\r\n1\r\n$1\r\n0\r\n",
         answer: b"+OK\r\n:N\r\n",
         _directory: directory,
+    }
+}
+
+/// Three nodes that do as little as possible.
+fn bare_nodes() -> Servers {
+    let program = std::env::current_exe().expect("this program");
+    let (mut children, mut clients, mut peers) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let ports = Ports::free();
+        let mut command = Command::new(&program);
+        command.args([
+            "bare",
+            &ports.client.to_string(),
+            &ports.cluster.to_string(),
+        ]);
+        children.push(spawn(command.args(&peers)));
+        clients.push(ports.client);
+        peers.push(ports.cluster.to_string());
+        // A node sends to those that it has met when a client connects.
+        eventually("a bare node", LATER, || {
+            TcpStream::connect(ports.client).map_err(|error| error.to_string())
+        });
+    }
+    Servers {
+        children,
+        clients,
+        then: b"",
+        answer: b"+OK\r\n",
+        _directory: TempDir::new().expect("a directory"),
     }
 }
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Requests per second of one netdb node and of a Redis, measured alternately with
 # redis-benchmark on loopback: in memory, and with every write forced to disk before it is
-# answered; one command in flight per connection, and 16.
-# Prints tables in Markdown on standard output, with the median of the rounds and the ratio of
-# the two. Builds the release binary if needed; ends what it starts and leaves nothing behind.
+# answered; one command in flight per connection, and 16. In memory a server that does as little
+# as possible is measured too: what the machine allows beside the benchmark (benches/bare).
+# Prints tables in Markdown on standard output, with the median of the rounds and the ratios to
+# Redis. Builds the release binary if needed; ends what it starts and leaves nothing behind.
 set -euo pipefail
 
 usage() {
@@ -60,6 +61,8 @@ if [ -z "${NETDB_BIN:-}" ]; then
     NETDB_BIN=$target/release/netdb
 fi
 bin=$NETDB_BIN
+bare=$(cargo bench --bench replicas --no-run 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$/\1/p')
+[ -n "$bare" ] || die 'the bare server cannot be built: cargo bench --bench replicas --no-run'
 # What the environment says of other nodes is not for this one.
 for variable in ${!NETDB_@}; do unset "$variable"; done
 
@@ -101,11 +104,34 @@ start_netdb() {
     die 'netdb does not start'
 }
 
+# A port that nobody has, in $port.
+choose_port() {
+    port=$((20000 + RANDOM % 20000))
+    ! (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null
+}
+
+# Starts the bare server; its port is in $bare_port.
+start_bare() {
+    for _ in {1..20}; do
+        choose_port || continue
+        bare_port=$port
+        "$bare" bare "127.0.0.1:$bare_port" >"$work/bare.log" 2>&1 &
+        pids+=($!)
+        for _ in {1..50}; do
+            if answers "$bare_port"; then return; fi
+            kill -0 "$!" 2>/dev/null || break
+            sleep 0.1
+        done
+    done
+    cat "$work/bare.log" >&2
+    die 'the bare server does not start'
+}
+
 # Starts a Redis with further arguments on a port that nobody has; it is in $redis_port.
 start_redis() {
     for _ in {1..20}; do
-        redis_port=$((20000 + RANDOM % 20000))
-        if (: <"/dev/tcp/127.0.0.1/$redis_port") 2>/dev/null; then continue; fi
+        choose_port || continue
+        redis_port=$port
         mkdir -p "$work/redis"
         redis-server --bind 127.0.0.1 --port "$redis_port" --dir "$work/redis" --save '' "$@" \
             >"$work/redis.log" 2>&1 &
@@ -121,20 +147,22 @@ start_redis() {
 }
 
 # `TEST<tab>REQUESTS PER SECOND` of one round.
-measure() { # port, requests, pipeline
-    redis-benchmark -h 127.0.0.1 -p "$1" -n "$2" -P "$3" -c "$clients" -t "$tests" --csv \
+measure() { # port, requests, pipeline, tests
+    redis-benchmark -h 127.0.0.1 -p "$1" -n "$2" -P "$3" -c "$clients" -t "$4" --csv \
         2>/dev/null | awk -F'","' 'NR > 1 { sub(/^"/, "", $1); print $1 "\t" $2 }'
 }
 
 table() { # title, requests
     for pipeline in 1 16; do
         for ((round = 0; round < rounds; round++)); do
-            measure "$netdb_port" "$2" "$pipeline" | sed "s/^/netdb\t$pipeline\t/"
-            measure "$redis_port" "$2" "$pipeline" | sed "s/^/redis\t$pipeline\t/"
+            measure "$netdb_port" "$2" "$pipeline" "$tests" | sed "s/^/netdb\t$pipeline\t/"
+            measure "$redis_port" "$2" "$pipeline" "$tests" | sed "s/^/redis\t$pipeline\t/"
+            [ -n "$bare_tests" ] || continue
+            measure "$bare_port" "$2" "$pipeline" "$bare_tests" | sed "s/^/bare\t$pipeline\t/"
         done
     done >"$work/rounds"
     [ -s "$work/rounds" ] || die 'redis-benchmark measured nothing'
-    printf '\n%s:\n\n| test | in flight | netdb, requests/s | Redis, requests/s | ratio |\n|---|--:|--:|--:|--:|\n' "$1"
+    printf '\n%s:\n\n| test | in flight | netdb, requests/s | Redis, requests/s | ratio | bare server | ratio to Redis |\n|---|--:|--:|--:|--:|--:|--:|\n' "$1"
     awk -F'\t' '
         function median(key, many, sorted, i, j, t) {
             many = split(values[key], sorted, " ")
@@ -143,6 +171,9 @@ table() { # title, requests
                     t = sorted[j]; sorted[j] = sorted[j - 1]; sorted[j - 1] = t
                 }
             return sorted[int((many + 1) / 2)]
+        }
+        function ratio(one, other) {
+            return one > 0 && other > 0 ? sprintf("%.2f", one / other) : "–"
         }
         {
             row = $2 FS $3
@@ -153,8 +184,10 @@ table() { # title, requests
             for (n = 1; n <= count; n++) {
                 split(rows[n], part, FS)
                 ours = median("netdb" FS rows[n]); theirs = median("redis" FS rows[n])
-                ratio = theirs > 0 ? sprintf("%.2f", ours / theirs) : "–"
-                printf "| %s | %d | %d | %d | %s |\n", part[2], part[1], ours, theirs, ratio
+                key = "bare" FS rows[n]
+                bare = key in values ? median(key) : ""
+                printf "| %s | %d | %d | %d | %s | %s | %s |\n", part[2], part[1], ours, theirs,
+                    ratio(ours, theirs), bare == "" ? "–" : int(bare), ratio(bare, theirs)
             }
         }' "$work/rounds"
 }
@@ -166,11 +199,15 @@ if [ -z "$tests" ]; then
     if [ -n "$(redis-cli -p "$netdb_port" command info incr)" ]; then tests=$tests,incr; fi
 fi
 start_redis --appendonly no
+# Those of the tests that the bare server knows.
+bare_tests=$(tr , '\n' <<<"$tests" | grep -x 'ping_mbulk\|set\|get' | paste -sd , || true)
+[ -z "$bare_tests" ] || start_bare
 printf '%s; %s; %s connections, median of %s rounds.\n' \
     "$("$bin" --version)" "$(redis-server --version | cut -d' ' -f1-3)" "$clients" "$rounds"
 table 'In memory' "$requests"
 end_servers
 
+bare_tests=''
 start_netdb --data "$work/netdb" --durability always
 start_redis --appendonly yes --appendfsync always
 table 'Each write forced to disk before it is answered' $(((requests + 9) / 10))

@@ -2,8 +2,9 @@
 # Writes per second that two of three replicas have before they are answered: three netdb nodes
 # at the default strength, beside a Redis with two replicas and WAIT 1, measured alternately on
 # loopback with 1, 16 and 64 clients, in memory and with every replica forcing each write to disk.
-# Prints tables in Markdown on standard output, with the median of the rounds and the ratio of
-# the two. NETDB_BENCH_SECONDS (3) is the length of a round, NETDB_BENCH_ROUNDS (3) how many
+# In memory three nodes that do as little as possible (benches/bare) show what the machine allows.
+# Prints tables in Markdown on standard output, with the median of the rounds and the ratios to
+# Redis. NETDB_BENCH_SECONDS (3) is the length of a round, NETDB_BENCH_ROUNDS (3) how many
 # there are. Needs redis-server (Debian: redis-server). Builds what it measures; ends what it
 # starts.
 set -euo pipefail
