@@ -1,10 +1,10 @@
 //! Nodes that do as little as possible: the yardstick beside Redis, for what is possible on a
 //! machine with as many processes and connections.
 //!
-//! A bare node answers `SET` and `GET`, and any other command in an array with `PONG`. It puts what is set in a
-//! map, sends it to the other nodes, if there are any, and answers when one of them has put it,
-//! too. There is no clock, log, limit, cipher or second try, and what it is sent it believes:
-//! what netdb is slower than this is what its promises cost.
+//! A bare node answers `SET` and `GET`, and any other command in an array with `PONG`. It puts
+//! what is set in a map, sends it to the other nodes, if there are any, and answers when one of
+//! them has put it, too. There is no clock, log, limit, cipher or second try, and what it is sent
+//! it believes: what netdb is slower than this is what its promises cost.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
