@@ -104,46 +104,38 @@ start_netdb() {
     die 'netdb does not start'
 }
 
-# A port that nobody has, in $port.
-choose_port() {
-    port=$((20000 + RANDOM % 20000))
-    ! (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null
+# Starts a server on a port that nobody has, which is in $port then: the command with the port in
+# the place of each {port}.
+start_at_port() { # name, command...
+    local name=$1
+    shift
+    for _ in {1..20}; do
+        port=$((20000 + RANDOM % 20000))
+        if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then continue; fi
+        "${@//'{port}'/$port}" >"$work/$name.log" 2>&1 &
+        pids+=($!)
+        for _ in {1..50}; do
+            if answers "$port"; then return; fi
+            kill -0 "$!" 2>/dev/null || break
+            sleep 0.1
+        done
+    done
+    cat "$work/$name.log" >&2
+    die "$name does not start"
+}
+
+# Starts a Redis with further arguments; its port is in $redis_port.
+start_redis() {
+    mkdir -p "$work/redis"
+    start_at_port redis-server redis-server --bind 127.0.0.1 --port '{port}' \
+        --dir "$work/redis" --save '' "$@"
+    redis_port=$port
 }
 
 # Starts the bare server; its port is in $bare_port.
 start_bare() {
-    for _ in {1..20}; do
-        choose_port || continue
-        bare_port=$port
-        "$bare" bare "127.0.0.1:$bare_port" >"$work/bare.log" 2>&1 &
-        pids+=($!)
-        for _ in {1..50}; do
-            if answers "$bare_port"; then return; fi
-            kill -0 "$!" 2>/dev/null || break
-            sleep 0.1
-        done
-    done
-    cat "$work/bare.log" >&2
-    die 'the bare server does not start'
-}
-
-# Starts a Redis with further arguments on a port that nobody has; it is in $redis_port.
-start_redis() {
-    for _ in {1..20}; do
-        choose_port || continue
-        redis_port=$port
-        mkdir -p "$work/redis"
-        redis-server --bind 127.0.0.1 --port "$redis_port" --dir "$work/redis" --save '' "$@" \
-            >"$work/redis.log" 2>&1 &
-        pids+=($!)
-        for _ in {1..50}; do
-            if answers "$redis_port"; then return; fi
-            kill -0 "$!" 2>/dev/null || break
-            sleep 0.1
-        done
-    done
-    cat "$work/redis.log" >&2
-    die 'redis-server does not start'
+    start_at_port 'the bare server' "$bare" bare '127.0.0.1:{port}'
+    bare_port=$port
 }
 
 # `TEST<tab>REQUESTS PER SECOND` of one round.

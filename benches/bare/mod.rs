@@ -10,12 +10,12 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 use tokio::sync::{Notify, oneshot};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -28,9 +28,6 @@ const READ_BYTES: usize = 16 * 1024;
 /// Number, bytes of the key, bytes of the value. A message without a key says that the write of
 /// that number is put.
 const HEAD_BYTES: usize = 16;
-
-/// How long to wait for a node that is not there yet.
-const AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
 struct Shard {
@@ -52,10 +49,9 @@ struct Node {
 }
 
 /// Serves clients at the first address until the process is killed. At the second, if there is
-/// one, it listens for other nodes; it connects to those at the rest.
+/// one, it listens for other nodes; it connects to those at the rest, which run already.
 pub fn serve(addrs: &[SocketAddr]) {
-    let runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = { runtime }.enable_all().build().expect("a runtime");
+    let runtime = Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let node = Arc::new(Node {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -67,7 +63,8 @@ pub fn serve(addrs: &[SocketAddr]) {
             let listener = TcpListener::bind(listen).await.expect("a free port");
             tokio::spawn(accept(listener, Arc::clone(&node), exchange));
             for other in others {
-                tokio::spawn(exchange(connect(*other).await, Arc::clone(&node)));
+                let stream = TcpStream::connect(other).await.expect("another node");
+                tokio::spawn(exchange(stream, Arc::clone(&node)));
             }
         }
         let listener = TcpListener::bind(clients).await.expect("a free port");
@@ -83,15 +80,6 @@ async fn accept<F: Future<Output = ()> + Send + 'static>(
     loop {
         let (stream, _) = listener.accept().await.expect("a connection");
         tokio::spawn(serve(stream, Arc::clone(&node)));
-    }
-}
-
-async fn connect(addr: SocketAddr) -> TcpStream {
-    loop {
-        match TcpStream::connect(addr).await {
-            Ok(stream) => return stream,
-            Err(_) => tokio::time::sleep(AGAIN_AFTER).await,
-        }
     }
 }
 
