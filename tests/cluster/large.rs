@@ -100,17 +100,17 @@ fn the_longest_values_are_forwarded_and_handed_over() {
 fn the_longest_values_are_backed_up_and_restored() {
     let cluster = Cluster::start(1);
     let value = longest(4);
-    set(&cluster.nodes[0], "key", &value);
-    let mut connection = cluster.nodes[0].connect();
-    let dump = connection.call(&["DUMP", "key"]).unwrap();
+    let node = &cluster.nodes[0];
+    set(node, "key", &value);
+    let dump = node.call(&["DUMP", "key"]);
     let dump = dump.as_bytes().unwrap();
     let restore: [&[u8]; 4] = [b"RESTORE", b"copy", b"0", dump];
-    assert_eq!(connection.call_bytes(&restore), Ok(Value::ok()));
-    shows(&cluster.nodes[0], &["GET", "copy"], &value);
+    assert_eq!(node.try_call_bytes(&restore), Ok(Value::ok()));
+    shows(node, &["GET", "copy"], &value);
 
     let file = cluster.directory().join("backup");
     let file = file.to_str().unwrap();
-    let client = cluster.nodes[0].ports.client.to_string();
+    let client = node.ports.client.to_string();
     let done = finish(&mut netdb(["backup", "--node", &client, file]), "");
     assert!(done.status.success(), "{done:?}");
     let empty = Cluster::start(1);

@@ -46,20 +46,15 @@ impl World {
         let Some((context, seen)) = self.context_for(&operation) else {
             return;
         };
-        let addition = self.history.additions_to(operation.key).count();
-        if operation.kind == Kind::Add && addition >= ADDITIONS_MAX {
+        let Some(value) = self.value_for(&operation) else {
             return;
-        }
+        };
         let before = self.coordinator(node, operation.key);
         let (kind, durability) = (operation.kind, operation.durability);
         let key = operation.key;
         let op = self.history.begin(operation, self.now);
         self.contexts.extend(seen.map(|seen| (op, seen)));
         self.submitting = Some(op);
-        let value = match kind {
-            Kind::Add => amount(addition),
-            _ => op as Value,
-        };
         let request = match FIELDS.contains(&key) {
             true => field_request(kind, key, value),
             false => request(kind, key_bytes(key), value, context),
@@ -100,6 +95,16 @@ impl World {
         let readings: Vec<&Reading> = self.readings.iter().filter(of_key).collect();
         let reading = readings.get(operation.reading.checked_rem(readings.len())?)?;
         Some((Some(reading.context.clone()), Some(reading.seen.clone())))
+    }
+
+    /// What an operation writes, if it writes something: the number of the operation, or what is
+    /// this addition's alone. None if the number has no room for one more.
+    fn value_for(&self, operation: &Operation) -> Option<Value> {
+        if operation.kind != Kind::Add {
+            return Some(self.history.records.len() as Value);
+        }
+        let addition = self.history.additions_to(operation.key).count();
+        (addition < ADDITIONS_MAX).then(|| amount(addition))
     }
 
     fn coordinator(&self, node: usize, key: u8) -> Coordinator {
@@ -257,13 +262,13 @@ fn request(kind: Kind, key: Bytes, value: Value, context: Option<Arc<VersionVect
     match kind {
         Kind::Put | Kind::PutSeen => Request::Put {
             key,
-            value: Bytes::copy_from_slice(&value.to_be_bytes()),
+            value: encode(value),
             context,
         },
         Kind::PutAbsent => Request::Update {
             key,
             change: Change::Set {
-                value: Bytes::copy_from_slice(&value.to_be_bytes()),
+                value: encode(value),
                 ends: Ends::Never,
                 only_if: OnlyIf::Absent,
                 is_swap: false,
@@ -286,7 +291,7 @@ fn request(kind: Kind, key: Bytes, value: Value, context: Option<Arc<VersionVect
 fn field_request(kind: Kind, key: u8, value: Value) -> Request {
     let field = field_bytes(key);
     let put = |only| Alter::Put {
-        elements: vec![(field.clone(), Bytes::copy_from_slice(&value.to_be_bytes()))],
+        elements: vec![(field.clone(), encode(value))],
         only,
     };
     Request::Alter {
@@ -306,7 +311,7 @@ fn field_request(kind: Kind, key: u8, value: Value) -> Request {
 const DIGIT_BITS: usize = 2;
 
 /// Additions to one number.
-pub const ADDITIONS_MAX: usize = 62 / DIGIT_BITS;
+const ADDITIONS_MAX: usize = 62 / DIGIT_BITS;
 
 /// What the addition of this number adds: a one in a digit of its own. One that counts twice, or
 /// three times, shows there and nowhere else.
@@ -343,6 +348,10 @@ pub fn row_bytes(key: u8) -> Bytes {
 /// The partition that it lies in.
 pub fn partition_of(key: u8) -> PartitionId {
     keyspace().partition_of(&key_bytes(key))
+}
+
+fn encode(value: Value) -> Bytes {
+    Bytes::copy_from_slice(&value.to_be_bytes())
 }
 
 pub fn decode(bytes: &[u8]) -> Value {

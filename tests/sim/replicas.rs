@@ -80,7 +80,8 @@ impl World {
     }
 }
 
-/// What a copy has of a key or field. One that is not whole tells no client, but has it on its disk.
+/// What a copy has of a key or field. One that is not whole tells no client, but has it on its
+/// disk.
 pub fn object_of(node: &Node, partition: &Partition, row: &[u8]) -> BTreeMap<Dot, Value> {
     if partition.is_rebuilding() {
         let row = node.engine.row(partition.id(), row);
